@@ -1,0 +1,1 @@
+//! The host's HTTP interface: wire types, routes and a client.

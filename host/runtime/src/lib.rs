@@ -1,0 +1,1 @@
+//! The tokio shell: one reconciler a cluster, carrying out what the core decided.

@@ -1,0 +1,1 @@
+//! The pure core: decides what to launch and kill, and why.

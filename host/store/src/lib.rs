@@ -1,0 +1,1 @@
+//! The journal: where a cluster's records are kept.

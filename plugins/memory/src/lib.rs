@@ -1,0 +1,1 @@
+//! A provider whose workers exist in memory alone, for tests and benchmarks.

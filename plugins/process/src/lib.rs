@@ -1,0 +1,1 @@
+//! A provider whose workers are local operating-system processes.

@@ -1,0 +1,1 @@
+//! Providers that each break one clause of the contract.
