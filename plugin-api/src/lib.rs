@@ -71,6 +71,7 @@ mod log;
 mod metadata;
 mod model;
 mod provider;
+pub mod testing;
 
 pub use capabilities::{Cleanup, Initialize, List, Server};
 pub use clauses::{Clause, Level};
