@@ -14,6 +14,8 @@ use crate::{error::Error, log::Log};
 pub struct Context<'a> {
     raw: &'a CallContext<'a>,
     deadline: Instant,
+    /// The log of the instance that is called, where there is one.
+    instance: Option<&'a Log>,
 }
 
 impl<'a> Context<'a> {
@@ -22,7 +24,11 @@ impl<'a> Context<'a> {
         let now = Instant::now();
         let deadline =
             now.checked_add(Duration::from_nanos(raw.budget_nanos)).unwrap_or(now + Duration::from_hours(24));
-        Self { raw, deadline }
+        Self { raw, deadline, instance: None }
+    }
+
+    pub(crate) fn of_instance(raw: &'a CallContext<'a>, log: &'a Log) -> Self {
+        Self { instance: Some(log), ..Self::new(raw) }
     }
 
     /// The name of the cluster that the call is for. Tag what you create with it.
@@ -79,9 +85,12 @@ impl<'a> Context<'a> {
         self.raw.verbose
     }
 
-    /// The host's log.
+    /// The host's log, under the name of the call's cluster.
     pub fn log(&self) -> Log {
-        Log::new(self.raw.log, Some(self.cluster()))
+        match self.instance {
+            Some(log) => log.for_call(self.raw.log, self.cluster()),
+            None => Log::new(self.raw.log).for_call(self.raw.log, self.cluster()),
+        }
     }
 }
 

@@ -1,12 +1,6 @@
-//! From a [`Provider`] to the functions of the boundary: converts, contains panics, and exports the library's symbol.
+//! From a [`Provider`] to the functions of the boundary: converts, and exports the library's symbol. No panic and no
+//! reference leaves a function of this module.
 #![expect(unsafe_code, reason = "this is the plugin's side of the boundary")]
-
-use std::{
-    any::Any,
-    cell::{Cell, RefCell},
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Once,
-};
 
 pub use longshore_plugin_abi::abi_stable::library::LibHeader;
 use longshore_plugin_abi::{
@@ -24,6 +18,7 @@ use serde::Serialize;
 
 use crate::{
     capabilities::{Cleanup, Initialize, List, Server},
+    contain::contain,
     context::Context,
     error::Error,
     log::Log,
@@ -39,6 +34,8 @@ use crate::{
 /// ```
 ///
 /// Capabilities are of [`Initialize`], [`List`], [`Server`] and [`Cleanup`]; each one named must be implemented.
+///
+/// The symbol that it exports has a fixed name: a program cannot link two plugins as ordinary Rust crates.
 #[macro_export]
 macro_rules! export_provider {
     ($provider:ty $(,)?) => {
@@ -48,42 +45,23 @@ macro_rules! export_provider {
         const _: () = {
             use $crate::__private as private;
 
-            const PACKAGE: private::Package = private::Package {
-                version: env!("CARGO_PKG_VERSION"),
-                description: env!("CARGO_PKG_DESCRIPTION"),
-                unwinds: cfg!(panic = "unwind"),
-                capabilities: &[$($crate::__capability_id!($capability)),*],
-            };
+            struct Exported;
 
-            extern "C" fn metadata() -> private::RString {
-                private::metadata::<$provider>(&PACKAGE)
-            }
-
-            extern "C" fn create(
-                log: private::Logger,
-                config: private::RStr<'_>,
-            ) -> private::RResult<private::Instance, private::Failure> {
-                private::create::<$provider>(log, config)
-            }
-
-            extern "C" fn query(id: private::RStr<'_>) -> private::ROption<private::Interface> {
-                private::query::<$provider>(
-                    id,
-                    &[$(($crate::__capability_id!($capability), private::capability::$capability::<$provider>)),*],
-                )
-            }
-
-            fn root_module() -> private::RootModuleRef {
-                private::root_module(metadata, create, query)
-            }
-
-            extern "C" fn erased() -> private::RootModuleResult {
-                private::header::load(root_module)
+            impl private::Export for Exported {
+                type Provider = $provider;
+                const PACKAGE: private::Package = private::Package {
+                    version: env!("CARGO_PKG_VERSION"),
+                    description: env!("CARGO_PKG_DESCRIPTION"),
+                    unwinds: cfg!(panic = "unwind"),
+                };
+                const CAPABILITIES: &'static [private::Capability] = &[
+                    $(($crate::__capability_id!($capability), private::capability::$capability::<$provider>)),*
+                ];
             }
 
             // The name is abi_stable's `ROOT_MODULE_LOADER_NAME`; a test of this crate compares the two.
             #[unsafe(export_name = "_as_lib_header_root_bmodule_bloader")]
-            pub static LONGSHORE_PLUGIN: private::LibHeader = private::header::of(erased);
+            pub static LONGSHORE_PLUGIN: private::LibHeader = private::header::<Exported>();
         };
     };
 }
@@ -114,56 +92,58 @@ pub struct Package {
     pub description: &'static str,
     /// Whether the plugin was built with `panic = "unwind"`.
     pub unwinds: bool,
-    /// The ids of its capabilities.
-    pub capabilities: &'static [&'static str],
 }
 
 /// A capability's interface id, and the function that finds its table.
 pub type Capability = (&'static str, fn() -> Interface);
 
+/// One plugin: what `export_provider!` implements.
+pub trait Export: 'static {
+    /// The provider that it makes.
+    type Provider: Provider;
+    /// The crate that it was built from.
+    const PACKAGE: Package;
+    /// What its provider can do beyond the necessary.
+    const CAPABILITIES: &'static [Capability];
+}
+
 /// The library's header, which carries the layout of the root module.
-pub mod header {
-    use super::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleRef, RootModuleResult};
-
-    /// The header of a library whose root module `load` makes.
-    pub const fn of(load: extern "C" fn() -> RootModuleResult) -> LibHeader {
-        // SAFETY: `load` is made by `export_provider!`, which passes a `RootModuleRef` to `load` below.
-        unsafe { LibHeader::from_constructor::<RootModuleRef>(load, CheckTypeLayout::Yes) }
-    }
-
-    /// Calls the function that makes the root module, with panics contained by `abi_stable`.
-    pub fn load(root_module: fn() -> RootModuleRef) -> RootModuleResult {
-        __call_root_module_loader(root_module)
-    }
+pub const fn header<E: Export>() -> LibHeader {
+    // SAFETY: `load` answers with the `RootModuleRef` of `root_module`.
+    unsafe { LibHeader::from_constructor::<RootModuleRef>(load::<E>, CheckTypeLayout::Yes) }
 }
 
-/// Puts the three functions into a root module.
-pub fn root_module(
-    metadata: extern "C" fn() -> RString,
-    create: extern "C" fn(Logger, RStr<'_>) -> RResult<Instance, Failure>,
-    query: extern "C" fn(RStr<'_>) -> ROption<Interface>,
-) -> RootModuleRef {
-    RootModule { metadata, create, query }.leak_into_prefix()
+extern "C" fn load<E: Export>() -> RootModuleResult {
+    // It contains panics itself.
+    __call_root_module_loader(root_module::<E>)
 }
 
-/// The plugin's metadata document.
-pub fn metadata<P: Provider>(package: &Package) -> RString {
-    let document = catch_unwind(|| Metadata {
-        name: P::NAME.to_owned(),
-        version: package.version.to_owned(),
-        description: package.description.to_owned(),
-        contract: CONTRACT_VERSION,
-        api_version: env!("CARGO_PKG_VERSION").to_owned(),
-        panic: if package.unwinds { PanicStrategy::Unwind } else { PanicStrategy::Abort },
-        interfaces: std::iter::once(&ids::WORKERS)
-            .chain(package.capabilities)
-            .map(ToString::to_string)
-            .collect(),
-        idempotent_run: P::IDEMPOTENT_RUN,
-        config_schema: schemars::schema_for!(P::Config).to_value(),
+/// The root module of a plugin. A host asks for it once.
+pub fn root_module<E: Export>() -> RootModuleRef {
+    RootModule { metadata: metadata::<E>, create: create::<E::Provider>, query: query::<E> }
+        .leak_into_prefix()
+}
+
+extern "C" fn metadata<E: Export>() -> RString {
+    let document = contain(|| {
+        let metadata = Metadata {
+            name: E::Provider::NAME.to_owned(),
+            version: E::PACKAGE.version.to_owned(),
+            description: E::PACKAGE.description.to_owned(),
+            contract: CONTRACT_VERSION,
+            api_version: env!("CARGO_PKG_VERSION").to_owned(),
+            panic: if E::PACKAGE.unwinds { PanicStrategy::Unwind } else { PanicStrategy::Abort },
+            interfaces: std::iter::once(ids::WORKERS)
+                .chain(E::CAPABILITIES.iter().map(|(id, _)| *id))
+                .map(str::to_owned)
+                .collect(),
+            idempotent_run: E::Provider::IDEMPOTENT_RUN,
+            config_schema: schemars::schema_for!(<E::Provider as Provider>::Config).to_value(),
+        };
+        to_document(&metadata)
     });
-    // An empty document is one that the host refuses, with the clause that it breaks.
-    document.ok().and_then(|metadata| serde_json::to_string(&metadata).ok()).unwrap_or_default().into()
+    // A schema may be written by hand and panic. A document without a name is one that the host refuses; it shows it.
+    document.unwrap_or_else(|error| serde_json::json!({ "error": error.to_string() }).to_string().into())
 }
 
 /// What an [`Instance`] points to.
@@ -172,17 +152,26 @@ struct Made<P> {
     log: Log,
 }
 
-/// Makes a provider from a JSON configuration.
-pub fn create<P: Provider>(logger: Logger, config: RStr<'_>) -> RResult<Instance, Failure> {
-    let log = Log::new(logger, None);
+extern "C" fn create<P: Provider>(logger: Logger, config: RStr<'_>) -> RResult<Instance, Failure> {
+    let log = Log::new(logger);
     let make = || -> Result<Instance, Error> {
-        let config = serde_json::from_str(config.as_str()).map_err(|e| Error::config("", e))?;
-        let made = Made { provider: P::create(config, log.clone())?, log: log.clone() };
+        let made = Made { provider: P::create(configuration(config)?, log.clone())?, log: log.clone() };
         let data = Box::into_raw(Box::new(made));
         // SAFETY: `Made` is `Send + Sync` as its provider is, and `destroy` takes back this very box.
         Ok(unsafe { Instance::new(data.cast_const().cast(), destroy::<P>) })
     };
     log.scope(|| contain(make)).map_err(Failure::from).into()
+}
+
+/// Reads a configuration; an error names the field, by its path.
+fn configuration<T: serde::de::DeserializeOwned>(text: RStr<'_>) -> Result<T, Error> {
+    // By way of a value, so that a message does not speak of lines and columns that nobody wrote.
+    let value: serde_json::Value =
+        serde_json::from_str(text.as_str()).map_err(|error| Error::config("", error))?;
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        Error::config(if path == "." { String::new() } else { path }, error.inner())
+    })
 }
 
 extern "C" fn destroy<P: Provider>(data: *const ()) {
@@ -200,13 +189,12 @@ extern "C" fn destroy<P: Provider>(data: *const ()) {
     });
 }
 
-/// Finds the table behind an id.
-pub fn query<P: Provider>(id: RStr<'_>, capabilities: &[Capability]) -> ROption<Interface> {
+extern "C" fn query<E: Export>(id: RStr<'_>) -> ROption<Interface> {
     let id = id.as_str();
     if id == WorkersV1::ID {
-        return ROption::RSome(Interface::of(Table::<P>::WORKERS));
+        return ROption::RSome(Interface::of(Table::<E::Provider>::WORKERS));
     }
-    capabilities.iter().find(|(known, _)| *known == id).map(|(_, table)| table()).into()
+    E::CAPABILITIES.iter().find(|(known, _)| *known == id).map(|(_, table)| table()).into()
 }
 
 /// The tables of the capabilities, under the names of their traits.
@@ -387,47 +375,9 @@ fn call<P: Provider, T>(
 ) -> RResult<T, Failure> {
     // SAFETY: the tables of `P` are only ever called with the instance that `create::<P>` made: one library exports one
     // provider type, and the host passes an instance to the library that it came from.
-    let Made { provider, .. } = unsafe { &*this.data().cast::<Made<P>>() };
-    let ctx = Context::new(ctx);
+    let Made { provider, log } = unsafe { &*this.data().cast::<Made<P>>() };
+    let ctx = Context::of_instance(ctx, log);
     ctx.log().scope(|| contain(|| work(provider, &ctx))).map_err(Failure::from).into()
-}
-
-thread_local! {
-    /// Where the panic that this thread is unwinding from began. A hook is the only one to be told.
-    static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// Whether this thread is inside `contain`, so that the hook leaves other panics to the hook before it.
-    static CONTAINED: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Turns a panic into an error that names the place.
-fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        // The hook belongs to the plugin's own copy of std: the host's is not touched.
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if CONTAINED.get() > 0 {
-                PANIC_PLACE.set(info.location().map(ToString::to_string));
-            } else {
-                before(info);
-            }
-        }));
-    });
-    CONTAINED.set(CONTAINED.get() + 1);
-    let outcome = catch_unwind(AssertUnwindSafe(work));
-    CONTAINED.set(CONTAINED.get() - 1);
-    outcome.unwrap_or_else(|payload| {
-        let place = PANIC_PLACE.take().unwrap_or_else(|| "an unknown place".to_owned());
-        Err(Error::panic(format_args!("panicked at {place}: {}", panic_text(&*payload))))
-    })
-}
-
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(not a text)")
 }
 
 fn texts<'a>(handles: RSlice<'a, RStr<'a>>) -> Vec<&'a str> {

@@ -64,6 +64,7 @@
 
 mod capabilities;
 mod clauses;
+mod contain;
 mod context;
 mod error;
 mod export;
@@ -89,13 +90,6 @@ pub use {schemars, serde, tracing};
 /// What [`export_provider!`] expands to; not for direct use.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::export::{
-        Capability, LibHeader, Package, capability, create, header, metadata, query, root_module,
-    };
-    pub use longshore_plugin_abi::Interface;
-    pub use longshore_plugin_abi::abi_stable::{
-        library::RootModuleResult,
-        std_types::{ROption, RResult, RStr, RString},
-    };
-    pub use longshore_plugin_abi::{Failure, Instance, Logger, RootModuleRef, ids};
+    pub use crate::export::{Capability, Export, LibHeader, Package, capability, header, root_module};
+    pub use longshore_plugin_abi::ids;
 }
