@@ -1,0 +1,269 @@
+//! The one function that changes a state: every legal transition is here.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    handles::{Handle, HandleId, Handles, Phase},
+    policy::{Policy, ProviderTraits},
+    record::{Change, KillReason, NewHandle, Record, Trouble},
+    state::{Call, Desired, Launch, LaunchId, LaunchPhase, State, Suspicion},
+    time::Time,
+};
+
+/// So many early deaths in a row are replaced at once; only then does a crash loop slow down.
+const FREE_CRASHES: u32 = 1;
+
+impl State {
+    /// The state that records add up to.
+    pub fn replay<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut state = Self::default();
+        for record in records {
+            state.apply(record);
+        }
+        state
+    }
+
+    /// Takes one record in.
+    pub fn apply(&mut self, record: &Record) {
+        let now = record.at;
+        match &record.change {
+            Change::Created { uid, policy, traits, expected, desired } => {
+                self.uid = *uid;
+                self.desired = *desired;
+                self.configure(policy, *traits, *expected);
+            }
+            Change::Scaled { expected } => {
+                self.generation += 1;
+                self.expected = *expected;
+            }
+            Change::Updated { policy, traits, expected } => self.configure(policy, *traits, *expected),
+            Change::DesiredSet { desired } => {
+                self.generation += 1;
+                self.desired = *desired;
+                if *desired == Desired::Running {
+                    // An operator who starts a cluster wants it tried now.
+                    self.launch_backoff.succeed();
+                    self.crash_backoff.succeed();
+                }
+            }
+            Change::Forgotten => {
+                self.forgotten = true;
+                self.handles = Handles::default();
+                self.launches = BTreeMap::new();
+                self.suspicion = None;
+            }
+            Change::Refreshed => {
+                self.status_call.wanted = true;
+                self.list_call.wanted = self.traits.list;
+            }
+            Change::LaunchStarted { launch, workers } => {
+                let phase = LaunchPhase::InFlight;
+                self.launches.insert(*launch, Launch { workers: *workers, found: 0, started_at: now, phase });
+                self.next_launch = self.next_launch.max(launch.0 + 1);
+            }
+            Change::LaunchRepeated { launch } => self.repeat_launch(*launch, now),
+            Change::LaunchSettled { launch, handles, trouble, retryable } => {
+                self.add(handles, now);
+                self.launches.remove(launch);
+                self.settle(trouble.as_ref(), *retryable, handles.is_empty(), now);
+            }
+            Change::LaunchUnknown { launch, trouble, claimed, returned } => {
+                self.add(claimed, now);
+                self.doubt_launch(*launch, trouble, *returned, now);
+            }
+            Change::LaunchNotListed { launch } => {
+                if let Some(Launch { phase: LaunchPhase::Unknown { unlisted, .. }, .. }) =
+                    self.launches.get_mut(launch)
+                {
+                    *unlisted += 1;
+                }
+            }
+            Change::Adopted { handles } => self.add(handles, now),
+            Change::KillStarted { handles, why } => {
+                self.start_kill(handles, now);
+                if *why == KillReason::LaunchTimeout {
+                    self.crash(now);
+                }
+            }
+            Change::KillAnswered { handles } => {
+                self.answer_kill(handles);
+                self.status_call.wanted = true;
+                if self.kill_trouble.as_ref().is_some_and(|(id, _)| handles.contains(id)) {
+                    self.kill_trouble = None;
+                }
+            }
+            Change::KillFailed { handles, trouble } => {
+                self.answer_kill(handles);
+                self.kill_trouble = handles.first().map(|id| (*id, trouble.clone()));
+            }
+            Change::PhaseSeen { initializing, running } => {
+                for id in initializing {
+                    self.handles.set_phase(*id, Phase::Initializing { since: now });
+                }
+                for id in running {
+                    self.handles.set_phase(*id, Phase::Running);
+                }
+            }
+            Change::Gone { killed, died } => self.bury(killed, died, now),
+            Change::Suspected { handles } => {
+                let workers =
+                    handles.iter().filter_map(|id| self.handles.get(*id)).map(|h| u64::from(h.workers));
+                let workers = workers.sum();
+                self.suspicion = Some(Suspicion { since: now, workers });
+                self.status_call.wanted = true;
+            }
+            Change::SuspicionEnded => self.suspicion = None,
+            Change::Stable => self.crash_backoff.succeed(),
+            change => self.apply_call(change, now),
+        }
+    }
+
+    /// The changes of the calls of which at most one is out.
+    fn apply_call(&mut self, change: &Change, now: Time) {
+        let (policy, seed) = (&self.policy, self.uid);
+        match change {
+            Change::StatusStarted => self.status_call.start(now),
+            Change::StatusEnded { trouble } => self.status_call.end(trouble.as_ref(), policy, seed, now),
+            Change::ListStarted => self.list_call.start(now),
+            Change::ListEnded { trouble } => self.list_call.end(trouble.as_ref(), policy, seed, now),
+            Change::InitializeStarted => self.initialize_call.start(now),
+            Change::InitializeEnded { trouble } => {
+                self.initialize_call.end(trouble.as_ref(), policy, seed, now);
+            }
+            _ => unreachable!("every other change is taken in above"),
+        }
+    }
+
+    fn configure(&mut self, policy: &Policy, traits: ProviderTraits, expected: u32) {
+        self.generation += 1;
+        self.policy = policy.clone();
+        self.traits = traits;
+        self.expected = expected;
+        // What failed under the old configuration is tried under the new one at once.
+        self.launch_backoff.succeed();
+        self.crash_backoff.succeed();
+    }
+
+    fn add(&mut self, handles: &[NewHandle], now: Time) {
+        for new in handles {
+            if let Some(launch) = new.launch.and_then(|launch| self.launches.get_mut(&launch)) {
+                launch.found = launch.found.saturating_add(new.workers);
+            }
+            self.handles.insert(Handle {
+                name: new.name.clone(),
+                workers: new.workers,
+                launch: new.launch,
+                launched_at: now,
+                phase: Phase::Initializing { since: now },
+            });
+        }
+        self.status_call.wanted |= !handles.is_empty();
+    }
+
+    fn repeat_launch(&mut self, launch: LaunchId, now: Time) {
+        let Some(launch) = self.launches.get_mut(&launch) else { return };
+        launch.started_at = now;
+        if let LaunchPhase::Unknown { returned, repeats, .. } = &mut launch.phase {
+            *returned = false;
+            *repeats += 1;
+        }
+    }
+
+    fn doubt_launch(&mut self, launch: LaunchId, trouble: &Trouble, returned: bool, now: Time) {
+        let Some(launch) = self.launches.get_mut(&launch) else { return };
+        let (since, repeats) = match launch.phase {
+            LaunchPhase::Unknown { since, repeats, .. } => (since, repeats),
+            LaunchPhase::InFlight => (now, 0),
+        };
+        launch.phase =
+            LaunchPhase::Unknown { since, trouble: trouble.clone(), returned, unlisted: 0, repeats };
+        self.launch_trouble = Some(trouble.clone());
+        self.fail_launch(now);
+    }
+
+    fn settle(&mut self, trouble: Option<&Trouble>, retryable: bool, empty: bool, now: Time) {
+        self.launch_trouble = trouble.cloned();
+        match trouble {
+            None => self.launch_backoff.succeed(),
+            Some(_) if retryable => {
+                if !empty {
+                    // Some capacity came: the wait begins anew from its shortest.
+                    self.launch_backoff.succeed();
+                }
+                self.fail_launch(now);
+            }
+            Some(_) => {
+                self.fail_launch(now);
+                self.launch_backoff.extend(now + self.policy.backoff_max);
+            }
+        }
+    }
+
+    fn fail_launch(&mut self, now: Time) {
+        self.launch_backoff.fail(now, self.policy.backoff, self.policy.backoff_max, 0, self.uid);
+    }
+
+    fn crash(&mut self, now: Time) {
+        self.crash_backoff.fail(now, self.policy.backoff, self.policy.backoff_max, FREE_CRASHES, self.uid);
+    }
+
+    fn start_kill(&mut self, handles: &[HandleId], now: Time) {
+        for id in handles {
+            let attempts = match self.handles.get(*id).map(|handle| handle.phase) {
+                Some(Phase::Terminating { attempts, .. }) => attempts,
+                _ => 0,
+            };
+            let phase = Phase::Terminating { attempts: attempts + 1, asked_at: now, in_flight: true };
+            self.handles.set_phase(*id, phase);
+        }
+    }
+
+    fn answer_kill(&mut self, handles: &[HandleId]) {
+        for id in handles {
+            if let Some(Phase::Terminating { attempts, asked_at, .. }) =
+                self.handles.get(*id).map(|h| h.phase)
+            {
+                self.handles.set_phase(*id, Phase::Terminating { attempts, asked_at, in_flight: false });
+            }
+        }
+    }
+
+    fn bury(&mut self, killed: &[HandleId], died: &[HandleId], now: Time) {
+        let mut early = false;
+        for id in died {
+            if let Some(handle) = self.handles.remove(*id) {
+                early |= now.since(handle.launched_at) < self.policy.stable_after;
+            }
+        }
+        for id in killed {
+            self.handles.remove(*id);
+            if self.kill_trouble.as_ref().is_some_and(|(troubled, _)| troubled == id) {
+                self.kill_trouble = None;
+            }
+        }
+        self.last_gone = now;
+        if early {
+            self.crash(now);
+        }
+    }
+}
+
+impl Call {
+    fn start(&mut self, now: Time) {
+        self.in_flight = true;
+        self.started_at = Some(now);
+        self.wanted = false;
+    }
+
+    fn end(&mut self, trouble: Option<&Trouble>, policy: &Policy, seed: u64, now: Time) {
+        self.in_flight = false;
+        self.trouble = trouble.cloned();
+        match trouble {
+            None => {
+                self.succeeded_at = self.started_at;
+                self.backoff.succeed();
+            }
+            Some(_) => self.backoff.fail(now, policy.busy_poll_interval, policy.backoff_max, 0, seed),
+        }
+    }
+}

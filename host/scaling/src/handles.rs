@@ -1,0 +1,170 @@
+//! The handles of one cluster, with the sums and the order that planning needs kept up to date at every change, so that
+//! planning at rest does not walk over a million workers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{state::LaunchId, time::Time};
+
+/// A handle's number in its cluster. Numbers grow with time and are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HandleId(pub u64);
+
+/// Where a handle is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Launched, not yet at work, since then.
+    Initializing {
+        /// Since when.
+        since: Time,
+    },
+    /// At work.
+    Running,
+    /// Told to stop, not yet seen stopped.
+    Terminating {
+        /// How often it was told.
+        attempts: u32,
+        /// When it was told last.
+        asked_at: Time,
+        /// Whether the provider's answer to that is still out.
+        in_flight: bool,
+    },
+}
+
+/// One container: a handle and the workers that live and die with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// The provider's name for it.
+    pub name: Arc<str>,
+    /// How many workers it holds: at least 1.
+    pub workers: u32,
+    /// The launch that it came from, where it is one of this cluster's.
+    pub launch: Option<LaunchId>,
+    /// When it was launched, as far as the host knows.
+    pub launched_at: Time,
+    /// Where it is in its life.
+    pub phase: Phase,
+}
+
+/// Sums over a cluster's handles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Workers that are initializing.
+    pub initializing: u64,
+    /// Workers that are running.
+    pub running: u64,
+    /// Workers that were told to stop and are not yet seen stopped.
+    pub terminating: u64,
+}
+
+impl Tally {
+    /// Workers that count towards what is expected.
+    pub fn live(&self) -> u64 {
+        self.initializing + self.running
+    }
+
+    fn of(&mut self, phase: Phase) -> &mut u64 {
+        match phase {
+            Phase::Initializing { .. } => &mut self.initializing,
+            Phase::Running => &mut self.running,
+            Phase::Terminating { .. } => &mut self.terminating,
+        }
+    }
+}
+
+/// All handles of one cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Handles {
+    by_id: BTreeMap<HandleId, Handle>,
+    by_name: BTreeMap<Arc<str>, HandleId>,
+    initializing: BTreeSet<HandleId>,
+    terminating: BTreeSet<HandleId>,
+    tally: Tally,
+    next: u64,
+}
+
+impl Handles {
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    pub(crate) fn get(&self, id: HandleId) -> Option<&Handle> {
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (HandleId, &Handle)> {
+        self.by_id.iter().map(|(id, handle)| (*id, handle))
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<HandleId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Those that are initializing, oldest first.
+    pub(crate) fn initializing(&self) -> impl Iterator<Item = (HandleId, &Handle)> {
+        self.initializing.iter().filter_map(|id| Some((*id, self.by_id.get(id)?)))
+    }
+
+    /// Those that were told to stop, oldest first.
+    pub(crate) fn terminating(&self) -> impl Iterator<Item = (HandleId, &Handle)> {
+        self.terminating.iter().filter_map(|id| Some((*id, self.by_id.get(id)?)))
+    }
+
+    /// Adds a handle, unless one of that name is there.
+    pub(crate) fn insert(&mut self, handle: Handle) {
+        if self.by_name.contains_key(&handle.name) {
+            return;
+        }
+        let id = HandleId(self.next);
+        self.next += 1;
+        self.by_name.insert(Arc::clone(&handle.name), id);
+        self.enter(id, handle.phase, handle.workers);
+        self.by_id.insert(id, handle);
+    }
+
+    pub(crate) fn remove(&mut self, id: HandleId) -> Option<Handle> {
+        let handle = self.by_id.remove(&id)?;
+        self.by_name.remove(&handle.name);
+        self.leave(id, handle.phase, handle.workers);
+        Some(handle)
+    }
+
+    pub(crate) fn set_phase(&mut self, id: HandleId, phase: Phase) {
+        let Some(handle) = self.by_id.get_mut(&id) else { return };
+        let (before, workers) = (std::mem::replace(&mut handle.phase, phase), handle.workers);
+        self.leave(id, before, workers);
+        self.enter(id, phase, workers);
+    }
+
+    fn enter(&mut self, id: HandleId, phase: Phase, workers: u32) {
+        *self.tally.of(phase) += u64::from(workers);
+        match phase {
+            Phase::Initializing { .. } => _ = self.initializing.insert(id),
+            Phase::Running => {}
+            Phase::Terminating { .. } => _ = self.terminating.insert(id),
+        }
+    }
+
+    fn leave(&mut self, id: HandleId, phase: Phase, workers: u32) {
+        *self.tally.of(phase) -= u64::from(workers);
+        match phase {
+            Phase::Initializing { .. } => _ = self.initializing.remove(&id),
+            Phase::Running => {}
+            Phase::Terminating { .. } => _ = self.terminating.remove(&id),
+        }
+    }
+}

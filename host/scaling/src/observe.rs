@@ -1,0 +1,322 @@
+//! What was seen, and what it means: replies of the provider become records. A reply that failed changes nothing but the
+//! knowledge that it failed; what is not sure is neither taken for dead nor for alive.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Seen,
+    handles::{HandleId, Phase},
+    record::{Change, NewHandle, Record, Trouble},
+    state::{Launch, LaunchId, LaunchPhase, State},
+    time::Time,
+};
+
+/// A launch is believed not to have happened once so many complete lists in a row did not have it: one alone may come from a
+/// backend that lags behind.
+const LISTS_TO_BELIEVE: u32 = 2;
+
+/// What came of a `run`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchOutcome {
+    /// These were created.
+    Succeeded {
+        /// Each handle once, with the workers on it.
+        handles: Vec<(Arc<str>, u32)>,
+        /// Why they are fewer than asked for, where they are.
+        shortfall: Option<Trouble>,
+        /// Whether asking for the rest soon may help.
+        retryable: bool,
+    },
+    /// Nothing was created.
+    Failed {
+        /// Why.
+        trouble: Trouble,
+        /// Whether asking again soon may help.
+        retryable: bool,
+    },
+    /// What was created is not known.
+    Unknown {
+        /// Why.
+        trouble: Trouble,
+        /// The handles that a refused reply did name.
+        claimed: Vec<(Arc<str>, u32)>,
+        /// Whether the provider's call has ended, so that nothing more can come of it.
+        returned: bool,
+    },
+}
+
+/// A live handle, as the provider lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// The handle.
+    pub name: Arc<str>,
+    /// How many workers it holds.
+    pub workers: u32,
+    /// The token of its launch.
+    pub token: String,
+}
+
+/// A reply of the provider, or the lack of one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// A launch was answered, or given up.
+    Launch {
+        /// Which.
+        launch: LaunchId,
+        /// What came of it.
+        outcome: LaunchOutcome,
+    },
+    /// A kill was answered, handle by handle; in error where the handle may still be alive.
+    Killed {
+        /// One entry a handle.
+        answers: Vec<(HandleId, Result<(), Trouble>)>,
+    },
+    /// Statuses were answered.
+    Statuses {
+        /// When they were asked for.
+        asked_at: Time,
+        /// One entry a handle.
+        seen: Vec<(HandleId, Seen)>,
+    },
+    /// All statuses that were asked for have been answered, or something failed.
+    StatusEnded {
+        /// Why it failed, where it did.
+        trouble: Option<Trouble>,
+    },
+    /// The provider has listed all its live handles of this cluster, or failed to.
+    Listed(Result<Vec<Listing>, Trouble>),
+    /// The provider was told of the cluster, or failed.
+    Initialized(Result<(), Trouble>),
+}
+
+/// What an observation means for a state, as records.
+pub fn observe(state: &State, now: Time, observation: &Observation) -> Vec<Record> {
+    let changes = match observation {
+        Observation::Launch { launch, outcome } => launch_answered(state, *launch, outcome),
+        Observation::Killed { answers } => killed(answers),
+        Observation::Statuses { asked_at, seen } => statuses(state, now, *asked_at, seen),
+        Observation::StatusEnded { trouble } => status_ended(state, trouble.as_ref()),
+        Observation::Listed(Ok(entries)) => listed(state, entries),
+        Observation::Listed(Err(trouble)) => vec![Change::ListEnded { trouble: Some(trouble.clone()) }],
+        Observation::Initialized(outcome) => {
+            vec![Change::InitializeEnded { trouble: outcome.as_ref().err().cloned() }]
+        }
+    };
+    changes.into_iter().map(|change| change.at(now)).collect()
+}
+
+fn launch_answered(state: &State, launch: LaunchId, outcome: &LaunchOutcome) -> Vec<Change> {
+    if !state.launches.contains_key(&launch) {
+        return late_answer(state, launch, outcome);
+    }
+    let change = match outcome {
+        LaunchOutcome::Succeeded { handles, shortfall, retryable } => {
+            if let Some(name) = reused(state, launch, handles) {
+                let text = format!("the handle {name} of another launch was returned again");
+                Change::LaunchUnknown {
+                    launch,
+                    trouble: Trouble { text, clause: Some("RUN-5".to_owned()) },
+                    claimed: unknown_names(state, handles, Some(launch)),
+                    returned: true,
+                }
+            } else {
+                Change::LaunchSettled {
+                    launch,
+                    handles: unknown_names(state, handles, Some(launch)),
+                    trouble: shortfall.clone(),
+                    retryable: *retryable,
+                }
+            }
+        }
+        // That asking again failed does not say what the first time created.
+        LaunchOutcome::Failed { trouble, .. } if was_repeated(state, launch) => {
+            Change::LaunchUnknown { launch, trouble: trouble.clone(), claimed: Vec::new(), returned: true }
+        }
+        LaunchOutcome::Failed { trouble, retryable } => Change::LaunchSettled {
+            launch,
+            handles: Vec::new(),
+            trouble: Some(trouble.clone()),
+            retryable: *retryable,
+        },
+        LaunchOutcome::Unknown { trouble, claimed, returned } => Change::LaunchUnknown {
+            launch,
+            trouble: trouble.clone(),
+            claimed: unknown_names(state, claimed, Some(launch)),
+            returned: *returned,
+        },
+    };
+    vec![change]
+}
+
+fn was_repeated(state: &State, launch: LaunchId) -> bool {
+    let phase = state.launches.get(&launch).map(|launch| &launch.phase);
+    matches!(phase, Some(LaunchPhase::Unknown { repeats: 1.., .. }))
+}
+
+/// An answer to a launch that is settled already can only tell of workers that nobody else told of.
+fn late_answer(state: &State, launch: LaunchId, outcome: &LaunchOutcome) -> Vec<Change> {
+    let (LaunchOutcome::Succeeded { handles, .. } | LaunchOutcome::Unknown { claimed: handles, .. }) =
+        outcome
+    else {
+        return Vec::new();
+    };
+    let handles = unknown_names(state, handles, Some(launch));
+    if handles.is_empty() { Vec::new() } else { vec![Change::Adopted { handles }] }
+}
+
+fn reused<'a>(state: &State, launch: LaunchId, handles: &'a [(Arc<str>, u32)]) -> Option<&'a str> {
+    let of_another = |name: &str| {
+        let known = state.handles.find(name).and_then(|id| state.handles.get(id));
+        known.is_some_and(|handle| handle.launch != Some(launch))
+    };
+    handles.iter().map(|(name, _)| &**name).find(|name| of_another(name))
+}
+
+fn unknown_names(state: &State, handles: &[(Arc<str>, u32)], launch: Option<LaunchId>) -> Vec<NewHandle> {
+    let new = handles.iter().filter(|(name, workers)| *workers > 0 && state.handles.find(name).is_none());
+    new.map(|(name, workers)| NewHandle { name: Arc::clone(name), workers: *workers, launch }).collect()
+}
+
+fn killed(answers: &[(HandleId, Result<(), Trouble>)]) -> Vec<Change> {
+    let stopped: Vec<_> = answers.iter().filter(|(_, answer)| answer.is_ok()).map(|(id, _)| *id).collect();
+    let mut changes = Vec::new();
+    // One record for each run of handles with the same trouble: a call that failed as a whole leaves one.
+    for (id, answer) in answers {
+        let Err(trouble) = answer else { continue };
+        match changes.last_mut() {
+            Some(Change::KillFailed { handles, trouble: before }) if before == trouble => handles.push(*id),
+            _ => changes.push(Change::KillFailed { handles: vec![*id], trouble: trouble.clone() }),
+        }
+    }
+    if !stopped.is_empty() {
+        changes.push(Change::KillAnswered { handles: stopped });
+    }
+    changes
+}
+
+fn statuses(state: &State, now: Time, asked_at: Time, seen: &[(HandleId, Seen)]) -> Vec<Change> {
+    let (mut initializing, mut running) = (Vec::new(), Vec::new());
+    let (mut killed, mut died) = (Vec::new(), Vec::new());
+    for (id, seen) in seen {
+        let Some(handle) = state.handles.get(*id) else { continue };
+        match (handle.phase, seen) {
+            (Phase::Terminating { .. }, Seen::Stopped) => killed.push(*id),
+            (Phase::Initializing { .. } | Phase::Running, Seen::Stopped) => died.push(*id),
+            (Phase::Initializing { .. }, Seen::Running) => running.push(*id),
+            (Phase::Running, Seen::Initializing) => initializing.push(*id),
+            (Phase::Terminating { .. }, _)
+            | (Phase::Initializing { .. }, Seen::Initializing)
+            | (Phase::Running, Seen::Running) => {}
+        }
+    }
+
+    let mut changes = Vec::new();
+    if !(initializing.is_empty() && running.is_empty()) {
+        changes.push(Change::PhaseSeen { initializing, running });
+    }
+    let (believed, suspected) = believe(state, asked_at, died);
+    if !(killed.is_empty() && believed.is_empty()) {
+        changes.push(Change::Gone { killed, died: believed });
+    }
+    if !suspected.is_empty() {
+        changes.push(Change::Suspected { handles: suspected });
+    }
+    if state.crash_backoff.failures() > 0 && is_stable(state, now, seen) {
+        changes.push(Change::Stable);
+    }
+    changes
+}
+
+fn status_ended(state: &State, trouble: Option<&Trouble>) -> Vec<Change> {
+    let mut changes = vec![Change::StatusEnded { trouble: trouble.cloned() }];
+    let asked_at = state.status_call.started_at.unwrap_or_default();
+    if trouble.is_none() && state.suspicion.as_ref().is_some_and(|suspicion| asked_at > suspicion.since) {
+        // The second look is complete: who is still here is alive.
+        changes.push(Change::SuspicionEnded);
+    }
+    changes
+}
+
+/// Splits the dead into those that are believed and those that are looked at a second time.
+fn believe(state: &State, asked_at: Time, died: Vec<HandleId>) -> (Vec<HandleId>, Vec<HandleId>) {
+    let workers = |ids: &[HandleId]| -> u64 {
+        ids.iter().filter_map(|id| state.handles.get(*id)).map(|handle| u64::from(handle.workers)).sum()
+    };
+    if let Some(suspicion) = &state.suspicion {
+        // What was asked before the first look was in proves nothing. Deaths that are new in the second look belong to the
+        // same event.
+        let died = if asked_at > suspicion.since { died } else { Vec::new() };
+        return (died, Vec::new());
+    }
+    let (dead, live) = (workers(&died), state.tally().live());
+    let policy = &state.policy;
+    let many = dead >= u64::from(policy.mass_death_workers);
+    if many && dead * 100 >= live * u64::from(policy.mass_death_percent) {
+        (Vec::new(), died)
+    } else {
+        (died, Vec::new())
+    }
+}
+
+/// Whether a worker that was launched after the last crash has lived for long enough.
+fn is_stable(state: &State, now: Time, seen: &[(HandleId, Seen)]) -> bool {
+    seen.iter().any(|(id, seen)| {
+        *seen == Seen::Running
+            && state.handles.get(*id).is_some_and(|handle| {
+                handle.launched_at >= state.crash_backoff.last()
+                    && now.since(handle.launched_at) >= state.policy.stable_after
+            })
+    })
+}
+
+fn listed(state: &State, entries: &[Listing]) -> Vec<Change> {
+    let asked_at = state.list_call.started_at.unwrap_or_default();
+    let mut changes = Vec::new();
+
+    let is_ours_to_take = |launch: Option<LaunchId>| match launch {
+        Some(launch) if state.launches.contains_key(&launch) => true,
+        // It may have died between the list and its burial; a list that is asked for later will tell.
+        _ => asked_at > state.last_gone,
+    };
+    let mut adopted = Vec::new();
+    for entry in entries {
+        let launch = state.launch_of(&entry.token);
+        if entry.workers > 0 && state.handles.find(&entry.name).is_none() && is_ours_to_take(launch) {
+            adopted.push(NewHandle { name: Arc::clone(&entry.name), workers: entry.workers, launch });
+        }
+    }
+
+    let mut settled = Vec::new();
+    for (id, launch) in &state.launches {
+        let LaunchPhase::Unknown { since, returned, unlisted, .. } = &launch.phase else { continue };
+        let found: u32 = adopted.iter().filter(|new| new.launch == Some(*id)).map(|new| new.workers).sum();
+        match launch.held().saturating_sub(found) {
+            0 => settled.push(settle(*id, None)),
+            missing if *returned && *since < asked_at => settled.push(if unlisted + 1 >= LISTS_TO_BELIEVE {
+                settle(*id, Some(never_came(launch, missing)))
+            } else {
+                Change::LaunchNotListed { launch: *id }
+            }),
+            _ => {}
+        }
+    }
+
+    if !adopted.is_empty() {
+        changes.push(Change::Adopted { handles: adopted });
+    }
+    changes.extend(settled);
+    changes.push(Change::ListEnded { trouble: None });
+    changes
+}
+
+fn settle(launch: LaunchId, trouble: Option<Trouble>) -> Change {
+    Change::LaunchSettled { launch, handles: Vec::new(), trouble, retryable: true }
+}
+
+fn never_came(launch: &Launch, missing: u32) -> Trouble {
+    Trouble::new(format!("{missing} of {} workers of a launch never came to be", launch.workers))
+}

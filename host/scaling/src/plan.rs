@@ -1,0 +1,398 @@
+//! What to do next, from the state alone. It does not matter which event woke the planner: a plan follows from what is
+//! wanted and what is known, and the report says what keeps the two apart.
+
+use std::time::Duration;
+
+use crate::{
+    backoff::Backoff,
+    handles::{HandleId, Phase},
+    policy::Policy,
+    record::{Change, KillReason, Record},
+    report::{PlanReport, Reason, Remedy},
+    state::{Call, Desired, LaunchId, LaunchPhase, State},
+    time::Time,
+    victims::{self, Candidate},
+};
+
+/// A kill that was not answered is doubled in its patience so often at the most.
+const KILL_DOUBLINGS: u32 = 6;
+/// A handle that was killed so often and is still there is reported.
+const KILLS_TO_REPORT: u32 = 2;
+
+/// Something for the shell to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the provider to be ready for the cluster.
+    Initialize,
+    /// Ask the provider for all live handles of the cluster.
+    List,
+    /// Ask for workers; also asked again, under the same token, where the launch's fate is unknown.
+    Launch {
+        /// The launch's number; [`State::token`] names it to the provider.
+        launch: LaunchId,
+        /// How many workers.
+        workers: u32,
+        /// Whether it was asked for before.
+        again: bool,
+    },
+    /// Kill handles.
+    Kill {
+        /// Which.
+        handles: Vec<HandleId>,
+        /// Why.
+        why: KillReason,
+    },
+    /// Ask for statuses.
+    Status {
+        /// Of these, which are expected to live.
+        live: Vec<HandleId>,
+        /// Of these only whether they have stopped.
+        terminating: Vec<HandleId>,
+    },
+}
+
+/// What to do now, and when to look again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Plan {
+    /// What to do, in this order.
+    pub actions: Vec<Action>,
+    /// When time alone makes a new plan worth while.
+    pub wake_at: Option<Time>,
+}
+
+impl Plan {
+    /// What must be recorded before the actions are carried out.
+    pub fn records(&self, now: Time) -> Vec<Record> {
+        let change = |action: &Action| match action {
+            Action::Initialize => Change::InitializeStarted,
+            Action::List => Change::ListStarted,
+            Action::Launch { launch, again: true, .. } => Change::LaunchRepeated { launch: *launch },
+            Action::Launch { launch, workers, again: false } => {
+                Change::LaunchStarted { launch: *launch, workers: *workers }
+            }
+            Action::Kill { handles, why } => Change::KillStarted { handles: handles.clone(), why: *why },
+            Action::Status { .. } => Change::StatusStarted,
+        };
+        self.actions.iter().map(|action| change(action).at(now)).collect()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+}
+
+/// Plans a cluster's next steps. Planning changes nothing, and the same state and time give the same plan.
+pub fn plan(state: &State, now: Time) -> (Plan, PlanReport) {
+    let mut planner = Planner { state, now, plan: Plan::default(), report: PlanReport::default() };
+    planner.explain_desired();
+    planner.kill_again();
+    planner.kill_late_starters();
+    planner.resolve_unknown();
+    if planner.knows_its_workers() {
+        planner.meet_target();
+    }
+    planner.list();
+    planner.ask_statuses();
+    planner.explain_waiting();
+    (planner.plan, planner.report)
+}
+
+struct Planner<'a> {
+    state: &'a State,
+    now: Time,
+    plan: Plan,
+    report: PlanReport,
+}
+
+impl Planner<'_> {
+    fn policy(&self) -> &Policy {
+        &self.state.policy
+    }
+
+    fn because(&mut self, reason: Reason) {
+        self.report.reasons.push(reason);
+    }
+
+    fn wake(&mut self, at: Time) {
+        self.plan.wake_at = Some(self.plan.wake_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Whether a moment has come; where not, the planner is woken then.
+    fn is_due(&mut self, at: Time) -> bool {
+        if at > self.now {
+            self.wake(at);
+        }
+        at <= self.now
+    }
+
+    fn explain_desired(&mut self) {
+        match self.state.desired {
+            Desired::Running => {}
+            Desired::Stopped => self.because(Reason::Stopped { expected: self.state.expected }),
+            Desired::Deleted => self.because(Reason::Deleting),
+        }
+    }
+
+    /// Kills again what was killed and is still there.
+    fn kill_again(&mut self) {
+        let mut due = Vec::new();
+        let mut reported = false;
+        for (id, handle) in self.state.handles.terminating() {
+            let Phase::Terminating { attempts, asked_at, in_flight } = handle.phase else { continue };
+            let refused = self.state.kill_trouble.as_ref().filter(|(troubled, _)| *troubled == id);
+            if !reported && (refused.is_some() || attempts >= KILLS_TO_REPORT) {
+                reported = true;
+                let trouble = refused.map(|(_, trouble)| trouble.clone());
+                self.because(Reason::KillFailing { handle: handle.name.to_string(), attempts, trouble });
+            }
+            let patience = self.policy().kill_retry * (1 << (attempts - 1).min(KILL_DOUBLINGS));
+            if !in_flight && self.is_due(asked_at + patience) {
+                due.push(id);
+            }
+        }
+        self.kill(due, KillReason::StillThere);
+    }
+
+    /// Kills what stayed initializing for too long.
+    fn kill_late_starters(&mut self) {
+        let mut due = Vec::new();
+        for (id, handle) in self.state.handles.initializing() {
+            let Phase::Initializing { since } = handle.phase else { continue };
+            if self.is_due(since + self.policy().launch_timeout) {
+                due.push(id);
+            }
+        }
+        self.kill(due, KillReason::LaunchTimeout);
+    }
+
+    fn kill(&mut self, handles: Vec<HandleId>, why: KillReason) {
+        if !handles.is_empty() {
+            self.because(Reason::Killing { handles: handles.len(), why });
+            self.plan.actions.push(Action::Kill { handles, why });
+        }
+    }
+
+    /// Says what is held for launches of unknown fate, and asks for them again where that is safe.
+    fn resolve_unknown(&mut self) {
+        for (id, launch) in self.state.launches() {
+            let LaunchPhase::Unknown { trouble, returned, .. } = &launch.phase else { continue };
+            let traits = self.state.traits;
+            let remedy = match returned {
+                false => Remedy::WaitForReturn,
+                true if traits.list => Remedy::List,
+                true if traits.idempotent_run => Remedy::Repeat,
+                true => Remedy::Operator,
+            };
+            let (token, workers) = (self.state.token(id), launch.held());
+            self.because(Reason::HeldForUnknown { token, workers, trouble: trouble.clone(), remedy });
+            if remedy == Remedy::Repeat && self.is_due_after(self.state.launch_backoff) {
+                self.plan.actions.push(Action::Launch { launch: id, workers: launch.workers, again: true });
+            }
+        }
+    }
+
+    fn is_due_after(&mut self, backoff: Backoff) -> bool {
+        backoff.until(self.now).is_none_or(|until| self.is_due(until))
+    }
+
+    /// Whether the workers that ran before this host did are known, where the provider can tell.
+    fn knows_its_workers(&mut self) -> bool {
+        let known = !self.state.traits.list || self.state.list_call.succeeded_at.is_some();
+        if !known {
+            self.because(Reason::FindingWorkers { trouble: self.state.list_call.trouble.clone() });
+        }
+        known
+    }
+
+    /// Launches what is missing, or kills what is too much.
+    fn meet_target(&mut self) {
+        let target = u64::from(self.state.target());
+        // What this very plan kills for starting too late no longer counts as live.
+        let live = self.state.tally().live() - self.workers_killed_now();
+        let coming = self.state.in_flight() + self.state.unknown();
+        if live > target {
+            self.kill_surplus(live - target);
+        } else if live + coming < target {
+            self.launch_missing(target - live - coming, live + coming);
+        }
+    }
+
+    fn killed_now(&self) -> impl Iterator<Item = HandleId> {
+        let late = |action: &Action| match action {
+            Action::Kill { handles, why: KillReason::LaunchTimeout } => handles.clone(),
+            _ => Vec::new(),
+        };
+        self.plan.actions.iter().flat_map(late).collect::<Vec<_>>().into_iter()
+    }
+
+    fn workers_killed_now(&self) -> u64 {
+        self.killed_now().filter_map(|id| self.state.handle(id)).map(|handle| u64::from(handle.workers)).sum()
+    }
+
+    fn kill_surplus(&mut self, surplus: u64) {
+        let late: std::collections::BTreeSet<_> = self.killed_now().collect();
+        let candidates: Vec<_> = self
+            .state
+            .handles()
+            .filter(|(id, handle)| !matches!(handle.phase, Phase::Terminating { .. }) && !late.contains(id))
+            .map(|(id, handle)| Candidate {
+                id,
+                workers: handle.workers,
+                initializing: matches!(handle.phase, Phase::Initializing { .. }),
+                launched_at: handle.launched_at.as_millis(),
+            })
+            .collect();
+        let choice = victims::choose(&candidates, surplus, self.policy().prefer);
+        if choice.workers < surplus {
+            let smallest = candidates.iter().map(|candidate| candidate.workers).min().unwrap_or(0);
+            self.because(Reason::SharedHandles { surplus: surplus - choice.workers, smallest });
+        }
+        self.kill(choice.handles, KillReason::Surplus);
+    }
+
+    fn launch_missing(&mut self, missing: u64, counted: u64) {
+        // What this plan kills is still alive while it launches.
+        let stopping = self.state.tally().terminating + self.workers_killed_now();
+        let room = u64::from(self.policy().max).saturating_sub(counted + stopping);
+        if room < missing {
+            let max = self.policy().max;
+            self.because(Reason::AtMaximum { max, stopping, waiting: missing - room });
+        }
+        let mut wanted = missing.min(room);
+        if wanted == 0 || !self.may_launch() {
+            return;
+        }
+        let limit = self.policy().launches_in_flight;
+        let in_flight =
+            self.state.launches().filter(|(_, launch)| launch.phase == LaunchPhase::InFlight).count();
+        let slots = (limit as usize).saturating_sub(in_flight) as u64;
+        let next = self.state.next_launch;
+        let mut launched = 0;
+        for launch in (next..next + slots).map(LaunchId) {
+            if wanted == 0 {
+                break;
+            }
+            let workers = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.policy().launch_batch);
+            wanted -= u64::from(workers);
+            launched += u64::from(workers);
+            self.plan.actions.push(Action::Launch { launch, workers, again: false });
+        }
+        if launched > 0 {
+            self.because(Reason::Launching { workers: launched });
+        }
+        if wanted > 0 {
+            self.because(Reason::LaunchLimit { limit, workers: wanted });
+        }
+    }
+
+    /// Whether nothing but room stands in the way of a launch.
+    fn may_launch(&mut self) -> bool {
+        let mut clear = true;
+        if self.state.traits.initialize && self.state.initialize_call.succeeded_at.is_none() {
+            clear = false;
+            let call = &self.state.initialize_call;
+            self.because(Reason::Initializing { trouble: call.trouble.clone() });
+            if !call.in_flight && self.is_due_after(call.backoff) {
+                self.plan.actions.push(Action::Initialize);
+            }
+        }
+        if let Some(until) = self.state.launch_backoff.until(self.now) {
+            clear = false;
+            self.wake(until);
+            self.because(Reason::BackingOff {
+                failures: self.state.launch_backoff.failures(),
+                retry_in: until.since(self.now),
+                trouble: self.state.launch_trouble.clone(),
+            });
+        }
+        if let Some(until) = self.state.crash_backoff.until(self.now) {
+            clear = false;
+            self.wake(until);
+            let crashes = self.state.crash_backoff.failures();
+            self.because(Reason::CrashLoop { crashes, retry_in: until.since(self.now) });
+        }
+        clear
+    }
+
+    /// Asks the provider for all its workers: first of all, while a launch's fate is unknown, and now and then.
+    fn list(&mut self) {
+        let (state, policy) = (self.state, &self.state.policy);
+        if !state.traits.list {
+            return;
+        }
+        let unknown = |phase: &LaunchPhase| matches!(phase, LaunchPhase::Unknown { .. });
+        let doubtful = state.launches().any(|(_, launch)| unknown(&launch.phase));
+        let interval = if doubtful { policy.poll_interval } else { policy.list_interval };
+        if let Some(trouble) = state.list_call.trouble.clone() {
+            let failures = state.list_call.backoff.failures();
+            self.because(Reason::ListFailing { failures, trouble });
+        }
+        // A cluster that is deleted goes only after a last look has found nothing of it.
+        let last_look =
+            state.is_empty() && state.desired == Desired::Deleted && !state.has_looked_since_last_death();
+        let interval = if last_look { policy.busy_poll_interval } else { interval };
+        if self.call_is_due(&state.list_call, interval) {
+            self.plan.actions.push(Action::List);
+        }
+    }
+
+    /// Asks for statuses: often while something is under way, now and then otherwise.
+    fn ask_statuses(&mut self) {
+        let state = self.state;
+        if let Some(trouble) = state.status_call.trouble.clone() {
+            let failures = state.status_call.backoff.failures();
+            self.because(Reason::StatusFailing { failures, trouble });
+        }
+        if state.handles.is_empty() {
+            return;
+        }
+        let tally = state.tally();
+        let busy = tally.initializing > 0 || tally.terminating > 0 || state.suspicion.is_some();
+        let interval = if busy { state.policy.busy_poll_interval } else { state.policy.poll_interval };
+        if self.call_is_due(&state.status_call, interval) {
+            let (mut live, mut terminating) = (Vec::new(), Vec::new());
+            for (id, handle) in state.handles() {
+                match handle.phase {
+                    Phase::Terminating { .. } => terminating.push(id),
+                    Phase::Initializing { .. } | Phase::Running => live.push(id),
+                }
+            }
+            self.plan.actions.push(Action::Status { live, terminating });
+        }
+    }
+
+    fn call_is_due(&mut self, call: &Call, interval: Duration) -> bool {
+        if call.in_flight {
+            return false;
+        }
+        if let Some(until) = call.backoff.until(self.now) {
+            return self.is_due(until);
+        }
+        match call.started_at {
+            Some(started) if !call.wanted => self.is_due(started + interval),
+            _ => true,
+        }
+    }
+
+    /// Says what is waited for, and that all is well where nothing is.
+    fn explain_waiting(&mut self) {
+        let (state, tally) = (self.state, self.state.tally());
+        if let Some(suspicion) = &state.suspicion {
+            self.because(Reason::MassDeath { workers: suspicion.workers });
+        }
+        if state.in_flight() > 0 {
+            self.because(Reason::LaunchesInFlight { workers: state.in_flight() });
+        }
+        if tally.initializing > 0 {
+            self.because(Reason::Starting { workers: tally.initializing });
+        }
+        if tally.terminating > 0 {
+            self.because(Reason::Stopping { workers: tally.terminating });
+        }
+        if self.report.reasons.is_empty() && state.is_converged() {
+            self.because(Reason::AtTarget { workers: tally.running });
+        }
+    }
+}

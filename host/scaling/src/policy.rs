@@ -1,0 +1,142 @@
+//! How a cluster is scaled: its limits, its patience, its preferences. Plain numbers with their defaults.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::victims::Prefer;
+
+/// The most workers that one cluster may ask for.
+pub const WORKERS_LIMIT: u32 = 1_000_000;
+
+/// How a cluster is scaled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    /// The fewest workers that may be asked for.
+    pub min: u32,
+    /// The most workers that may be asked for, and that are ever alive at once: launches in flight, launches whose fate is
+    /// unknown and workers that are being killed are counted.
+    pub max: u32,
+    /// Who goes first when the cluster shrinks, after those that are still initializing.
+    pub prefer: Prefer,
+    /// The most workers asked for in one launch.
+    pub launch_batch: u32,
+    /// The most launches in flight at once.
+    pub launches_in_flight: u32,
+    /// How long a worker may stay initializing before it is killed and counted as a failure.
+    pub launch_timeout: Duration,
+    /// How long after a kill a worker may still be alive before it is killed again; doubled at each further attempt.
+    pub kill_retry: Duration,
+    /// How often statuses are asked for when nothing is under way.
+    pub poll_interval: Duration,
+    /// How often statuses are asked for while workers are starting or stopping.
+    pub busy_poll_interval: Duration,
+    /// How often the provider is asked for all its workers, where it can tell.
+    pub list_interval: Duration,
+    /// The first wait after a failed launch; doubled at each further failure.
+    pub backoff: Duration,
+    /// The longest wait after a failed launch.
+    pub backoff_max: Duration,
+    /// A worker that dies sooner than this after its launch counts as a crash; one that lives longer ends a crash loop.
+    pub stable_after: Duration,
+    /// A death of at least so many workers at once ...
+    pub mass_death_workers: u32,
+    /// ... that are at least so many percent of the live ones is believed only when it is seen a second time.
+    pub mass_death_percent: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            min: 0,
+            max: WORKERS_LIMIT,
+            prefer: Prefer::Newest,
+            launch_batch: 1_000,
+            launches_in_flight: 4,
+            launch_timeout: Duration::from_mins(10),
+            kill_retry: Duration::from_secs(30),
+            poll_interval: Duration::from_secs(5),
+            busy_poll_interval: Duration::from_millis(500),
+            list_interval: Duration::from_mins(1),
+            backoff: Duration::from_secs(1),
+            backoff_max: Duration::from_mins(5),
+            stable_after: Duration::from_secs(10),
+            mass_death_workers: 10,
+            mass_death_percent: 50,
+        }
+    }
+}
+
+/// A policy that cannot be kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyError {
+    /// The limits cross.
+    #[error("min ({min}) is above max ({max})")]
+    MinAboveMax {
+        /// The fewest workers.
+        min: u32,
+        /// The most workers.
+        max: u32,
+    },
+    /// A number is outside its range.
+    #[error("{field} must be between {low} and {high}, not {given}")]
+    OutOfRange {
+        /// The field's name.
+        field: String,
+        /// The smallest value allowed.
+        low: u64,
+        /// The largest value allowed.
+        high: u64,
+        /// The value found; durations in milliseconds.
+        given: u64,
+    },
+}
+
+impl Policy {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is out of range, durations in milliseconds.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        const DAY: u64 = 24 * 60 * 60 * 1_000;
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let ranges = [
+            ("max", u64::from(self.max), 0, u64::from(WORKERS_LIMIT)),
+            ("launch_batch", u64::from(self.launch_batch), 1, u64::from(WORKERS_LIMIT)),
+            ("launches_in_flight", u64::from(self.launches_in_flight), 1, 64),
+            ("launch_timeout", millis(self.launch_timeout), 1, 30 * DAY),
+            ("kill_retry", millis(self.kill_retry), 1, DAY),
+            ("poll_interval", millis(self.poll_interval), 10, DAY),
+            ("busy_poll_interval", millis(self.busy_poll_interval), 10, DAY),
+            ("list_interval", millis(self.list_interval), 100, 30 * DAY),
+            ("backoff", millis(self.backoff), 1, DAY),
+            ("backoff_max", millis(self.backoff_max), millis(self.backoff), 30 * DAY),
+            ("stable_after", millis(self.stable_after), 0, DAY),
+            ("mass_death_workers", u64::from(self.mass_death_workers), 1, u64::from(u32::MAX)),
+            ("mass_death_percent", u64::from(self.mass_death_percent), 1, 100),
+        ];
+        for (field, given, low, high) in ranges {
+            if given < low || given > high {
+                return Err(PolicyError::OutOfRange { field: field.to_owned(), low, high, given });
+            }
+        }
+        if self.min > self.max {
+            return Err(PolicyError::MinAboveMax { min: self.min, max: self.max });
+        }
+        Ok(())
+    }
+}
+
+/// What the cluster's provider can do beyond run, status and kill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderTraits {
+    /// It must be told of the cluster before the first launch.
+    pub initialize: bool,
+    /// It can name all live handles of the cluster, with the launch that each came from.
+    pub list: bool,
+    /// The same launch may be asked for again without launching twice.
+    pub idempotent_run: bool,
+}

@@ -1,0 +1,241 @@
+//! What can happen to a cluster, as data. The journal holds these, a state is what they add up to, and the history of a
+//! cluster is what they say.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    handles::HandleId,
+    policy::{Policy, ProviderTraits},
+    state::{Desired, LaunchId},
+    time::Time,
+};
+
+/// One thing that happened, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub change: Change,
+}
+
+/// Why something failed, in words, with the clause of the contract where one was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// For a person.
+    pub text: String,
+    /// The number of the clause that the provider broke, such as `STATUS-1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clause: Option<String>,
+}
+
+impl Trouble {
+    /// A trouble that breaks no clause.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), clause: None }
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.clause {
+            Some(clause) => write!(f, "{} (clause {clause})", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+/// A handle that was not known before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewHandle {
+    /// The provider's name for it.
+    pub name: Arc<str>,
+    /// How many workers it holds.
+    pub workers: u32,
+    /// The launch that it came from, where it is one of this cluster's.
+    pub launch: Option<LaunchId>,
+}
+
+/// Why handles are killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KillReason {
+    /// There are more workers than expected.
+    Surplus,
+    /// They stayed initializing for too long.
+    LaunchTimeout,
+    /// They were killed before and are still there.
+    StillThere,
+}
+
+/// A change to a cluster's state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// The cluster was made.
+    Created {
+        /// A number that no other cluster has, nor had: it makes the launch tokens unique.
+        uid: u64,
+        /// How it is scaled.
+        policy: Policy,
+        /// What its provider can do.
+        traits: ProviderTraits,
+        /// How many workers are expected.
+        expected: u32,
+        /// Whether it starts out running or stopped.
+        desired: Desired,
+    },
+    /// Another number of workers is expected.
+    Scaled {
+        /// How many.
+        expected: u32,
+    },
+    /// It is scaled in another way.
+    Updated {
+        /// The new policy.
+        policy: Policy,
+        /// What its provider can do.
+        traits: ProviderTraits,
+        /// How many workers are expected.
+        expected: u32,
+    },
+    /// It shall run, be stopped, or go.
+    DesiredSet {
+        /// Which.
+        desired: Desired,
+    },
+    /// An operator gave up what is left of it.
+    Forgotten,
+    /// An operator wants fresh statuses now.
+    Refreshed,
+    /// Workers are about to be asked for.
+    LaunchStarted {
+        /// The launch's number.
+        launch: LaunchId,
+        /// How many workers.
+        workers: u32,
+    },
+    /// The same launch is about to be asked for again, because its fate is unknown.
+    LaunchRepeated {
+        /// The launch's number.
+        launch: LaunchId,
+    },
+    /// What a launch created is known.
+    LaunchSettled {
+        /// The launch's number.
+        launch: LaunchId,
+        /// The handles that were not known yet.
+        handles: Vec<NewHandle>,
+        /// Why it fell short, where it did.
+        trouble: Option<Trouble>,
+        /// Whether asking again soon may help.
+        retryable: bool,
+    },
+    /// What a launch created is not known.
+    LaunchUnknown {
+        /// The launch's number.
+        launch: LaunchId,
+        /// Why.
+        trouble: Trouble,
+        /// The handles that a refused reply did name.
+        claimed: Vec<NewHandle>,
+        /// Whether the provider's call has ended, so that nothing more can come of it.
+        returned: bool,
+    },
+    /// A complete list did not have what a launch of unknown fate still owes.
+    LaunchNotListed {
+        /// The launch's number.
+        launch: LaunchId,
+    },
+    /// Workers that were not known were found alive.
+    Adopted {
+        /// Which.
+        handles: Vec<NewHandle>,
+    },
+    /// Handles are about to be killed.
+    KillStarted {
+        /// Which.
+        handles: Vec<HandleId>,
+        /// Why.
+        why: KillReason,
+    },
+    /// The provider says that it killed them.
+    KillAnswered {
+        /// Which.
+        handles: Vec<HandleId>,
+    },
+    /// The provider did not kill them, or did not say.
+    KillFailed {
+        /// Which.
+        handles: Vec<HandleId>,
+        /// Why.
+        trouble: Trouble,
+    },
+    /// Live handles were seen in another phase.
+    PhaseSeen {
+        /// These are initializing now.
+        initializing: Vec<HandleId>,
+        /// These are running now.
+        running: Vec<HandleId>,
+    },
+    /// Handles were seen stopped, and are forgotten.
+    Gone {
+        /// Those that had been killed.
+        killed: Vec<HandleId>,
+        /// Those that had not.
+        died: Vec<HandleId>,
+    },
+    /// So many died at once that it is looked at a second time before it is believed.
+    Suspected {
+        /// Which.
+        handles: Vec<HandleId>,
+    },
+    /// A second look found them alive, or gone: nothing is suspected any more.
+    SuspicionEnded,
+    /// Workers launched after the last crash have lived long enough.
+    Stable,
+    /// Statuses are being asked for.
+    StatusStarted,
+    /// That has ended.
+    StatusEnded {
+        /// Why it failed, where it did.
+        trouble: Option<Trouble>,
+    },
+    /// All workers are being asked for.
+    ListStarted,
+    /// That has ended.
+    ListEnded {
+        /// Why it failed, where it did.
+        trouble: Option<Trouble>,
+    },
+    /// The provider is being told of the cluster.
+    InitializeStarted,
+    /// That has ended.
+    InitializeEnded {
+        /// Why it failed, where it did.
+        trouble: Option<Trouble>,
+    },
+}
+
+impl Change {
+    /// Whether a journal must hold it. What was asked and answered is asked anew after a restart, so that it need not.
+    pub fn is_durable(&self) -> bool {
+        !matches!(
+            self,
+            Self::Refreshed
+                | Self::StatusStarted
+                | Self::StatusEnded { .. }
+                | Self::ListStarted
+                | Self::ListEnded { .. }
+                | Self::InitializeStarted
+                | Self::InitializeEnded { .. }
+        )
+    }
+
+    /// The change, happening at a time.
+    pub fn at(self, at: Time) -> Record {
+        Record { at, change: self }
+    }
+}

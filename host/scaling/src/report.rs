@@ -1,0 +1,291 @@
+//! Why nothing moves, or what does, in words that a person can read.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{KillReason, Trouble};
+
+/// What a plan does not do, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// The reasons, most telling first.
+    pub reasons: Vec<Reason>,
+}
+
+/// One reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// All is as it shall be.
+    AtTarget {
+        /// How many workers run.
+        workers: u64,
+    },
+    /// The cluster is stopped.
+    Stopped {
+        /// How many workers it will have when it is started.
+        expected: u32,
+    },
+    /// The cluster is on its way out.
+    Deleting,
+    /// It is not known yet which workers run already.
+    FindingWorkers {
+        /// Why the last attempt failed, where it did.
+        trouble: Option<Trouble>,
+    },
+    /// The provider has not yet prepared itself for the cluster.
+    Initializing {
+        /// Why the last attempt failed, where it did.
+        trouble: Option<Trouble>,
+    },
+    /// Workers are being asked for.
+    Launching {
+        /// How many.
+        workers: u64,
+    },
+    /// Handles are being killed.
+    Killing {
+        /// How many.
+        handles: usize,
+        /// Why.
+        why: KillReason,
+    },
+    /// The provider has not yet answered launches.
+    LaunchesInFlight {
+        /// Workers asked for.
+        workers: u64,
+    },
+    /// As many launches are in flight as are allowed at once.
+    LaunchLimit {
+        /// How many may be.
+        limit: u32,
+        /// Workers that wait.
+        workers: u64,
+    },
+    /// Workers were launched and do not work yet.
+    Starting {
+        /// How many.
+        workers: u64,
+    },
+    /// Workers were killed and are not seen stopped yet.
+    Stopping {
+        /// How many.
+        workers: u64,
+    },
+    /// Launching failed, and is tried again later.
+    BackingOff {
+        /// Failures in a row.
+        failures: u32,
+        /// How long until it is tried again.
+        retry_in: Duration,
+        /// The last failure.
+        trouble: Option<Trouble>,
+    },
+    /// Workers die soon after their launch.
+    CrashLoop {
+        /// How often in a row.
+        crashes: u32,
+        /// How long until the next launch.
+        retry_in: Duration,
+    },
+    /// It is not known what a launch created, and its capacity is held until it is.
+    HeldForUnknown {
+        /// The launch's token.
+        token: String,
+        /// How many workers it may have created that are not known.
+        workers: u32,
+        /// Why its outcome is not known.
+        trouble: Trouble,
+        /// How it will be found out.
+        remedy: Remedy,
+    },
+    /// The surplus is smaller than any container that could be killed.
+    SharedHandles {
+        /// Workers too many.
+        surplus: u64,
+        /// Workers in the smallest container.
+        smallest: u32,
+    },
+    /// More workers may not be alive at once.
+    AtMaximum {
+        /// The limit.
+        max: u32,
+        /// Workers that are being killed and count until they are gone.
+        stopping: u64,
+        /// Workers that wait.
+        waiting: u64,
+    },
+    /// So many workers died at once that a second look is taken before they are replaced.
+    MassDeath {
+        /// How many.
+        workers: u64,
+    },
+    /// Statuses cannot be had: what is known is kept.
+    StatusFailing {
+        /// Failures in a row.
+        failures: u32,
+        /// The last one.
+        trouble: Trouble,
+    },
+    /// The list of all workers cannot be had.
+    ListFailing {
+        /// Failures in a row.
+        failures: u32,
+        /// The last one.
+        trouble: Trouble,
+    },
+    /// A handle was killed and is still there.
+    KillFailing {
+        /// The handle.
+        handle: String,
+        /// How often it was killed.
+        attempts: u32,
+        /// Why it failed, where the provider said so.
+        trouble: Option<Trouble>,
+    },
+}
+
+/// How the outcome of a launch will be found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// The provider's call has not returned; its answer is waited for.
+    WaitForReturn,
+    /// The provider is asked for all its workers.
+    List,
+    /// The same launch is asked for again, which does not launch twice.
+    Repeat,
+    /// The provider can do neither: an operator must look.
+    Operator,
+}
+
+impl fmt::Display for PlanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, reason) in self.reasons.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtTarget { workers: 0 } => f.write_str("no workers are wanted, and none are there"),
+            Self::AtTarget { workers } => write!(f, "all is as asked: {} running", Workers(*workers)),
+            Self::Stopped { expected } => {
+                write!(f, "the cluster is stopped; starting it brings {}", Workers(u64::from(*expected)))
+            }
+            Self::Deleting => f.write_str("the cluster is being deleted"),
+            Self::FindingWorkers { trouble } => {
+                f.write_str(
+                    "nothing is launched before the provider has listed the workers that run already",
+                )?;
+                after(f, trouble.as_ref())
+            }
+            Self::Initializing { trouble } => {
+                f.write_str("nothing is launched before the provider has prepared itself for the cluster")?;
+                after(f, trouble.as_ref())
+            }
+            Self::Launching { workers } => write!(f, "launching {}", Workers(*workers)),
+            Self::Killing { handles, why } => {
+                let why = match why {
+                    KillReason::Surplus => "of the surplus",
+                    KillReason::LaunchTimeout => "that did not start in time",
+                    KillReason::StillThere => "that were killed before and are still there",
+                };
+                write!(f, "killing {handles} container{} {why}", if *handles == 1 { "" } else { "s" })
+            }
+            Self::LaunchesInFlight { workers } => {
+                write!(f, "the provider has been asked for {} and has not answered yet", Workers(*workers))
+            }
+            Self::LaunchLimit { limit, workers } => write!(
+                f,
+                "{} wait: {limit} launches are in flight, which is as many as are allowed at once",
+                Workers(*workers)
+            ),
+            Self::Starting { workers } => write!(f, "{} still initializing", Workers(*workers)),
+            Self::Stopping { workers } => {
+                write!(f, "{} killed and not yet seen stopped", Workers(*workers))
+            }
+            Self::BackingOff { failures, retry_in, trouble } => {
+                write!(f, "launching failed {failures} times in a row; next try in {}", Seconds(*retry_in))?;
+                after(f, trouble.as_ref())
+            }
+            Self::CrashLoop { crashes, retry_in } => write!(
+                f,
+                "workers died soon after their launch {crashes} times in a row; next launch in {}",
+                Seconds(*retry_in)
+            ),
+            Self::HeldForUnknown { token, workers, trouble, remedy } => {
+                let remedy = match remedy {
+                    Remedy::WaitForReturn => "the provider's call has not returned yet",
+                    Remedy::List => "the provider is being asked for all its workers",
+                    Remedy::Repeat => "the same launch is being asked for again",
+                    Remedy::Operator => "the provider cannot tell: an operator must look",
+                };
+                write!(
+                    f,
+                    "{} of launch {token} may or may not exist, so that none is launched in their place: \
+                     {trouble}; {remedy}",
+                    Workers(u64::from(*workers))
+                )
+            }
+            Self::SharedHandles { surplus, smallest } => write!(
+                f,
+                "{} too many, but the smallest container holds {smallest} and can only be killed whole",
+                Workers(*surplus)
+            ),
+            Self::AtMaximum { max, stopping, waiting } => write!(
+                f,
+                "{} wait: no more than {max} may be alive at once, and {stopping} being killed still count",
+                Workers(*waiting)
+            ),
+            Self::MassDeath { workers } => write!(
+                f,
+                "{} died at once; a second look is taken before they are replaced",
+                Workers(*workers)
+            ),
+            Self::StatusFailing { failures, trouble } => write!(
+                f,
+                "the provider failed to tell statuses {failures} times in a row, so that what was known is kept: \
+                 {trouble}"
+            ),
+            Self::ListFailing { failures, trouble } => {
+                write!(f, "the provider failed to list its workers {failures} times in a row: {trouble}")
+            }
+            Self::KillFailing { handle, attempts, trouble } => {
+                write!(f, "{handle} was killed {attempts} times and is still there")?;
+                after(f, trouble.as_ref())
+            }
+        }
+    }
+}
+
+fn after(f: &mut fmt::Formatter<'_>, trouble: Option<&Trouble>) -> fmt::Result {
+    trouble.map_or(Ok(()), |trouble| write!(f, ": {trouble}"))
+}
+
+struct Workers(u64);
+
+impl fmt::Display for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} worker{}", self.0, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 < Duration::from_secs(10) {
+            write!(f, "{:.1} s", self.0.as_secs_f64())
+        } else {
+            write!(f, "{} s", self.0.as_secs())
+        }
+    }
+}

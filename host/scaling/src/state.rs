@@ -1,0 +1,226 @@
+//! What is known of one cluster: what is wanted, which handles it has, which calls are out. It is the sum of its records.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backoff::Backoff,
+    handles::{Handle, HandleId, Handles, Tally},
+    policy::{Policy, ProviderTraits},
+    record::Trouble,
+    time::Time,
+};
+
+/// Whether a cluster shall have workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Desired {
+    /// As many as expected.
+    #[default]
+    Running,
+    /// None; the expected number is remembered.
+    Stopped,
+    /// None, and then the cluster goes.
+    Deleted,
+}
+
+/// A launch's number in its cluster, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LaunchId(pub u64);
+
+/// A launch whose outcome is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// How many workers were asked for.
+    pub workers: u32,
+    /// How many of them are known already, from a refused reply or a list.
+    pub found: u32,
+    /// When it was asked for, the last time.
+    pub started_at: Time,
+    /// Where it is.
+    pub phase: LaunchPhase,
+}
+
+impl Launch {
+    /// The workers that it may still have created: the capacity that is held for it.
+    pub fn held(&self) -> u32 {
+        self.workers.saturating_sub(self.found)
+    }
+}
+
+/// Where a launch is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaunchPhase {
+    /// Asked for, no answer yet.
+    InFlight,
+    /// The answer was lost or refused: neither dead nor alive until it is found out.
+    Unknown {
+        /// Since when.
+        since: Time,
+        /// Why.
+        trouble: Trouble,
+        /// Whether the provider's call has ended, so that nothing more can come of it.
+        returned: bool,
+        /// How many complete lists, one after the other, did not have it.
+        unlisted: u32,
+        /// How often it was asked for again.
+        repeats: u32,
+    },
+}
+
+/// A kind of call of which at most one is out: statuses, list, initialize.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Whether one is out.
+    pub in_flight: bool,
+    /// When the last one was sent.
+    pub started_at: Option<Time>,
+    /// When the last one that succeeded was sent.
+    pub succeeded_at: Option<Time>,
+    /// Failures in a row.
+    pub backoff: Backoff,
+    /// Why the last one failed, where it did.
+    pub trouble: Option<Trouble>,
+    /// Whether one is wanted now, whatever the interval says.
+    pub wanted: bool,
+}
+
+/// A mass death that is looked at a second time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Suspicion {
+    pub(crate) since: Time,
+    pub(crate) workers: u64,
+}
+
+/// Everything that is known of one cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    pub(crate) uid: u64,
+    pub(crate) generation: u64,
+    pub(crate) policy: Policy,
+    pub(crate) traits: ProviderTraits,
+    pub(crate) desired: Desired,
+    pub(crate) forgotten: bool,
+    pub(crate) expected: u32,
+    pub(crate) handles: Handles,
+    pub(crate) launches: BTreeMap<LaunchId, Launch>,
+    pub(crate) next_launch: u64,
+    pub(crate) launch_backoff: Backoff,
+    pub(crate) launch_trouble: Option<Trouble>,
+    pub(crate) crash_backoff: Backoff,
+    pub(crate) kill_trouble: Option<(HandleId, Trouble)>,
+    pub(crate) suspicion: Option<Suspicion>,
+    pub(crate) last_gone: Time,
+    pub(crate) status_call: Call,
+    pub(crate) list_call: Call,
+    pub(crate) initialize_call: Call,
+}
+
+impl State {
+    /// Grows with every command that was admitted.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// How the cluster is scaled.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Whether it shall have workers.
+    pub fn desired(&self) -> Desired {
+        self.desired
+    }
+
+    /// How many workers its user asked for. Stopping the cluster does not change it.
+    pub fn expected(&self) -> u32 {
+        self.expected
+    }
+
+    /// How many workers it shall have now.
+    pub fn target(&self) -> u32 {
+        match self.desired {
+            Desired::Running => self.expected.clamp(self.policy.min, self.policy.max),
+            Desired::Stopped | Desired::Deleted => 0,
+        }
+    }
+
+    /// Sums over its handles.
+    pub fn tally(&self) -> Tally {
+        self.handles.tally()
+    }
+
+    /// A handle.
+    pub fn handle(&self, id: HandleId) -> Option<&Handle> {
+        self.handles.get(id)
+    }
+
+    /// All handles, oldest first.
+    pub fn handles(&self) -> impl Iterator<Item = (HandleId, &Handle)> {
+        self.handles.iter()
+    }
+
+    /// How many handles there are.
+    pub fn handle_count(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// The launches whose outcome is not known, oldest first.
+    pub fn launches(&self) -> impl Iterator<Item = (LaunchId, &Launch)> {
+        self.launches.iter().map(|(id, launch)| (*id, launch))
+    }
+
+    /// The token of a launch: what the provider tags its workers with.
+    pub fn token(&self, launch: LaunchId) -> String {
+        format!("{:016x}-{:x}", self.uid, launch.0)
+    }
+
+    /// The launch that a token names, where it is one of this cluster's.
+    pub fn launch_of(&self, token: &str) -> Option<LaunchId> {
+        let (uid, number) = token.split_once('-')?;
+        let launch = LaunchId(u64::from_str_radix(number, 16).ok()?);
+        (u64::from_str_radix(uid, 16).ok()? == self.uid && launch.0 < self.next_launch).then_some(launch)
+    }
+
+    /// Workers asked for in launches that are in flight.
+    pub fn in_flight(&self) -> u64 {
+        self.held(|phase| matches!(phase, LaunchPhase::InFlight))
+    }
+
+    /// Workers that launches of unknown fate may have created.
+    pub fn unknown(&self) -> u64 {
+        self.held(|phase| matches!(phase, LaunchPhase::Unknown { .. }))
+    }
+
+    fn held(&self, of: impl Fn(&LaunchPhase) -> bool) -> u64 {
+        self.launches.values().filter(|launch| of(&launch.phase)).map(|launch| u64::from(launch.held())).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.handles.is_empty() && self.launches.is_empty()
+    }
+
+    /// Whether the provider, where it can, has listed all workers since the last one was buried.
+    pub(crate) fn has_looked_since_last_death(&self) -> bool {
+        !self.traits.list || self.list_call.succeeded_at.is_some_and(|asked_at| asked_at > self.last_gone)
+    }
+
+    /// Whether the cluster was deleted and nothing of it is left, at a last look.
+    pub fn is_finished(&self) -> bool {
+        self.desired == Desired::Deleted
+            && self.is_empty()
+            && (self.forgotten || self.has_looked_since_last_death())
+    }
+
+    /// Whether nothing but expected, running workers is there, and as many as there shall be.
+    pub fn is_converged(&self) -> bool {
+        let tally = self.tally();
+        self.launches.is_empty()
+            && tally.initializing == 0
+            && tally.terminating == 0
+            && tally.running == u64::from(self.target())
+            && self.suspicion.is_none()
+    }
+}
