@@ -1,1 +1,29 @@
 //! Finds, checks, loads and calls provider plugins.
+//!
+//! [`SearchPath`] finds a plugin's file, [`Library`] loads it, [`Provider`] is an instance of it, and [`Call`] is one call
+//! on its way. All of the host's unsafe code is here. Nothing here knows what a cluster should look like.
+
+mod call;
+mod check;
+mod control;
+mod discover;
+mod error;
+mod image;
+mod library;
+mod log;
+mod pool;
+mod private_copy;
+mod provider;
+mod registry;
+mod schema;
+
+pub use call::{Call, CallScope};
+pub use check::{Launched, MAX_HANDLE_BYTES};
+pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath};
+pub use error::{
+    CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
+};
+pub use library::{LOAD_LIMIT, Library, MAX_LIBRARIES, MAX_LIBRARY_BYTES};
+pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET};
+pub use pool::{CallLimits, ProviderLoad};
+pub use provider::{Handles, Provider};

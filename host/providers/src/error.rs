@@ -1,0 +1,367 @@
+//! Every way in which a plugin can disappoint the host, as values: loading, configuring, creating, calling. A call's
+//! error also says how much is certain: [`CallError::NotSent`] alone promises that the plugin never saw the request.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use longshore_plugin_api::Clause;
+use thiserror::Error;
+
+/// Why a library is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LoadErrorKind {
+    /// The file cannot be read.
+    Unreadable,
+    /// It is larger than [`MAX_LIBRARY_BYTES`](crate::MAX_LIBRARY_BYTES).
+    TooLarge,
+    /// It is not a shared library of any platform.
+    NotALibrary,
+    /// It is a library that was cut off or damaged.
+    Damaged,
+    /// It is a library for another system or processor.
+    OtherPlatform,
+    /// It does not export Longshore's root module.
+    NoSymbol,
+    /// The system's loader refuses it, for instance because of a symbol or a library that it needs.
+    Open,
+    /// Types at the boundary are laid out differently.
+    Layout,
+    /// It was built to end the process when it panics.
+    Aborts,
+    /// Its metadata is missing, incomplete or contradicts what it exports.
+    Metadata,
+    /// It was built for a version of the contract that this host does not know.
+    Contract,
+    /// The schema of its configuration is not a valid JSON Schema.
+    Schema,
+    /// Loading did not end in [`LOAD_LIMIT`](crate::LOAD_LIMIT).
+    Stuck,
+    /// This process has loaded [`MAX_LIBRARIES`](crate::MAX_LIBRARIES) different libraries already.
+    TooMany,
+}
+
+impl LoadErrorKind {
+    /// The clause of the contract that the library breaks, where it is a matter of the contract.
+    pub const fn clause(self) -> Option<Clause> {
+        match self {
+            Self::NoSymbol | Self::Open => Some(Clause::LoadSymbol),
+            Self::Layout => Some(Clause::LoadLayout),
+            Self::Aborts => Some(Clause::LoadUnwind),
+            Self::Metadata | Self::Contract => Some(Clause::LoadMetadata),
+            Self::Schema => Some(Clause::LoadSchema),
+            Self::Stuck => Some(Clause::LoadNoSideEffects),
+            _ => None,
+        }
+    }
+
+    /// What a person can do about it.
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Unreadable => "check the path and its permissions",
+            Self::TooLarge => "name the plugin's own library, built in release mode",
+            Self::NotALibrary => "name the shared library itself, not a script, a package or a source file",
+            Self::Damaged => "copy or build it again; put it in place with a rename, not by writing into it",
+            Self::OtherPlatform => "get the plugin built for this system",
+            Self::NoSymbol => "build a cdylib with one `export_provider!` line from longshore-plugin-api",
+            Self::Open => "install the libraries that it needs, or get a plugin built for this system",
+            Self::Layout => "rebuild the plugin with the longshore-plugin-api of this host",
+            Self::Aborts => "rebuild it without `panic = \"abort\"` in its Cargo profile",
+            Self::Metadata => "build it with `export_provider!` and fill in what is missing",
+            Self::Contract => "use a plugin and a host of the same contract version",
+            Self::Schema => "correct the `JsonSchema` of its `Config` type",
+            Self::Stuck => "a library must not work while it is loaded; ask its author",
+            Self::TooMany => "restart the host: libraries stay loaded for as long as it lives",
+        }
+    }
+}
+
+/// A library that was not accepted. Its text is at most five lines: what, where, the clause, what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    path: PathBuf,
+    kind: LoadErrorKind,
+    message: String,
+    detail: Option<Arc<str>>,
+}
+
+impl LoadError {
+    pub(crate) fn new(path: impl Into<PathBuf>, kind: LoadErrorKind, message: impl fmt::Display) -> Self {
+        Self { path: path.into(), kind, message: one_line(&message.to_string()), detail: None }
+    }
+
+    pub(crate) fn with_detail(self, detail: impl Into<Arc<str>>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// The same refusal, found under another path with the same content.
+    pub(crate) fn at(self, path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), ..self }
+    }
+
+    /// The file that was asked for.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// What is wrong, for a program.
+    pub fn kind(&self) -> LoadErrorKind {
+        self.kind
+    }
+
+    /// The clause of the contract that the library breaks, where it is a matter of the contract.
+    pub fn clause(&self) -> Option<Clause> {
+        self.kind.clause()
+    }
+
+    /// The full story where there is one, such as a comparison of layouts: hundreds of lines, for `--verbose`.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the plugin {} cannot be loaded: {}", self.path.display(), self.message)?;
+        if let Some(clause) = self.clause() {
+            write!(f, "\n  it breaks {clause}: {}", clause.text())?;
+        }
+        write!(f, "\n  to do: {}", self.kind.advice())
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// The longest message that is shown of a foreign text, in characters.
+const LONGEST_MESSAGE: usize = 300;
+
+/// A foreign text made fit for one line.
+pub(crate) fn one_line(text: &str) -> String {
+    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match joined.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", &joined[..end]),
+        None => joined,
+    }
+}
+
+/// A provider's configuration that its plugin cannot use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The field's path, such as `limits.memory` or `mounts[2].source`; empty for the configuration as a whole.
+    pub field: String,
+    /// What is wrong with it; never contains the value, which may be secret.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.field.is_empty() {
+            write!(f, "the configuration {}", self.message)
+        } else {
+            write!(f, "`{}` {}", self.field, self.message)
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Why a provider could not be created.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The configuration breaks the plugin's schema, or the plugin itself finds fault with a field (LOAD-6).
+    #[error(transparent)]
+    Config(ConfigError),
+    /// The plugin failed.
+    #[error("the plugin could not make the provider: {0}")]
+    Failed(longshore_plugin_api::Error),
+    /// The plugin did not answer in time. What it makes later is shut down at once.
+    #[error("the plugin did not make the provider within {}: check that its backend can be reached", seconds(*.after))]
+    Deadline {
+        /// How long it was given.
+        after: Duration,
+    },
+    /// No thread could be started for it, or the thread died.
+    #[error("no thread could be had to make the provider: {reason}")]
+    Thread {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// A function of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is named as the function that it stands for")]
+pub enum Function {
+    Run,
+    Status,
+    Kill,
+    IsInitializing,
+    IsRunning,
+    IsStopped,
+    Initialize,
+    List,
+    RunServer,
+    StopServer,
+    ServerStatus,
+    ServerAddress,
+    Cleanup,
+}
+
+impl Function {
+    /// The function's name, as an author knows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Status => "status",
+            Self::Kill => "kill",
+            Self::IsInitializing => "is_initializing",
+            Self::IsRunning => "is_running",
+            Self::IsStopped => "is_stopped",
+            Self::Initialize => "initialize",
+            Self::List => "list",
+            Self::RunServer => "run_server",
+            Self::StopServer => "stop_server",
+            Self::ServerStatus => "server_status",
+            Self::ServerAddress => "server_address",
+            Self::Cleanup => "cleanup",
+        }
+    }
+
+    /// Whether the function makes or prepares things, and may therefore take long.
+    pub(crate) const fn is_slow(self) -> bool {
+        matches!(self, Self::Run | Self::Initialize | Self::RunServer | Self::Cleanup)
+    }
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A reply that breaks the contract, and was refused whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The clause that it breaks.
+    pub clause: Clause,
+    /// The function that gave it.
+    pub function: Function,
+    /// What was wrong with it, for a person.
+    pub detail: String,
+    /// For `run`: the valid handles that it did name, with the workers on each. They may be alive.
+    pub claimed: Vec<(Arc<str>, u32)>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { clause, function, detail, claimed } = self;
+        write!(
+            f,
+            "the answer of {function} was refused, as it breaks {clause} ({}): {detail}",
+            clause.text()
+        )?;
+        if !claimed.is_empty() {
+            let workers: u64 = claimed.iter().map(|(_, workers)| u64::from(*workers)).sum();
+            write!(f, "; it named {workers} workers on {} valid handles", claimed.len())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Why a call never reached the plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotSent {
+    /// All threads are busy and the queue is full.
+    #[error(
+        "all {threads} call threads of the provider are busy and {queued} calls wait already: its backend is slow \
+         or hangs"
+    )]
+    QueueFull {
+        /// The threads that calls of this kind may have.
+        threads: usize,
+        /// The calls that wait.
+        queued: usize,
+    },
+    /// Its budget was used up while it waited for a thread.
+    #[error("no call thread of the provider came free within {}: its backend is slow or hangs", seconds(*.waited))]
+    OutOfTime {
+        /// The call's budget.
+        waited: Duration,
+    },
+    /// The provider is shutting down.
+    #[error("the provider is shut down")]
+    ShutDown,
+    /// The plugin does not have this function.
+    #[error("the plugin does not have {0}")]
+    Missing(Function),
+    /// No call thread could be started.
+    #[error("no call thread could be started: {0}")]
+    NoThread(String),
+    /// The request could not be written as JSON.
+    #[error("the request cannot be written as JSON: {0}")]
+    Unwritable(String),
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CallError {
+    /// The provider said so, or panicked ([`ErrorKind::Panic`](longshore_plugin_api::ErrorKind::Panic)).
+    #[error(transparent)]
+    Failed(longshore_plugin_api::Error),
+    /// It did not answer in time and was told to stop. It may still take effect; see [`Call::late`](crate::Call::late).
+    #[error("{function} did not answer within {}; whether it took effect is not known", seconds(*.after))]
+    Deadline {
+        /// What was called.
+        function: Function,
+        /// The call's budget.
+        after: Duration,
+    },
+    /// The answer breaks the contract.
+    #[error(transparent)]
+    Violation(Violation),
+    /// The plugin never saw the call: nothing happened, for certain.
+    #[error("not sent: {reason}")]
+    NotSent {
+        /// Why.
+        reason: NotSent,
+    },
+    /// The call's thread died, or its answer was taken before: whether it took effect is not known.
+    #[error("the answer is lost; whether the call took effect is not known")]
+    Gone,
+}
+
+impl CallError {
+    /// Whether the plugin never saw the call.
+    pub fn is_not_sent(&self) -> bool {
+        matches!(self, Self::NotSent { .. })
+    }
+}
+
+/// A duration as a person writes it: `5 s`, `0.25 s`.
+fn seconds(duration: Duration) -> String {
+    format!("{} s", (duration.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_error_is_at_most_five_lines_whatever_the_loader_said() {
+        let long = "line\n".repeat(500);
+        let error = LoadError::new("/plugins/x.so", LoadErrorKind::Layout, &long).with_detail(long.clone());
+        let text = error.to_string();
+        assert!(text.lines().count() <= 5, "{text}");
+        assert!(text.contains("/plugins/x.so") && text.contains("LOAD-2"), "{text}");
+        assert_eq!(error.detail(), Some(long.as_str()));
+    }
+
+    #[test]
+    fn a_deadline_says_what_and_how_long() {
+        let error = CallError::Deadline { function: Function::Run, after: Duration::from_millis(2500) };
+        assert_eq!(error.to_string(), "run did not answer within 2.5 s; whether it took effect is not known");
+    }
+}

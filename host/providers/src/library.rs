@@ -1,0 +1,281 @@
+//! A plugin's library: the bytes of its file, loaded once and for good, with everything about it checked that can be
+//! checked before a provider is made. What the host keeps of it — code, metadata, tables — is never unloaded.
+#![expect(unsafe_code, reason = "loading a library runs its code")]
+
+use std::{
+    fmt, fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use longshore_plugin_abi::{
+    CONTRACT_VERSION, CleanupV1, Failure, InitializeV1, Instance, Interface, InterfaceTable, ListV1, Logger,
+    RootModuleRef, ServerV1, WorkersV1,
+    abi_stable::{
+        library::{AbiHeaderRef, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL},
+        std_types::RStr,
+    },
+};
+use longshore_plugin_api::{Metadata, PanicStrategy};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    error::{ConfigError, LoadError, LoadErrorKind},
+    image, private_copy, registry,
+    schema::ConfigSchema,
+};
+
+/// The largest library that is read: 1 GiB.
+pub const MAX_LIBRARY_BYTES: u64 = 1 << 30;
+
+/// The most libraries of different content that one process loads, as they are never unloaded.
+pub const MAX_LIBRARIES: usize = 256;
+
+/// How long a library may take to load: one that hangs while it loads is refused.
+pub const LOAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// The tables that a library has.
+pub(crate) struct Tables {
+    pub(crate) workers: &'static WorkersV1,
+    pub(crate) initialize: Option<&'static InitializeV1>,
+    pub(crate) list: Option<&'static ListV1>,
+    pub(crate) server: Option<&'static ServerV1>,
+    pub(crate) cleanup: Option<&'static CleanupV1>,
+}
+
+/// A plugin's library, loaded and checked.
+pub struct Library {
+    path: PathBuf,
+    hash: String,
+    root: RootModuleRef,
+    metadata: Metadata,
+    schema: ConfigSchema,
+    tables: &'static Tables,
+}
+
+impl Library {
+    /// Loads a library and checks what it says of itself. A file of the same content is loaded once a process: opening it
+    /// again, under whatever path, gives the same library.
+    ///
+    /// The file is read once and what was read is loaded, so that it may be replaced, overwritten or deleted afterwards.
+    /// Blocks, for at most [`LOAD_LIMIT`] beside the reading.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] says what is wrong, where, and what to do about it.
+    pub fn open(path: &Path) -> Result<Arc<Self>, LoadError> {
+        let bytes = read(path)?;
+        let hash = hex(&Sha256::digest(&bytes));
+        let load = {
+            let (path, hash) = (path.to_owned(), hash.clone());
+            move || Self::load(&path, &bytes, hash)
+        };
+        registry::once(path, &hash, load)
+    }
+
+    /// Loads the bytes; true beside an error means that the library is in the process now, and would be again.
+    fn load(path: &Path, bytes: &[u8], hash: String) -> Result<Self, registry::Refusal> {
+        image::check(bytes)
+            .map_err(|(kind, message)| registry::Refusal::before(LoadError::new(path, kind, message)))?;
+        let header = private_copy::load(bytes, &hash, |library| {
+            // SAFETY: the symbol is abi_stable's own, which nobody else exports, and is a static that starts with an
+            // `AbiHeader`; the library is never unloaded.
+            unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) }
+                .map(|symbol| *symbol)
+        })
+        .map_err(|failure| registry::Refusal::before(LoadError::new(path, failure.kind, failure.message)))?;
+        Self::examine(path, hash, header).map_err(registry::Refusal::after)
+    }
+
+    /// Checks a library that is in the process.
+    fn examine(path: &Path, hash: String, header: AbiHeaderRef) -> Result<Self, LoadError> {
+        let root = root_module(header).map_err(|error| describe(path, &error))?;
+        let document = root.metadata()();
+        let metadata: Metadata = serde_json::from_str(&document).map_err(|error| {
+            LoadError::new(
+                path,
+                LoadErrorKind::Metadata,
+                format_args!("its metadata cannot be read: {error}"),
+            )
+            .with_detail(document.as_str())
+        })?;
+        check_metadata(&metadata).map_err(|(kind, message)| LoadError::new(path, kind, message))?;
+        let schema = ConfigSchema::new(metadata.config_schema.clone())
+            .map_err(|message| LoadError::new(path, LoadErrorKind::Schema, message))?;
+        let tables = Tables {
+            workers: interface(path, root, &metadata)?.ok_or_else(|| {
+                let message = format_args!("it does not have the interface {}", WorkersV1::ID);
+                LoadError::new(path, LoadErrorKind::Metadata, message)
+            })?,
+            initialize: interface(path, root, &metadata)?,
+            list: interface(path, root, &metadata)?,
+            server: interface(path, root, &metadata)?,
+            cleanup: interface(path, root, &metadata)?,
+        };
+        // As long-lived as the library whose functions they are.
+        let tables = Box::leak(Box::new(tables));
+        Ok(Self { path: path.to_owned(), hash, root, metadata, schema, tables })
+    }
+
+    /// What the plugin says of itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The file that it was first loaded from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The SHA-256 of its content, in hexadecimal.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Checks a provider's configuration against the plugin's schema, without running any of the plugin's code.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] names the field.
+    pub fn validate_config(&self, config: &Value) -> Result<(), ConfigError> {
+        self.schema.check(config)
+    }
+
+    pub(crate) fn tables(&self) -> &'static Tables {
+        self.tables
+    }
+
+    /// Lets the plugin make an instance.
+    pub(crate) fn make(&self, log: Logger, config: &str) -> Result<Instance, Failure> {
+        self.root.create()(log, RStr::from_str(config)).into_result()
+    }
+}
+
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Library")
+            .field("path", &self.path)
+            .field("hash", &self.hash)
+            .field("name", &self.metadata.name)
+            .field("version", &self.metadata.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The whole file, of at most [`MAX_LIBRARY_BYTES`].
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |error| LoadError::new(path, LoadErrorKind::Unreadable, error);
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        // A pipe or a device would be waited for.
+        return Err(LoadError::new(path, LoadErrorKind::NotALibrary, "it is not a regular file"));
+    }
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_LIBRARY_BYTES)).unwrap_or(0));
+    file.take(MAX_LIBRARY_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_LIBRARY_BYTES {
+        let message = format_args!("it is larger than {} MiB", MAX_LIBRARY_BYTES >> 20);
+        return Err(LoadError::new(path, LoadErrorKind::TooLarge, message));
+    }
+    Ok(bytes)
+}
+
+fn hex(digest: &[u8]) -> String {
+    use fmt::Write as _;
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The root module, its layout checked.
+///
+/// Its crate's version is left alone: the contract's version is in the metadata, and the layout says the rest.
+fn root_module(header: AbiHeaderRef) -> Result<RootModuleRef, RootError> {
+    let header = header.upgrade().map_err(RootError::Library)?;
+    if header.layout().is_none() {
+        return Err(RootError::NoLayout);
+    }
+    header.check_layout::<RootModuleRef>().map_err(RootError::Library)
+}
+
+enum RootError {
+    Library(LibraryError),
+    NoLayout,
+}
+
+fn describe(path: &Path, error: &RootError) -> LoadError {
+    let layout = |message: &str| LoadError::new(path, LoadErrorKind::Layout, message);
+    let error = match error {
+        RootError::NoLayout => return layout("it exports a root module without its layout"),
+        RootError::Library(error) => error,
+    };
+    let refusal = match error {
+        LibraryError::AbiInstability(_) => layout(
+            "its root module is laid out differently from this host's; it was built for another release",
+        ),
+        LibraryError::InvalidAbiHeader(header) => layout(&format!(
+            "it was built with abi_stable {}.{}, which this host's does not understand",
+            header.abi_major, header.abi_minor
+        )),
+        LibraryError::InvalidCAbi { .. } => {
+            layout("its compiler calls functions in another way than this host's")
+        }
+        LibraryError::RootModule { .. } => {
+            LoadError::new(path, LoadErrorKind::Open, "it failed to make its root module")
+        }
+        other => LoadError::new(path, LoadErrorKind::Open, other),
+    };
+    refusal.with_detail(error.to_string())
+}
+
+fn check_metadata(metadata: &Metadata) -> Result<(), (LoadErrorKind, String)> {
+    if metadata.contract != CONTRACT_VERSION {
+        let message = format!(
+            "it was built for version {} of the contract, and this host knows version {CONTRACT_VERSION}",
+            metadata.contract
+        );
+        return Err((LoadErrorKind::Contract, message));
+    }
+    if metadata.panic == PanicStrategy::Abort {
+        let message = "it was built with panic = \"abort\": a panic in it would end the host".to_owned();
+        return Err((LoadErrorKind::Aborts, message));
+    }
+    let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if metadata.name.is_empty() || !metadata.name.chars().all(fit) {
+        let message =
+            format!("its name is {:?}, where lower-case letters, digits and `-` are allowed", metadata.name);
+        return Err((LoadErrorKind::Metadata, message));
+    }
+    if metadata.version.is_empty() {
+        return Err((LoadErrorKind::Metadata, "its metadata names no version".to_owned()));
+    }
+    Ok(())
+}
+
+/// The table of an interface, its layout checked; `None` where the plugin neither has nor claims it.
+fn interface<T: InterfaceTable>(
+    path: &Path,
+    root: RootModuleRef,
+    metadata: &Metadata,
+) -> Result<Option<&'static T>, LoadError> {
+    let found: Option<Interface> = root.query()(RStr::from_str(T::ID)).into_option();
+    let claimed = metadata.has(T::ID);
+    if claimed != found.is_some() {
+        let message = if claimed {
+            format!("its metadata names the interface {}, which it does not have", T::ID)
+        } else {
+            format!("it has the interface {}, which its metadata does not name", T::ID)
+        };
+        return Err(LoadError::new(path, LoadErrorKind::Metadata, message));
+    }
+    let table = found.map(|interface| interface.table::<T>()).transpose();
+    table.map_err(|mismatch| {
+        let detail = mismatch.detail.clone();
+        LoadError::new(path, LoadErrorKind::Layout, mismatch).with_detail(detail)
+    })
+}

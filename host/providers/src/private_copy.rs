@@ -1,0 +1,105 @@
+//! Loads bytes as a library through a copy that nobody else can touch, and keeps it loaded for good. The file itself
+//! may then be replaced, overwritten or deleted; loading it in place would crash when somebody writes into it.
+//!
+//! On Linux the copy is a sealed file in memory, which needs no writable folder and leaves nothing behind. Elsewhere, and
+//! where the system allows no such file, it is a file in a new folder of our own that only we may enter.
+#![expect(unsafe_code, reason = "loading a library runs its code")]
+
+use std::{fs, io, path::Path};
+
+use crate::error::LoadErrorKind;
+
+#[cfg(unix)]
+pub(crate) use libloading::os::unix::Library;
+#[cfg(windows)]
+pub(crate) use libloading::os::windows::Library;
+
+/// Why the system did not load it.
+pub(crate) struct Failure {
+    pub(crate) kind: LoadErrorKind,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    fn open(error: &libloading::Error, copy: &Path) -> Self {
+        let text = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+        // The copy's name tells a person nothing.
+        let message = text.replace(&format!("{}: ", copy.display()), "");
+        Self { kind: LoadErrorKind::Open, message: format!("the system's loader refuses it: {message}") }
+    }
+
+    fn copy(error: &io::Error) -> Self {
+        Self {
+            kind: LoadErrorKind::Open,
+            message: format!(
+                "no private copy of it could be made in the folder for temporary files: {error}"
+            ),
+        }
+    }
+}
+
+/// Loads the bytes, whose hash names them, and takes one thing out of the library.
+pub(crate) fn load<T>(
+    bytes: &[u8],
+    hash: &str,
+    take: impl FnOnce(&Library) -> Result<T, libloading::Error>,
+) -> Result<T, Failure> {
+    #[cfg(target_os = "linux")]
+    let library = in_memory(bytes, hash).map_or_else(|| in_folder(bytes, hash), Ok)?;
+    #[cfg(not(target_os = "linux"))]
+    let library = in_folder(bytes, hash)?;
+    // Never unloaded: its code may be on any thread's stack, and pointers to it are everywhere.
+    let library = Box::leak(Box::new(library));
+    take(library).map_err(|error| Failure {
+        kind: LoadErrorKind::NoSymbol,
+        message: format!("it does not export Longshore's root module: {error}"),
+    })
+}
+
+/// Loads from a sealed file in memory; nothing where that does not work, for whatever reason: then the other way finds
+/// the reason, too.
+#[cfg(target_os = "linux")]
+fn in_memory(bytes: &[u8], hash: &str) -> Option<Library> {
+    use std::{io::Write as _, os::fd::AsRawFd as _};
+
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+
+    let name = format!("longshore-{hash}");
+    let memory = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).ok()?;
+    let mut file = fs::File::from(memory);
+    file.write_all(bytes).ok()?;
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).ok()?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let library = open(Path::new(&path)).ok()?;
+    // The loader knows a library by the path that it was opened under: the number must not come to mean another file.
+    std::mem::forget(file);
+    Some(library)
+}
+
+/// Loads from a file in a folder of our own.
+fn in_folder(bytes: &[u8], hash: &str) -> Result<Library, Failure> {
+    let folder =
+        tempfile::Builder::new().prefix("longshore-").tempdir().map_err(|error| Failure::copy(&error))?;
+    let path = folder.path().join(format!("{hash}{}", std::env::consts::DLL_SUFFIX));
+    fs::write(&path, bytes).map_err(|error| Failure::copy(&error))?;
+    let library = open(&path).map_err(|error| Failure::open(&error, &path))?;
+    if cfg!(windows) {
+        // A library in use cannot be deleted there.
+        let _ = folder.keep();
+    }
+    Ok(library)
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> Result<Library, libloading::Error> {
+    use libloading::os::unix::{RTLD_LOCAL, RTLD_NOW};
+    // SAFETY: this runs what the library does when it is loaded. The operator has named it as a plugin, which means to
+    // trust it with this process; clause LOAD-7 asks it to do nothing here.
+    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) }
+}
+
+#[cfg(windows)]
+fn open(path: &Path) -> Result<Library, libloading::Error> {
+    // SAFETY: as on Unix.
+    unsafe { Library::new(path) }
+}

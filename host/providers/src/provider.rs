@@ -1,0 +1,386 @@
+//! One provider: an instance that a plugin made, and the calls on it. Whatever a call does — answer, fail, panic, hang,
+//! lie — the host gets a sound answer or an error that says what is certain.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use longshore_plugin_abi::{
+    CallContext, Failure, Instance, Logger,
+    abi_stable::std_types::{RResult, RSlice, RStr, RVec},
+};
+use longshore_plugin_api::{
+    Error, ErrorKind, Killed, ListedHandle, RunRequest, ServerAddress, ServerRequest, WorkerStatus,
+};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
+
+use crate::{
+    call::{Answer, Call, CallScope},
+    check::{self, Launched},
+    error::{CallError, ConfigError, CreateError, Function, NotSent, Violation},
+    library::{Library, Tables},
+    log,
+    pool::{CallLimits, Job, Pool, ProviderLoad},
+};
+
+/// Handles of one call, shared rather than copied.
+pub type Handles = Arc<[Arc<str>]>;
+
+/// What keeps a plugin's instance alive: the provider, and every call that is inside the plugin.
+struct Made {
+    // Dropped first: `gone` tells of it.
+    instance: Instance,
+    library: Arc<Library>,
+    log: &'static log::Source,
+    #[expect(dead_code, reason = "its end is the news")]
+    gone: watch::Sender<()>,
+}
+
+impl Made {
+    fn tables(&self) -> &'static Tables {
+        self.library.tables()
+    }
+}
+
+/// An instance of a plugin with a configuration of its own.
+///
+/// Dropping it shuts it down: calls that wait are turned down, those under way are told to stop, and the instance is
+/// destroyed on a thread of its own once the last of them has returned. While one hangs, the instance stays as it is.
+pub struct Provider {
+    name: Arc<str>,
+    library: Arc<Library>,
+    pool: Pool,
+    made: Mutex<Option<Arc<Made>>>,
+    gone: watch::Receiver<()>,
+}
+
+impl Provider {
+    /// Makes a provider: checks the configuration against the plugin's schema, then lets the plugin make the instance, on
+    /// a thread of its own and for at most [`CallLimits::create`].
+    ///
+    /// Needs a tokio runtime with its timer.
+    ///
+    /// # Errors
+    ///
+    /// [`CreateError`]: nothing was made, or what is made too late is shut down at once.
+    pub async fn create(
+        library: &Arc<Library>,
+        name: &str,
+        config: Value,
+        limits: CallLimits,
+    ) -> Result<Arc<Self>, CreateError> {
+        library.validate_config(&config).map_err(CreateError::Config)?;
+        let log = log::source(name);
+        let (sender, receiver) = oneshot::channel();
+        let making = {
+            let library = Arc::clone(library);
+            // An instance that nobody waits for any more is dropped, and so destroyed, on this thread.
+            move || drop(sender.send(make(&library, log.logger(), &config)))
+        };
+        thread::Builder::new()
+            .name(format!("{}-create", crate::pool::thread_name(name)))
+            .spawn(making)
+            .map_err(|error| CreateError::Thread { reason: error.to_string() })?;
+        let instance = timeout(limits.create, receiver)
+            .await
+            .map_err(|_| CreateError::Deadline { after: limits.create })?
+            .map_err(|_| CreateError::Thread { reason: "the thread died".to_owned() })?
+            .map_err(|error| match error.kind() {
+                ErrorKind::Config => CreateError::Config(ConfigError {
+                    field: error.field().unwrap_or_default().to_owned(),
+                    message: format!("is refused by the plugin: {}", error.message()),
+                }),
+                _ => CreateError::Failed(error),
+            })?;
+        let (sender, gone) = watch::channel(());
+        let made = Made { instance, library: Arc::clone(library), log, gone: sender };
+        Ok(Arc::new(Self {
+            pool: Pool::new(name, limits),
+            name: name.into(),
+            library: Arc::clone(library),
+            made: Mutex::new(Some(Arc::new(made))),
+            gone,
+        }))
+    }
+
+    /// The name that the host gave it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The library that it comes from.
+    pub fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    /// Whether `run` with the same token again launches nothing more.
+    pub fn idempotent_run(&self) -> bool {
+        self.library.metadata().idempotent_run
+    }
+
+    /// Whether it has [`initialize`](Self::initialize).
+    pub fn has_initialize(&self) -> bool {
+        self.library.tables().initialize.is_some()
+    }
+
+    /// Whether it has [`list`](Self::list).
+    pub fn has_list(&self) -> bool {
+        self.library.tables().list.is_some()
+    }
+
+    /// Whether it has the functions of a server.
+    pub fn has_server(&self) -> bool {
+        self.library.tables().server.is_some()
+    }
+
+    /// Whether it has [`cleanup`](Self::cleanup).
+    pub fn has_cleanup(&self) -> bool {
+        self.library.tables().cleanup.is_some()
+    }
+
+    /// How busy its threads are.
+    pub fn load(&self) -> ProviderLoad {
+        self.pool.load()
+    }
+
+    /// Launches workers.
+    pub fn run(&self, scope: &CallScope, request: RunRequest) -> Call<Launched> {
+        self.start(Function::Run, scope, move |made, ctx| {
+            let document = document(&request)?;
+            let reply = taken((made.tables().workers.run)(&made.instance, ctx, RStr::from_str(&document)))?;
+            sound(check::run(request.workers, request.container.max_workers(), reply))
+        })
+    }
+
+    /// One status a handle, in order.
+    pub fn status(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<WorkerStatus>> {
+        let handles = handles.into();
+        self.start(Function::Status, scope, move |made, ctx| {
+            let texts = texts(&handles);
+            let values = (made.tables().workers.status)(&made.instance, ctx, RSlice::from_slice(&texts));
+            sound(check::status(texts.len(), &taken(values)?))
+        })
+    }
+
+    /// Kills every worker on each handle, and answers for each, in order.
+    pub fn kill(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<Killed>> {
+        let handles = handles.into();
+        self.start(Function::Kill, scope, move |made, ctx| {
+            let texts = texts(&handles);
+            let reply = (made.tables().workers.kill)(&made.instance, ctx, RSlice::from_slice(&texts));
+            sound(check::kill(texts.len(), taken(reply)?))
+        })
+    }
+
+    /// Whether each handle is initializing.
+    pub fn is_initializing(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<bool>> {
+        self.ask(Function::IsInitializing, scope, handles.into(), |tables| tables.workers.is_initializing)
+    }
+
+    /// Whether each handle is running.
+    pub fn is_running(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<bool>> {
+        self.ask(Function::IsRunning, scope, handles.into(), |tables| tables.workers.is_running)
+    }
+
+    /// Whether each handle is stopped.
+    pub fn is_stopped(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<bool>> {
+        self.ask(Function::IsStopped, scope, handles.into(), |tables| tables.workers.is_stopped)
+    }
+
+    /// Prepares the backend for the cluster.
+    pub fn initialize(&self, scope: &CallScope) -> Call<()> {
+        let Some(table) = self.library.tables().initialize else {
+            return missing(Function::Initialize);
+        };
+        self.start(Function::Initialize, scope, |made, ctx| taken((table.initialize)(&made.instance, ctx)))
+    }
+
+    /// The live handles of the cluster.
+    pub fn list(&self, scope: &CallScope) -> Call<Vec<ListedHandle>> {
+        let Some(table) = self.library.tables().list else {
+            return missing(Function::List);
+        };
+        self.start(Function::List, scope, |made, ctx| {
+            sound(check::list(taken((table.list)(&made.instance, ctx))?))
+        })
+    }
+
+    /// Starts the cluster's server.
+    pub fn run_server(&self, scope: &CallScope, request: ServerRequest) -> Call<()> {
+        let Some(table) = self.library.tables().server else {
+            return missing(Function::RunServer);
+        };
+        self.start(Function::RunServer, scope, move |made, ctx| {
+            let document = document(&request)?;
+            taken((table.run_server)(&made.instance, ctx, RStr::from_str(&document)))
+        })
+    }
+
+    /// Stops the cluster's server.
+    pub fn stop_server(&self, scope: &CallScope) -> Call<()> {
+        let Some(table) = self.library.tables().server else {
+            return missing(Function::StopServer);
+        };
+        self.start(Function::StopServer, scope, |made, ctx| taken((table.stop_server)(&made.instance, ctx)))
+    }
+
+    /// How the cluster's server is.
+    pub fn server_status(&self, scope: &CallScope) -> Call<WorkerStatus> {
+        let Some(table) = self.library.tables().server else {
+            return missing(Function::ServerStatus);
+        };
+        self.start(Function::ServerStatus, scope, |made, ctx| {
+            sound(check::server_status(taken((table.server_status)(&made.instance, ctx))?))
+        })
+    }
+
+    /// Where workers reach the cluster's server, once it has an address.
+    pub fn server_address(&self, scope: &CallScope) -> Call<Option<ServerAddress>> {
+        let Some(table) = self.library.tables().server else {
+            return missing(Function::ServerAddress);
+        };
+        self.start(Function::ServerAddress, scope, |made, ctx| {
+            let document = taken((table.server_address)(&made.instance, ctx))?.into_option();
+            sound(document.map(|text| check::server_address(&text)).transpose())
+        })
+    }
+
+    /// Removes what the cluster's stopped workers left behind; `deep` removes more.
+    pub fn cleanup(&self, scope: &CallScope, deep: bool) -> Call<()> {
+        let Some(table) = self.library.tables().cleanup else {
+            return missing(Function::Cleanup);
+        };
+        self.start(Function::Cleanup, scope, move |made, ctx| {
+            taken((table.cleanup)(&made.instance, ctx, deep))
+        })
+    }
+
+    /// Shuts the provider down and waits until the plugin has destroyed the instance, for at most `limit`. False when it
+    /// had not by then: a call hangs, and keeps its thread and the instance. Later calls are turned down.
+    pub async fn shut_down(&self, limit: Duration) -> bool {
+        self.begin_shutdown();
+        let mut gone = self.gone.clone();
+        // The sender never sends: `changed` ends when it is dropped, after the instance.
+        timeout(limit, gone.changed()).await.is_ok()
+    }
+
+    fn begin_shutdown(&self) {
+        self.pool.close();
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(made) = made else { return };
+        // The plugin may take its time, or hang: that is for a thread of its own. Where the system has none left, the
+        // closure comes back with the error and must not be dropped here: the instance stays until the process ends.
+        let made = std::mem::ManuallyDrop::new(made);
+        let destroy = move || drop(std::mem::ManuallyDrop::into_inner(made));
+        let name = format!("{}-close", crate::pool::thread_name(&self.name));
+        if let Err(error) = thread::Builder::new().name(name).spawn(destroy) {
+            tracing::warn!(
+                provider = &*self.name,
+                "the provider is not shut down before the host ends, as no thread could be started: {error}"
+            );
+        }
+    }
+
+    fn ask(
+        &self,
+        function: Function,
+        scope: &CallScope,
+        handles: Handles,
+        predicate: impl FnOnce(&Tables) -> Predicate + Send + 'static,
+    ) -> Call<Vec<bool>> {
+        self.start(function, scope, move |made, ctx| {
+            let texts = texts(&handles);
+            let values = predicate(made.tables())(&made.instance, ctx, RSlice::from_slice(&texts));
+            sound(check::predicate(function, texts.len(), &taken(values)?))
+        })
+    }
+
+    /// Hands a call to the provider's threads.
+    fn start<T: Send + 'static>(
+        &self,
+        function: Function,
+        scope: &CallScope,
+        work: impl FnOnce(&Made, &CallContext<'_>) -> Answer<T> + Send + 'static,
+    ) -> Call<T> {
+        let Some(made) = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
+            return Call::not_sent(function, NotSent::ShutDown);
+        };
+        let (call, answer) = Call::new(function, scope.budget);
+        let control = Arc::clone(call.control());
+        let (cluster, verbose) = (Arc::clone(&scope.cluster), scope.verbose);
+        let span = tracing::Span::current();
+        let work = move |begin: Result<(), NotSent>| {
+            let outcome = match begin {
+                Err(reason) => Err(CallError::NotSent { reason }),
+                Ok(()) => span.in_scope(|| {
+                    control.inside(&cluster, verbose, made.log.logger(), |ctx| work(&made, ctx))
+                }),
+            };
+            // Nobody listens any more when the `Call` was dropped.
+            let _ = answer.send(outcome);
+            // The last holder destroys the instance, which may hang: only now that the answer is out.
+            drop(made);
+        };
+        self.pool.submit(Job {
+            control: Arc::clone(call.control()),
+            slow: function.is_slow(),
+            budget: call.budget(),
+            work: Box::new(work),
+        });
+        call
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.begin_shutdown();
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Provider")
+            .field("name", &self.name)
+            .field("library", &self.library.path())
+            .field("load", &self.load())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The type of the three predicates in the table.
+type Predicate =
+    extern "C" fn(&Instance, &CallContext<'_>, RSlice<'_, RStr<'_>>) -> RResult<RVec<u8>, Failure>;
+
+/// Lets the plugin make an instance.
+fn make(library: &Library, log: Logger, config: &Value) -> Result<Instance, Error> {
+    library.make(log, &config.to_string()).map_err(Error::from)
+}
+
+fn missing<T>(function: Function) -> Call<T> {
+    Call::not_sent(function, NotSent::Missing(function))
+}
+
+fn taken<T>(reply: RResult<T, Failure>) -> Answer<T> {
+    reply.into_result().map_err(|failure| CallError::Failed(failure.into()))
+}
+
+fn sound<T>(checked: Result<T, Violation>) -> Answer<T> {
+    checked.map_err(CallError::Violation)
+}
+
+fn document(request: &impl Serialize) -> Answer<String> {
+    serde_json::to_string(request)
+        .map_err(|error| CallError::NotSent { reason: NotSent::Unwritable(error.to_string()) })
+}
+
+fn texts(handles: &[Arc<str>]) -> Vec<RStr<'_>> {
+    handles.iter().map(|handle| RStr::from_str(handle)).collect()
+}
