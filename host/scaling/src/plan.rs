@@ -348,8 +348,10 @@ impl Planner<'_> {
         if state.handles.is_empty() {
             return;
         }
-        let tally = state.tally();
-        let busy = tally.initializing > 0 || tally.terminating > 0 || state.suspicion.is_some();
+        // While a kill is out there is nothing to see yet: its answer asks for statuses.
+        let is_dying = |phase| matches!(phase, Phase::Terminating { in_flight: false, .. });
+        let dying = state.handles.terminating().any(|(_, handle)| is_dying(handle.phase));
+        let busy = state.tally().initializing > 0 || dying || state.suspicion.is_some();
         let interval = if busy { state.policy.busy_poll_interval } else { state.policy.poll_interval };
         if self.call_is_due(&state.status_call, interval) {
             let (mut live, mut terminating) = (Vec::new(), Vec::new());

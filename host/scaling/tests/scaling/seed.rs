@@ -1,9 +1,7 @@
-//! What the R package ManagedCloudProvider promises about scaling, one test a sentence. The sentences are cited in short.
+//! What the R package `ManagedCloudProvider` promises about scaling, one test a sentence. The sentences are cited in short.
 
-mod world;
-
-use longshore_scaling::{Action, Command, Desired, Reason, Seen};
-use world::World;
+use crate::world::World;
+use longshore_scaling::{Action, Command, Desired, Observation, Reason, Seen};
 
 /// "can automatically scale the number of workers up or down according to the user's request"
 #[test]
@@ -11,10 +9,10 @@ fn scales_up_and_down_on_request() {
     let mut world = World::plain(3);
     world.settle();
     assert_eq!(world.alive(), 3);
-    world.command(Command::Scale { expected: 8 }).expect("within limits");
+    world.command(&Command::Scale { expected: 8 }).expect("within limits");
     world.settle();
     assert_eq!(world.alive(), 8);
-    world.command(Command::Scale { expected: 2 }).expect("within limits");
+    world.command(&Command::Scale { expected: 2 }).expect("within limits");
     world.settle();
     assert_eq!((world.alive(), world.state.handle_count()), (2, 2));
 }
@@ -59,11 +57,11 @@ fn a_shared_handle_is_killed_whole_or_not_at_all() {
     let mut world = World::plain(8);
     world.share = 4;
     world.settle();
-    world.command(Command::Scale { expected: 5 }).expect("within limits");
+    world.command(&Command::Scale { expected: 5 }).expect("within limits");
     world.settle();
     assert_eq!(world.alive(), 8, "killing one container would leave 4, which is fewer than 5");
     assert!(world.report().reasons.contains(&Reason::SharedHandles { surplus: 3, smallest: 4 }));
-    world.command(Command::Scale { expected: 4 }).expect("within limits");
+    world.command(&Command::Scale { expected: 4 }).expect("within limits");
     world.settle();
     assert_eq!(world.alive(), 4);
 }
@@ -105,11 +103,11 @@ fn killing_what_is_gone_succeeds() {
     let mut world = World::plain(2);
     world.settle();
     world.backend.clear();
-    world.command(Command::Scale { expected: 0 }).expect("within limits");
+    world.command(&Command::Scale { expected: 0 }).expect("within limits");
     let kill = world.turn();
     let [Action::Kill { handles, .. }] = &*kill else { panic!("not one kill: {kill:?}") };
     let answers = handles.iter().map(|id| (*id, Ok(()))).collect();
-    world.see(longshore_scaling::Observation::Killed { answers });
+    world.see(&Observation::Killed { answers });
     world.settle();
     assert_eq!(world.state.handle_count(), 0);
 }
@@ -118,14 +116,14 @@ fn killing_what_is_gone_succeeds() {
 #[test]
 fn a_stopped_cluster_remembers_what_is_expected() {
     let mut world = World::plain(3);
-    world.command(Command::Stop).expect("a cluster may be stopped");
+    world.command(&Command::Stop).expect("a cluster may be stopped");
     world.settle();
     assert_eq!(world.alive(), 0);
-    world.command(Command::Scale { expected: 5 }).expect("within limits");
+    world.command(&Command::Scale { expected: 5 }).expect("within limits");
     world.settle();
     assert_eq!((world.alive(), world.state.desired()), (0, Desired::Stopped));
     assert!(world.why().contains("starting it brings 5 workers"), "{}", world.why());
-    world.command(Command::Start).expect("a cluster may be started");
+    world.command(&Command::Start).expect("a cluster may be started");
     world.settle();
     assert_eq!(world.alive(), 5);
 }

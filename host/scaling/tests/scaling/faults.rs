@@ -1,14 +1,12 @@
 //! What goes wrong, and what the core does then. The faults of the seed that must not return are among them.
 
-mod world;
-
 use std::time::Duration;
 
+use crate::world::{Container, World, launch, launches};
 use longshore_scaling::{
     Action, Change, Command, Denied, LaunchOutcome, LaunchPhase, Observation, Policy, PolicyError,
     ProviderTraits, Reason, Remedy, Seen, Trouble,
 };
-use world::{World, launch, launches};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -16,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn launches_in_flight_are_counted() {
     let mut world = World::plain(3);
     assert_eq!(launch(&world.turn()).1, 3);
-    world.command(Command::Scale { expected: 5 }).expect("within limits");
+    world.command(&Command::Scale { expected: 5 }).expect("within limits");
     assert_eq!(launch(&world.turn()).1, 2, "at once, and only what is missing");
     world.pass(SECOND * 60);
     assert!(!launches(&world.turn()));
@@ -44,7 +42,7 @@ fn a_shortfall_is_made_up_for_after_a_wait() {
     let handles = world.create(id, workers - 1);
     let shortfall = Some(Trouble::new("no capacity"));
     let outcome = LaunchOutcome::Succeeded { handles, shortfall, retryable: true };
-    world.see(Observation::Launch { launch: id, outcome });
+    world.see(&Observation::Launch { launch: id, outcome });
     assert!(!launches(&world.turn()), "not before the backoff is over");
     assert!(world.why().contains("no capacity"), "{}", world.why());
     world.run_for(SECOND * 2);
@@ -85,7 +83,7 @@ fn one_list_alone_is_not_believed() {
     world.lose_launch(id, true);
     world.pass(SECOND);
     // The backend lags: the first list after the loss is empty, and then the workers are there.
-    world.see(Observation::Listed(Ok(Vec::new())));
+    world.see(&Observation::Listed(Ok(Vec::new())));
     world.create(id, workers);
     world.run_for(SECOND * 20);
     assert_eq!((world.alive(), world.state.handle_count()), (2, 2), "doubled");
@@ -164,11 +162,11 @@ fn a_refused_reply_forgets_nothing() {
     let claimed = world.create(id, 4);
     let trouble = Trouble { text: "4 entries for 5 workers".into(), clause: Some("RUN-1".into()) };
     let outcome = LaunchOutcome::Unknown { trouble, claimed, returned: true };
-    world.see(Observation::Launch { launch: id, outcome });
+    world.see(&Observation::Launch { launch: id, outcome });
     world.settle();
     assert_eq!((world.state.handle_count(), world.state.unknown()), (4, 1));
     assert!(world.why().contains("RUN-1"), "{}", world.why());
-    world.command(Command::Stop).expect("a cluster may be stopped");
+    world.command(&Command::Stop).expect("a cluster may be stopped");
     world.settle();
     assert_eq!(world.alive(), 0, "what the reply did name is killed too");
 }
@@ -178,7 +176,7 @@ fn a_handle_of_another_launch_is_refused() {
     let mut world = World::plain(1);
     world.settle();
     let known = world.names()[0].clone();
-    world.command(Command::Scale { expected: 2 }).expect("within limits");
+    world.command(&Command::Scale { expected: 2 }).expect("within limits");
     let (id, _) = launch(&world.turn());
     world.answer_launch(id, vec![(known.into(), 1)]);
     assert!(matches!(
@@ -192,14 +190,14 @@ fn a_handle_of_another_launch_is_refused() {
 fn a_kill_that_claims_too_much_is_repeated() {
     let mut world = World::plain(2);
     world.settle();
-    world.command(Command::Scale { expected: 1 }).expect("within limits");
+    world.command(&Command::Scale { expected: 1 }).expect("within limits");
     let Some(Action::Kill { handles, .. }) =
         world.turn().into_iter().find(|a| matches!(a, Action::Kill { .. }))
     else {
         panic!("no kill")
     };
     let answers = handles.iter().map(|id| (*id, Ok(()))).collect();
-    world.see(Observation::Killed { answers });
+    world.see(&Observation::Killed { answers });
     world.settle();
     assert_eq!((world.alive(), world.terminating()), (2, 1), "it is believed when its status says so");
     world.run_for(SECOND * 31);
@@ -210,10 +208,10 @@ fn a_kill_that_claims_too_much_is_repeated() {
 fn a_refused_kill_is_told_and_repeated() {
     let mut world = World::plain(1);
     world.settle();
-    world.command(Command::Stop).expect("a cluster may be stopped");
+    world.command(&Command::Stop).expect("a cluster may be stopped");
     let [Action::Kill { handles, .. }] = &*world.turn() else { panic!("no kill") };
     let trouble = Trouble::new("permission denied");
-    world.see(Observation::Killed { answers: vec![(handles[0], Err(trouble))] });
+    world.see(&Observation::Killed { answers: vec![(handles[0], Err(trouble))] });
     assert!(world.why().contains("permission denied"), "{}", world.why());
     world.run_for(SECOND * 31);
     assert_eq!(world.alive(), 0);
@@ -228,7 +226,7 @@ fn a_status_error_changes_nothing() {
         world.pass(SECOND * 30);
         for action in world.turn() {
             assert!(matches!(action, Action::Status { .. }), "{action:?}");
-            world.see(Observation::StatusEnded { trouble: Some(Trouble::new("connection refused")) });
+            world.see(&Observation::StatusEnded { trouble: Some(Trouble::new("connection refused")) });
         }
     }
     assert_eq!(world.names(), before);
@@ -265,7 +263,7 @@ fn launching_backs_off_and_success_resets() {
     assert!(world.why().contains("quota exceeded"), "{}", world.why());
     world.run_for(Duration::from_mins(6));
     assert_eq!(world.alive(), 1);
-    world.command(Command::Scale { expected: 2 }).expect("within limits");
+    world.command(&Command::Scale { expected: 2 }).expect("within limits");
     assert!(launches(&world.turn()), "the next launch goes at once");
 }
 
@@ -278,7 +276,7 @@ fn a_failure_that_no_retry_can_mend_waits_long_unless_the_configuration_changes(
     assert!(!launches(&world.turn()));
     let policy = Policy { max: 10, ..Policy::default() };
     let update = Command::Update { policy, traits: ProviderTraits::default(), expected: 1 };
-    world.command(update).expect("legal");
+    world.command(&update).expect("legal");
     assert!(launches(&world.turn()));
 }
 
@@ -336,9 +334,9 @@ fn workers_being_killed_count_against_the_maximum() {
     let policy = Policy { max: 4, ..Policy::default() };
     let mut world = World::new(policy, ProviderTraits::default(), 4);
     world.settle();
-    world.command(Command::Scale { expected: 1 }).expect("within limits");
+    world.command(&Command::Scale { expected: 1 }).expect("within limits");
     let kill = world.turn();
-    world.command(Command::Scale { expected: 4 }).expect("within limits");
+    world.command(&Command::Scale { expected: 4 }).expect("within limits");
     assert!(!launches(&world.turn()), "three are still alive");
     assert!(world.why().contains("no more than 4 may be alive at once"), "{}", world.why());
     for action in &kill {
@@ -353,7 +351,7 @@ fn nothing_is_launched_before_the_provider_is_ready() {
     let traits = ProviderTraits { initialize: true, ..ProviderTraits::default() };
     let mut world = World::new(Policy::default(), traits, 1);
     assert_eq!(world.turn(), [Action::Initialize]);
-    world.see(Observation::Initialized(Err(Trouble::new("no such network"))));
+    world.see(&Observation::Initialized(Err(Trouble::new("no such network"))));
     assert!(!launches(&world.turn()));
     assert!(world.why().contains("no such network"), "{}", world.why());
     world.run_for(SECOND * 2);
@@ -364,10 +362,10 @@ fn nothing_is_launched_before_the_provider_is_ready() {
 fn a_deleted_cluster_goes_after_a_last_look() {
     let mut world = World::listing(2);
     world.settle();
-    world.command(Command::Delete { force: false }).expect("a cluster may be deleted");
-    assert_eq!(world.command(Command::Scale { expected: 3 }), Err(Denied::BeingDeleted));
+    world.command(&Command::Delete { force: false }).expect("a cluster may be deleted");
+    assert_eq!(world.command(&Command::Scale { expected: 3 }), Err(Denied::BeingDeleted));
     // One that nobody knows of shows up in the last look.
-    let stray = world::Container { workers: 1, token: "elsewhere".into(), status: Seen::Running };
+    let stray = Container { workers: 1, token: "elsewhere".into(), status: Seen::Running };
     world.backend.insert("stray".into(), stray);
     world.run_for(SECOND * 5);
     assert_eq!((world.alive(), world.state.is_finished()), (0, true));
@@ -378,7 +376,7 @@ fn a_forced_delete_forgets_at_once() {
     let mut world = World::plain(2);
     let (id, _) = launch(&world.turn());
     world.lose_launch(id, true);
-    world.command(Command::Delete { force: true }).expect("a cluster may be deleted");
+    world.command(&Command::Delete { force: true }).expect("a cluster may be deleted");
     assert!(world.state.is_finished());
 }
 
@@ -389,11 +387,11 @@ fn commands_outside_the_limits_are_denied_and_change_nothing() {
     let before = world.state.clone();
     for expected in [0, 5] {
         let denied = Denied::OutOfLimits { expected, min: 1, max: 4 };
-        assert_eq!(world.command(Command::Scale { expected }), Err(denied));
+        assert_eq!(world.command(&Command::Scale { expected }), Err(denied));
     }
     let crossed = Policy { min: 5, ..policy };
     let update = Command::Update { policy: crossed, traits: ProviderTraits::default(), expected: 5 };
-    assert_eq!(world.command(update), Err(Denied::Policy(PolicyError::MinAboveMax { min: 5, max: 4 })));
+    assert_eq!(world.command(&update), Err(Denied::Policy(PolicyError::MinAboveMax { min: 5, max: 4 })));
     assert_eq!(world.state, before);
 }
 
@@ -401,8 +399,8 @@ fn commands_outside_the_limits_are_denied_and_change_nothing() {
 fn the_same_number_again_is_no_change() {
     let mut world = World::plain(2);
     let before = world.state.generation();
-    world.command(Command::Scale { expected: 2 }).expect("within limits");
+    world.command(&Command::Scale { expected: 2 }).expect("within limits");
     assert_eq!(world.state.generation(), before);
-    world.command(Command::Scale { expected: 3 }).expect("within limits");
+    world.command(&Command::Scale { expected: 3 }).expect("within limits");
     assert_eq!(world.state.generation(), before + 1);
 }
