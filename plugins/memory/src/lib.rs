@@ -61,9 +61,8 @@ impl Memory {
     /// Looks at the handles without being an observation, so that a predicate changes no status.
     fn peek(&self, ctx: &Context<'_>, handles: &[&str], wanted: WorkerStatus) -> Result<Vec<bool>, Error> {
         self.call(ctx, Function::Status, |now| {
-            let mut store = self.store.lock();
-            let mut is = |handle| store.status(handle, |worker, rules| worker.peek(rules, now)) == wanted;
-            Ok(handles.iter().map(|handle| is(handle)).collect())
+            let found = self.store.lock().status(handles, |worker, rules| worker.peek(rules, now));
+            Ok(found.iter().map(|status| *status == wanted).collect())
         })
     }
 }
@@ -93,16 +92,13 @@ impl Provider for Memory {
 
     fn status(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<WorkerStatus>, Error> {
         self.call(ctx, Function::Status, |now| {
-            let mut store = self.store.lock();
-            let look = |worker: &mut Worker, rules: &Rules| worker.observe(rules, now);
-            Ok(handles.iter().map(|handle| store.status(handle, look)).collect())
+            Ok(self.store.lock().status(handles, |worker, rules| worker.observe(rules, now)))
         })
     }
 
     fn kill(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<Killed>, Error> {
         self.call(ctx, Function::Kill, |now| {
-            let mut store = self.store.lock();
-            let killed = handles.iter().map(|handle| store.kill(handle, now)).collect();
+            let killed = self.store.lock().kill(handles, now);
             tracing::debug!(handles = handles.len(), "killed");
             Ok(killed)
         })

@@ -18,6 +18,13 @@ pub(crate) const MAX_FINISHED: usize = 65_536;
 /// The longest token, in bytes: a handle has 256 at most.
 const MAX_TOKEN: usize = 200;
 
+/// A handle's parts. `1` names a container; `01` and `+1` do not.
+fn parse(handle: &str) -> Option<(&str, usize)> {
+    let (token, index) = handle.rsplit_once('.')?;
+    let plain = index == "0" || index.starts_with(|first| matches!(first, '1'..='9'));
+    Some((token, index.parse::<u32>().ok().filter(|_| plain)? as usize))
+}
+
 /// A store that instances may share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedStore(Arc<Mutex<Store>>);
@@ -56,8 +63,10 @@ struct Made {
 }
 
 impl Made {
+    /// How many workers a container has; 0 where there is no such container.
     fn workers_in(&self, index: usize) -> u32 {
-        self.each.min(self.workers - index as u32 * self.each)
+        let before = index as u64 * u64::from(self.each);
+        u64::from(self.each).min(u64::from(self.workers).saturating_sub(before)) as u32
     }
 
     /// The answer to the `run` that made it, now or when it is asked again.
@@ -142,22 +151,22 @@ impl Store {
         Ok(reply)
     }
 
-    /// A handle's status, looked at with `look`.
+    /// The status of each handle, looked at with `look`.
     pub(crate) fn status(
         &mut self,
-        handle: &str,
-        look: impl FnOnce(&mut Worker, &Rules) -> WorkerStatus,
-    ) -> WorkerStatus {
-        self.with(handle, look).unwrap_or(WorkerStatus::Stopped)
+        handles: &[&str],
+        look: impl FnMut(&mut Worker, &Rules) -> WorkerStatus,
+    ) -> Vec<WorkerStatus> {
+        self.each(handles, || WorkerStatus::Stopped, look)
     }
 
-    pub(crate) fn kill(&mut self, handle: &str, now: Instant) -> Killed {
-        let killed = self.with(handle, |worker, rules| {
+    pub(crate) fn kill(&mut self, handles: &[&str], now: Instant) -> Vec<Killed> {
+        let kill = |worker: &mut Worker, rules: &Rules| {
             let killed = worker.kill(rules, now);
             worker.peek(rules, now);
             killed
-        });
-        killed.unwrap_or(Killed::Yes)
+        };
+        self.each(handles, || Killed::Yes, kill)
     }
 
     /// The live handles of a cluster, oldest first.
@@ -227,20 +236,43 @@ impl Store {
         status
     }
 
-    /// Works on one live container; `None` where there is none, or none any more.
-    fn with<T>(&mut self, handle: &str, work: impl FnOnce(&mut Worker, &Rules) -> T) -> Option<T> {
-        let (token, index) = handle.rsplit_once('.')?;
-        // `1` names a container, `01` and `+1` do not.
-        let index: usize =
-            index.parse().ok().filter(|_| index == "0" || index.starts_with(|c| matches!(c, '1'..='9')))?;
-        let made = self.launches.get_mut(token)?;
-        let worker = made.containers.get_mut(index).filter(|worker| !worker.is_stopped())?;
-        let value = work(worker, &made.rules);
-        if worker.is_stopped() {
-            let workers = made.workers_in(index);
-            self.count_stopped(token, 1, u64::from(workers));
+    /// Works on the container behind each handle; `missing` answers where there is none, or none any more. Neighbours of
+    /// one launch, which is what a host asks for, cost one look-up together.
+    fn each<T>(
+        &mut self,
+        handles: &[&str],
+        missing: impl Fn() -> T,
+        mut work: impl FnMut(&mut Worker, &Rules) -> T,
+    ) -> Vec<T> {
+        let mut answers = Vec::with_capacity(handles.len());
+        while let Some(handle) = handles.get(answers.len()) {
+            let Some((token, _)) = parse(handle) else {
+                answers.push(missing());
+                continue;
+            };
+            let mut made = self.launches.get_mut(token);
+            let (mut containers, mut workers) = (0, 0);
+            while let Some((same, index)) = handles.get(answers.len()).and_then(|handle| parse(handle))
+                && same == token
+            {
+                let live = made.as_mut().and_then(|made| {
+                    let of_this = made.workers_in(index);
+                    let worker = made.containers.get_mut(index).filter(|worker| !worker.is_stopped())?;
+                    Some((worker, &made.rules, of_this))
+                });
+                let Some((worker, rules, of_this)) = live else {
+                    answers.push(missing());
+                    continue;
+                };
+                answers.push(work(worker, rules));
+                if worker.is_stopped() {
+                    containers += 1;
+                    workers += u64::from(of_this);
+                }
+            }
+            self.count_stopped(token, containers, workers);
         }
-        Some(value)
+        answers
     }
 
     /// Lets every container of a launch move on, and tells of those that live.
@@ -265,7 +297,7 @@ impl Store {
 
     /// Takes containers that have stopped off the books. Of a launch that has no other, its token is kept for a while.
     fn count_stopped(&mut self, token: &str, containers: usize, workers: u64) {
-        let Some(made) = self.launches.get_mut(token) else { return };
+        let Some(made) = self.launches.get_mut(token).filter(|_| containers > 0) else { return };
         self.alive -= workers;
         made.alive -= containers;
         if made.alive > 0 {
