@@ -94,12 +94,11 @@ fn gather<'a>(entries: impl Iterator<Item = &'a str>) -> (Vec<(Arc<str>, u32)>, 
             first_fault.get_or_insert(fault);
             continue;
         }
-        match places.get(handle) {
-            Some(place) => handles[*place].1 += 1,
-            None => {
-                places.insert(handle, handles.len());
-                handles.push((handle.into(), 1));
-            }
+        if let Some(place) = places.get(handle) {
+            handles[*place].1 += 1;
+        } else {
+            places.insert(handle, handles.len());
+            handles.push((handle.into(), 1));
         }
     }
     (handles, first_fault)

@@ -2,7 +2,7 @@
 //! user's, then the system's. Reads names of files only; runs nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     env::{self, consts},
     fmt, fs,
     path::{MAIN_SEPARATOR, Path, PathBuf},
@@ -79,26 +79,31 @@ impl SearchPath {
             let path = PathBuf::from(plugin);
             return if path.exists() { Ok(path) } else { Err(NotFound::of_path(plugin)) };
         }
-        let names = file_names(plugin);
-        let in_folder =
-            |folder: &PathBuf| names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-        self.folders.iter().find_map(in_folder).ok_or_else(|| NotFound::of_name(plugin, self))
+        self.locate(plugin).ok_or_else(|| NotFound::of_name(plugin, self))
+    }
+
+    /// The file of a plugin's name, in the first folder that has one.
+    fn locate(&self, name: &str) -> Option<PathBuf> {
+        let files = file_names(name);
+        self.folders
+            .iter()
+            .find_map(|folder| files.iter().map(|file| folder.join(file)).find(|path| path.is_file()))
     }
 
     /// Every file that [`find`](Self::find) would give for some name, sorted by name. No code is run: some may turn out
     /// to be something else.
     pub fn candidates(&self) -> Vec<Candidate> {
-        let mut names = BTreeMap::new();
+        let mut names = BTreeSet::new();
         for folder in &self.folders {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_ENTRIES);
             for entry in entries {
                 if let Some(name) = entry.file_name().to_str().and_then(plugin_name) {
-                    names.entry(name).or_insert(());
+                    names.insert(name);
                 }
             }
         }
-        let found = |name: String| self.find(&name).ok().map(|path| Candidate { name, path });
-        names.into_keys().filter_map(found).collect()
+        let found = |name: String| self.locate(&name).map(|path| Candidate { name, path });
+        names.into_iter().filter_map(found).collect()
     }
 }
 

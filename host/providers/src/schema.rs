@@ -243,8 +243,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn wrong(config: Value, field: &str, words: &str) {
-        let error = schema().check(&config).expect_err("it breaks the schema");
+    fn wrong(config: &Value, field: &str, words: &str) {
+        let error = schema().check(config).expect_err("it breaks the schema");
         assert_eq!(error.field, field, "{error}");
         assert!(error.message.contains(words), "{error}");
     }
@@ -260,21 +260,25 @@ mod tests {
 
     #[test]
     fn the_field_is_named_with_its_path() {
-        wrong(json!({ "folder": 3 }), "folder", "must be a string, not a whole number");
-        wrong(json!({ "folder": "" }), "folder", "at least 1 character");
-        wrong(json!({ "folder": "/x", "limits": { "memory": "4G" } }), "limits.memory", "whole number");
-        wrong(json!({ "folder": "/x", "limits": { "cores": 65 } }), "limits.cores", "at most 64");
-        wrong(json!({ "folder": "/x", "mounts": [{ "source": "a" }, {}] }), "mounts[1].source", "is missing");
-        wrong(json!({ "folder": "/x", "mode": "quick" }), "mode", "slow");
-        wrong(json!([]), "", "must be a table, not an array");
-        wrong(json!({}), "folder", "is missing");
+        wrong(&json!({ "folder": 3 }), "folder", "must be a string, not a whole number");
+        wrong(&json!({ "folder": "" }), "folder", "at least 1 character");
+        wrong(&json!({ "folder": "/x", "limits": { "memory": "4G" } }), "limits.memory", "whole number");
+        wrong(&json!({ "folder": "/x", "limits": { "cores": 65 } }), "limits.cores", "at most 64");
+        wrong(
+            &json!({ "folder": "/x", "mounts": [{ "source": "a" }, {}] }),
+            "mounts[1].source",
+            "is missing",
+        );
+        wrong(&json!({ "folder": "/x", "mode": "quick" }), "mode", "slow");
+        wrong(&json!([]), "", "must be a table, not an array");
+        wrong(&json!({}), "folder", "is missing");
     }
 
     #[test]
     fn an_unknown_key_gets_the_nearest_one() {
-        wrong(json!({ "foldr": "/x" }), "foldr", "did you mean `folder`?");
-        wrong(json!({ "folder": "/x", "limits": { "memry": 1 } }), "limits.memry", "did you mean `memory`?");
-        wrong(json!({ "folder": "/x", "zz": 1 }), "zz", "the keys are: folder, limits, mode, mounts");
+        wrong(&json!({ "foldr": "/x" }), "foldr", "did you mean `folder`?");
+        wrong(&json!({ "folder": "/x", "limits": { "memry": 1 } }), "limits.memry", "did you mean `memory`?");
+        wrong(&json!({ "folder": "/x", "zz": 1 }), "zz", "the keys are: folder, limits, mode, mounts");
     }
 
     #[test]
