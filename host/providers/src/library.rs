@@ -194,17 +194,27 @@ fn hex(digest: &[u8]) -> String {
 
 /// The root module, its layout checked.
 ///
-/// Its crate's version is left alone: the contract's version is in the metadata, and the layout says the rest.
+/// Of its crate's version, only the major number must be ours: the contract's own version is in the metadata, and the
+/// layout says the rest. (`abi_stable`'s own check would turn down the plugins of every older minor version.)
 fn root_module(header: AbiHeaderRef) -> Result<RootModuleRef, RootError> {
     let header = header.upgrade().map_err(RootError::Library)?;
+    let theirs = header.version_strings().version;
+    if major(theirs.as_str()) != major(RootModuleRef::expected_version()) {
+        return Err(RootError::OtherVersion(theirs.as_str().to_owned()));
+    }
     if header.layout().is_none() {
         return Err(RootError::NoLayout);
     }
     header.check_layout::<RootModuleRef>().map_err(RootError::Library)
 }
 
+fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or_default()
+}
+
 enum RootError {
     Library(LibraryError),
+    OtherVersion(String),
     NoLayout,
 }
 
@@ -212,6 +222,10 @@ fn describe(path: &Path, error: &RootError) -> LoadError {
     let layout = |message: &str| LoadError::new(path, LoadErrorKind::Layout, message);
     let error = match error {
         RootError::NoLayout => return layout("it exports a root module without its layout"),
+        RootError::OtherVersion(theirs) => {
+            let ours = RootModuleRef::expected_version();
+            return layout(&format!("its root module is of version {theirs}, and this host's of {ours}"));
+        }
         RootError::Library(error) => error,
     };
     let refusal = match error {
