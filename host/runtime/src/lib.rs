@@ -1,1 +1,18 @@
-//! The tokio shell: one reconciler a cluster, carrying out what the core decided.
+//! The tokio shell around the pure core: one reconciler a cluster, woken by commands, replies and timers.
+//!
+//! A [`Host`] holds providers and clusters. A cluster's reconciler makes each decision durable before it carries it out,
+//! and nothing else in the host changes a cluster. What is decided, and why, is the business of `longshore-scaling`.
+
+mod apply;
+mod calls;
+mod clock;
+mod error;
+mod host;
+mod reconciler;
+mod view;
+
+pub use apply::{Applied, Effect, Preview};
+pub use error::{ApplyError, CommandError};
+pub use host::{Host, Leaving};
+pub use reconciler::INBOX;
+pub use view::{ClusterStatus, Explanation, ProviderStatus, WorkerPage, WorkerPhase, WorkerView};

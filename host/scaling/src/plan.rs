@@ -197,9 +197,8 @@ impl Planner<'_> {
         backoff.until(self.now).is_none_or(|until| self.is_due(until))
     }
 
-    /// Whether the workers that ran before this host did are known, where the provider can tell.
     fn knows_its_workers(&mut self) -> bool {
-        let known = !self.state.traits.list || self.state.list_call.succeeded_at.is_some();
+        let known = self.state.knows_its_workers();
         if !known {
             self.because(Reason::FindingWorkers { trouble: self.state.list_call.trouble.clone() });
         }

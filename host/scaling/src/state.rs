@@ -222,5 +222,11 @@ impl State {
             && tally.terminating == 0
             && tally.running == u64::from(self.target())
             && self.suspicion.is_none()
+            && self.knows_its_workers()
+    }
+
+    /// Whether the workers that ran before this host did are known, where the provider can tell.
+    pub(crate) fn knows_its_workers(&self) -> bool {
+        !self.traits.list || self.list_call.succeeded_at.is_some()
     }
 }

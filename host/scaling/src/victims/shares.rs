@@ -97,7 +97,7 @@ impl Search<'_> {
             if number < self.edge && since[left] > number {
                 continue;
             }
-            if number > self.edge && left == 0 {
+            if left == 0 {
                 break;
             }
             open.reset(left);

@@ -1,6 +1,9 @@
 //! By example, against every subset of a few handles, and against a plain exact search of many.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use proptest::prelude::*;
 
@@ -81,6 +84,32 @@ fn an_early_class_is_spared_no_more_than_the_sum_needs() {
     let candidates =
         [running(1, 3, 30), running(2, 3, 30), running(3, 4, 20), running(4, 5, 10), running(5, 2, 10)];
     assert_eq!(newest(&candidates, 9), (vec![1, 3, 5], 9));
+}
+
+#[test]
+fn a_later_class_gives_no_more_than_the_earlier_ones_leave() {
+    let candidates = [running(1, 6, 30), running(2, 3, 30), running(3, 2, 20), running(4, 5, 10)];
+    assert_eq!(newest(&candidates, 5), (vec![2, 3], 5), "the oldest alone would do, but it is the oldest");
+}
+
+/// As many changes to the simple choice as containers of these sizes can make necessary.
+#[test]
+fn many_handles_are_spared_where_nothing_less_adds_up() {
+    let of = |first: Range<u32>, workers: u32, launched_at: u64| {
+        first.map(move |id| running(id, workers, launched_at))
+    };
+    let sevens_first: Vec<_> = of(0..10, 7, 20).chain(of(10..20, 8, 10)).collect();
+    assert_eq!(
+        newest(&sevens_first, 77),
+        ((0..3).chain(10..17).collect(), 77),
+        "77 is 3 sevens and 7 eights only"
+    );
+    let one_class: Vec<_> = of(0..10, 8, 0).chain(of(10..20, 7, 0)).collect();
+    assert_eq!(
+        newest(&one_class, 81),
+        ((0..4).chain(10..17).collect(), 81),
+        "81 is 4 eights and 7 sevens only"
+    );
 }
 
 #[test]

@@ -1,0 +1,356 @@
+//! From a configuration to providers and clusters: all is checked, loaded and made first, and only then does anything
+//! change. What a configuration does not name is left as it is.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use longshore_config::{ClusterConfig, Config, ProviderConfig};
+use longshore_providers::{CallLimits, CallScope, CreateError, Library, LoadError, Provider};
+use longshore_scaling::{Action, Command, Desired, PlanReport, State, admit, observe, plan};
+use longshore_store::Entry;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    calls::{listed, traits},
+    error::{ApplyError, CommandError, nearest},
+    host::{Host, Installed},
+    reconciler::definition,
+    view::Explanation,
+};
+
+/// What a configuration did, or would do, to one provider or cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It was not there.
+    Created,
+    /// It was there, and is another now.
+    Updated,
+    /// It was there, just so.
+    Unchanged,
+}
+
+/// What a configuration did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// To its providers, in its order.
+    pub providers: Vec<(String, Effect)>,
+    /// To its clusters, in its order.
+    pub clusters: Vec<(String, Effect)>,
+}
+
+/// What a configuration would do to one cluster, first of all; nothing has been done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The cluster.
+    pub cluster: String,
+    /// Whether it is new.
+    pub effect: Effect,
+    /// How many workers it shall have now.
+    pub target_before: u32,
+    /// How many it would be.
+    pub target: u32,
+    /// How many workers are there already.
+    pub live: u64,
+    /// Workers that would be launched at once.
+    pub launch: u64,
+    /// Containers that would be killed at once.
+    pub kill: usize,
+    /// What would be waited for, and why.
+    pub reasons: Vec<Explanation>,
+}
+
+impl Host {
+    /// Makes providers and clusters as a configuration says. Those that are there already are brought to what it says;
+    /// those that it does not name are left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`]. Unless it is of the journal, nothing has changed.
+    pub async fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
+        let _one_at_a_time = self.applying.lock().await;
+        let providers = self.prepare(&config).await?;
+        for cluster in &config.clusters {
+            self.check_cluster(cluster, provider_of(cluster, &providers)).await?;
+        }
+
+        let mut applied = Applied::default();
+        for (name, prepared) in &providers {
+            if let Prepared::New { effect, .. } | Prepared::Kept { effect, .. } = prepared {
+                applied.providers.push((name.clone(), *effect));
+            }
+            if let Prepared::New { installed, .. } = prepared {
+                self.shared.registry().providers.insert(name.clone(), installed.clone());
+            }
+        }
+        // In the order of the file, as a person reads it.
+        applied.providers.sort_by_key(|(name, _)| config.providers.iter().position(|it| it.name == *name));
+        for cluster in config.clusters {
+            let provider = Arc::clone(provider_of(&cluster, &providers));
+            let (name, effect) = (cluster.name.clone(), self.bring_about(cluster, provider).await?);
+            applied.clusters.push((name, effect));
+        }
+        Ok(applied)
+    }
+
+    /// Says what [`apply`](Self::apply) would do, and does nothing of it. Providers that would be new are made, asked which
+    /// workers run already, and shut down again.
+    ///
+    /// # Errors
+    ///
+    /// As `apply`.
+    pub async fn plan(&self, config: Config) -> Result<Vec<Preview>, ApplyError> {
+        let _one_at_a_time = self.applying.lock().await;
+        let providers = self.prepare(&config).await?;
+        let mut previews = Vec::new();
+        for cluster in &config.clusters {
+            let provider = provider_of(cluster, &providers);
+            self.check_cluster(cluster, provider).await?;
+            previews.push(if self.is_known(&cluster.name) {
+                self.preview_update(cluster, provider).await?
+            } else {
+                preview_new(cluster, provider).await?
+            });
+        }
+        Ok(previews)
+    }
+
+    /// Finds, loads and makes what providers the configuration needs, without letting anybody use them.
+    async fn prepare(&self, config: &Config) -> Result<BTreeMap<String, Prepared>, ApplyError> {
+        config.check()?;
+        let mut providers = BTreeMap::new();
+        for wanted in &config.providers {
+            let library = self.open(wanted).await?;
+            let current = self.shared.registry().providers.get(&wanted.name).cloned();
+            let prepared = match current {
+                Some(current) if is_same(&current, wanted, &library) => {
+                    Prepared::Kept { provider: current.provider, effect: Effect::Unchanged }
+                }
+                current => {
+                    if let Some(current) = &current {
+                        self.check_unused(current, wanted, &library)?;
+                    }
+                    let effect = if current.is_some() { Effect::Updated } else { Effect::Created };
+                    let provider = make(wanted, &library).await?;
+                    Prepared::New { installed: Installed { config: wanted.clone(), provider }, effect }
+                }
+            };
+            providers.insert(wanted.name.clone(), prepared);
+        }
+        let registry = self.shared.registry();
+        for cluster in &config.clusters {
+            if providers.contains_key(&cluster.provider) {
+                continue;
+            }
+            // One that the configuration does not name may be in the host from before.
+            let Some(current) = registry.providers.get(&cluster.provider) else {
+                let nearest = nearest(&cluster.provider, registry.providers.keys().map(String::as_str));
+                let (cluster, provider) = (cluster.name.clone(), cluster.provider.clone());
+                return Err(ApplyError::NoSuchProvider { cluster, provider, nearest });
+            };
+            let before = Prepared::FromBefore { provider: Arc::clone(&current.provider) };
+            providers.insert(cluster.provider.clone(), before);
+        }
+        Ok(providers)
+    }
+
+    async fn open(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
+        let provider = wanted.name.clone();
+        let path = self
+            .search
+            .find(&wanted.plugin)
+            .map_err(|why| ApplyError::NotFound { provider: provider.clone(), why: Box::new(why) })?;
+        load(path).await.map_err(|why| ApplyError::Load { provider, why: Box::new(why) })
+    }
+
+    fn check_unused(
+        &self,
+        current: &Installed,
+        wanted: &ProviderConfig,
+        library: &Arc<Library>,
+    ) -> Result<(), ApplyError> {
+        let registry = self.shared.registry();
+        let Some((cluster, _)) =
+            registry.clusters.iter().find(|(_, cluster)| cluster.provider == wanted.name)
+        else {
+            return Ok(());
+        };
+        let same_library = current.provider.library().hash() == library.hash();
+        let what = if same_library { "configuration" } else { "plugin" };
+        let (provider, cluster) = (wanted.name.clone(), cluster.clone());
+        Err(ApplyError::ProviderInUse { provider, what, cluster })
+    }
+
+    fn is_known(&self, cluster: &str) -> bool {
+        self.shared.registry().clusters.contains_key(cluster)
+    }
+
+    /// Whether the command that a cluster comes down to would be admitted.
+    async fn check_cluster(&self, cluster: &ClusterConfig, provider: &Provider) -> Result<(), ApplyError> {
+        let current = self.shared.registry().clusters.get(&cluster.name).map(|known| known.provider.clone());
+        match current {
+            None => {
+                let denied = |denied| CommandError::Denied { cluster: cluster.name.clone(), denied };
+                admit(&State::default(), self.clock.now(), &create(cluster, provider)?).map_err(denied)?;
+            }
+            Some(from) if from != cluster.provider => {
+                let (cluster, to) = (cluster.name.clone(), cluster.provider.clone());
+                return Err(ApplyError::OtherProvider { cluster, from, to });
+            }
+            Some(_) => {
+                self.preview(&cluster.name, update(cluster, provider)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn bring_about(
+        &self,
+        cluster: ClusterConfig,
+        provider: Arc<Provider>,
+    ) -> Result<Effect, ApplyError> {
+        if self.is_known(&cluster.name) {
+            let before = self.status(&cluster.name).await?.generation;
+            let command = update(&cluster, &provider);
+            let after = self.update(cluster, command).await?;
+            return Ok(if before == after { Effect::Unchanged } else { Effect::Updated });
+        }
+        let name = cluster.name.clone();
+        let denied = |denied| CommandError::Denied { cluster: name.clone(), denied };
+        let records =
+            admit(&State::default(), self.clock.now(), &create(&cluster, &provider)?).map_err(denied)?;
+        let state = State::replay(&records);
+        let mut entries = vec![definition(&cluster).map_err(CommandError::from)?];
+        entries.extend(records.into_iter().map(Entry::Happened));
+        self.journal.append(&cluster.name, entries).await.map_err(CommandError::from)?;
+        self.start(cluster, state, provider);
+        Ok(Effect::Created)
+    }
+
+    async fn preview_update(
+        &self,
+        cluster: &ClusterConfig,
+        provider: &Provider,
+    ) -> Result<Preview, ApplyError> {
+        let previewed = self.preview(&cluster.name, update(cluster, provider)).await?;
+        let effect = if previewed.changes { Effect::Updated } else { Effect::Unchanged };
+        let (before, live) = (previewed.before, previewed.live);
+        Ok(preview(cluster, effect, before, previewed.after, live, &previewed.actions, previewed.report))
+    }
+}
+
+/// A provider that is ready to be used.
+enum Prepared {
+    /// Named by the configuration, and there just so.
+    Kept { provider: Arc<Provider>, effect: Effect },
+    /// Made for the configuration.
+    New { installed: Installed, effect: Effect },
+    /// Not named by the configuration, but used by its clusters.
+    FromBefore { provider: Arc<Provider> },
+}
+
+fn provider_of<'a>(cluster: &ClusterConfig, providers: &'a BTreeMap<String, Prepared>) -> &'a Arc<Provider> {
+    match &providers[&cluster.provider] {
+        Prepared::Kept { provider, .. } | Prepared::FromBefore { provider } => provider,
+        Prepared::New { installed, .. } => &installed.provider,
+    }
+}
+
+fn is_same(current: &Installed, wanted: &ProviderConfig, library: &Library) -> bool {
+    let same_limits =
+        current.config.threads == wanted.threads && current.config.create_timeout == wanted.create_timeout;
+    same_limits
+        && current.config.config == wanted.config
+        && current.provider.library().hash() == library.hash()
+}
+
+/// Loads a library away from the runtime's own threads: the system's loader may take its time.
+async fn load(path: std::path::PathBuf) -> Result<Arc<Library>, LoadError> {
+    let opening = tokio::task::spawn_blocking(move || Library::open(&path));
+    opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+async fn make(wanted: &ProviderConfig, library: &Arc<Library>) -> Result<Arc<Provider>, ApplyError> {
+    let mut limits = CallLimits::default();
+    if let Some(threads) = wanted.threads {
+        limits.threads = threads as usize;
+    }
+    if let Some(create) = wanted.create_timeout {
+        limits.create = create;
+    }
+    let failed = |why: CreateError| ApplyError::Create { provider: wanted.name.clone(), why: Box::new(why) };
+    Provider::create(library, &wanted.name, wanted.config.clone(), limits).await.map_err(failed)
+}
+
+fn create(cluster: &ClusterConfig, provider: &Provider) -> Result<Command, ApplyError> {
+    Ok(Command::Create {
+        uid: unique()?,
+        policy: cluster.policy.clone(),
+        traits: traits(provider),
+        expected: cluster.workers,
+        desired: if cluster.stopped { Desired::Stopped } else { Desired::Running },
+    })
+}
+
+fn update(cluster: &ClusterConfig, provider: &Provider) -> Command {
+    Command::Update { policy: cluster.policy.clone(), traits: traits(provider), expected: cluster.workers }
+}
+
+/// A number that no other cluster has: 64 random bits.
+fn unique() -> Result<u64, ApplyError> {
+    getrandom::u64().map_err(|error| ApplyError::NoRandomness { reason: error.to_string() })
+}
+
+async fn preview_new(cluster: &ClusterConfig, provider: &Arc<Provider>) -> Result<Preview, ApplyError> {
+    let now = longshore_scaling::Time::from_millis(1);
+    let denied = |denied| CommandError::Denied { cluster: cluster.name.clone(), denied };
+    let mut state =
+        State::replay(&admit(&State::default(), now, &create(cluster, provider)?).map_err(denied)?);
+    if provider.has_list() {
+        // What runs already decides what would be launched, and asking changes nothing.
+        let scope = CallScope {
+            cluster: cluster.name.as_str().into(),
+            budget: cluster.deadlines.list,
+            verbose: cluster.verbose,
+        };
+        let observation = listed(provider.list(&scope).reply().await);
+        // A plan asks for the list first; what it then plans is what a person wants to know.
+        for record in plan(&state, now).0.records(now) {
+            state.apply(&record);
+        }
+        for record in observe(&state, now, &observation) {
+            state.apply(&record);
+        }
+    }
+    let (next, report) = plan(&state, now);
+    let live = state.tally().live();
+    Ok(preview(cluster, Effect::Created, 0, state.target(), live, &next.actions, report))
+}
+
+fn preview(
+    cluster: &ClusterConfig,
+    effect: Effect,
+    target_before: u32,
+    target: u32,
+    live: u64,
+    actions: &[Action],
+    report: PlanReport,
+) -> Preview {
+    let launch = actions.iter().map(|action| match action {
+        Action::Launch { workers, again: false, .. } => u64::from(*workers),
+        _ => 0,
+    });
+    let kill = actions.iter().map(|action| match action {
+        Action::Kill { handles, .. } => handles.len(),
+        _ => 0,
+    });
+    Preview {
+        cluster: cluster.name.clone(),
+        effect,
+        target_before,
+        target,
+        live,
+        launch: launch.sum(),
+        kill: kill.sum(),
+        reasons: report.reasons.into_iter().map(Explanation::from).collect(),
+    }
+}

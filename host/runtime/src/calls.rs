@@ -1,0 +1,295 @@
+//! Carries out what the core decided: from an action to a provider's function, and from its answer, or the lack of one, to
+//! an observation. It decides nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use longshore_config::ClusterConfig;
+use longshore_plugin_api::{ErrorKind, Killed, LaunchToken, ListedHandle, RunRequest, WorkerStatus};
+use longshore_providers::{CallError, CallScope, Launched, NotSent, Provider};
+use longshore_scaling::{
+    Action, HandleId, LaunchId, LaunchOutcome, Listing, Observation, ProviderTraits, Seen, State, Time,
+    Trouble,
+};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+
+use crate::reconciler::Message;
+
+/// The most handles in one `kill`, so that one slow call does not hold up the rest.
+const KILL_BATCH: usize = 1_000;
+/// The most `kill` calls of one cluster at once.
+const KILLS_AT_ONCE: usize = 4;
+/// The most handles in one `status` call.
+const STATUS_BATCH: usize = 10_000;
+
+/// What the core may know of a provider's abilities.
+pub(crate) fn traits(provider: &Provider) -> ProviderTraits {
+    ProviderTraits {
+        initialize: provider.has_initialize(),
+        list: provider.has_list(),
+        idempotent_run: provider.idempotent_run(),
+    }
+}
+
+/// Handles by number and name, as a call needs them.
+type Named = Vec<(HandleId, Arc<str>)>;
+
+/// Starts the calls of one cluster. They end by themselves, or with the caller.
+pub(crate) struct Caller {
+    cluster: Arc<str>,
+    provider: Arc<Provider>,
+    inbox: mpsc::Sender<Message>,
+    kills: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+}
+
+impl Caller {
+    pub(crate) fn new(cluster: Arc<str>, provider: Arc<Provider>, inbox: mpsc::Sender<Message>) -> Self {
+        let kills = Arc::new(Semaphore::new(KILLS_AT_ONCE));
+        Self { cluster, provider, inbox, kills, tasks: JoinSet::new() }
+    }
+
+    pub(crate) fn provider(&self) -> &Arc<Provider> {
+        &self.provider
+    }
+
+    /// Starts one action. Its observations come through the inbox.
+    pub(crate) fn carry_out(&mut self, action: &Action, state: &State, config: &ClusterConfig, now: Time) {
+        // What has ended is forgotten, so that the set stays as small as what is under way.
+        while self.tasks.try_join_next().is_some() {}
+        let deadlines = &config.deadlines;
+        match action {
+            Action::Initialize => {
+                let call = self.provider.initialize(&self.scope(config, deadlines.initialize));
+                self.answer(async move {
+                    let mut call = call;
+                    Observation::Initialized(call.reply().await.map_err(|error| trouble(&error)))
+                });
+            }
+            Action::List => {
+                let call = self.provider.list(&self.scope(config, deadlines.list));
+                self.answer(async move {
+                    let mut call = call;
+                    listed(call.reply().await)
+                });
+            }
+            Action::Launch { launch, workers, .. } => self.launch(*launch, *workers, state, config),
+            Action::Kill { handles, .. } => {
+                for batch in named(state, handles).chunks(KILL_BATCH) {
+                    self.kill(batch.to_vec(), self.scope(config, deadlines.kill));
+                }
+            }
+            Action::Status { live, terminating } => {
+                let (live, terminating) = (named(state, live), named(state, terminating));
+                self.ask_statuses(live, terminating, self.scope(config, deadlines.status), now);
+            }
+        }
+    }
+
+    fn scope(&self, config: &ClusterConfig, budget: Duration) -> CallScope {
+        CallScope { cluster: Arc::clone(&self.cluster), budget, verbose: config.verbose }
+    }
+
+    fn answer(&mut self, observation: impl Future<Output = Observation> + Send + 'static) {
+        let inbox = self.inbox.clone();
+        self.tasks.spawn(async move { tell(&inbox, observation.await).await });
+    }
+
+    fn launch(&mut self, launch: LaunchId, workers: u32, state: &State, config: &ClusterConfig) {
+        let request = RunRequest {
+            container: config.container.clone(),
+            hardware: config.hardware.clone(),
+            workers,
+            token: LaunchToken::new(state.token(launch)),
+        };
+        let mut call = self.provider.run(&self.scope(config, config.deadlines.run), request);
+        let inbox = self.inbox.clone();
+        self.tasks.spawn(async move {
+            let answer = call.reply().await;
+            let hangs = matches!(answer, Err(CallError::Deadline { .. }));
+            tell(&inbox, Observation::Launch { launch, outcome: outcome(answer) }).await;
+            if hangs {
+                // Its workers may come into being yet: however late, the answer is wanted.
+                let outcome = outcome(call.late().await);
+                tell(&inbox, Observation::Launch { launch, outcome }).await;
+            }
+        });
+    }
+
+    fn kill(&mut self, batch: Named, scope: CallScope) {
+        let (provider, kills) = (Arc::clone(&self.provider), Arc::clone(&self.kills));
+        self.answer(async move {
+            // The semaphore is never closed.
+            let _permit = kills.acquire().await;
+            let answer = provider.kill(&scope, names(&batch)).reply().await;
+            let ids = batch.into_iter().map(|(id, _)| id);
+            let answers = match answer {
+                Ok(killed) => ids.zip(killed.into_iter().map(was_killed)).collect(),
+                Err(error) => ids.map(|id| (id, Err(trouble(&error)))).collect(),
+            };
+            Observation::Killed { answers }
+        });
+    }
+
+    fn ask_statuses(&mut self, live: Named, terminating: Named, scope: CallScope, asked_at: Time) {
+        let (provider, inbox) = (Arc::clone(&self.provider), self.inbox.clone());
+        self.answer(async move {
+            let mut failed = None;
+            for batch in live.chunks(STATUS_BATCH) {
+                match provider.status(&scope, names(batch)).reply().await {
+                    Ok(statuses) => tell_seen(&inbox, asked_at, batch, statuses.into_iter().map(seen)).await,
+                    Err(error) => failed = Some(trouble(&error)),
+                }
+            }
+            // Of those that were killed one thing only matters, and a provider may have a faster way to tell it.
+            for batch in terminating.chunks(STATUS_BATCH) {
+                match provider.is_stopped(&scope, names(batch)).reply().await {
+                    Ok(stopped) => {
+                        let seen =
+                            stopped.into_iter().map(|yes| if yes { Seen::Stopped } else { Seen::Running });
+                        tell_seen(&inbox, asked_at, batch, seen).await;
+                    }
+                    Err(error) => failed = Some(trouble(&error)),
+                }
+            }
+            Observation::StatusEnded { trouble: failed }
+        });
+    }
+}
+
+async fn tell(inbox: &mpsc::Sender<Message>, observation: Observation) {
+    // Where the reconciler is gone, so is everybody who could want to know.
+    let _ = inbox.send(Message::Seen(observation)).await;
+}
+
+async fn tell_seen(
+    inbox: &mpsc::Sender<Message>,
+    asked_at: Time,
+    batch: &[(HandleId, Arc<str>)],
+    seen: impl Iterator<Item = Seen>,
+) {
+    let seen = batch.iter().map(|(id, _)| *id).zip(seen).collect();
+    tell(inbox, Observation::Statuses { asked_at, seen }).await;
+}
+
+fn named(state: &State, ids: &[HandleId]) -> Named {
+    ids.iter().filter_map(|id| Some((*id, Arc::clone(&state.handle(*id)?.name)))).collect()
+}
+
+fn names(batch: &[(HandleId, Arc<str>)]) -> Vec<Arc<str>> {
+    batch.iter().map(|(_, name)| Arc::clone(name)).collect()
+}
+
+fn seen(status: WorkerStatus) -> Seen {
+    match status {
+        WorkerStatus::Initializing => Seen::Initializing,
+        WorkerStatus::Running => Seen::Running,
+        WorkerStatus::Stopped => Seen::Stopped,
+    }
+}
+
+fn was_killed(killed: Killed) -> Result<(), Trouble> {
+    match killed {
+        Killed::Yes => Ok(()),
+        Killed::No(reason) => Err(Trouble::new(reason)),
+    }
+}
+
+/// What a provider listed, in the core's terms.
+pub(crate) fn listed(answer: Result<Vec<ListedHandle>, CallError>) -> Observation {
+    let listing = |entry: ListedHandle| Listing {
+        name: entry.handle.into(),
+        workers: entry.workers,
+        token: entry.token.as_str().to_owned(),
+    };
+    let entries = answer.map(|entries| entries.into_iter().map(listing).collect());
+    Observation::Listed(entries.map_err(|error| trouble(&error)))
+}
+
+/// A call's error in the core's terms.
+fn trouble(error: &CallError) -> Trouble {
+    let clause = match error {
+        CallError::Violation(violation) => Some(violation.clause.id().to_owned()),
+        _ => None,
+    };
+    let text = match error {
+        CallError::Violation(violation) => {
+            format!("the answer of {} was refused: {}", violation.function, violation.detail)
+        }
+        other => other.to_string(),
+    };
+    Trouble { text, clause }
+}
+
+/// What is certain about a launch after its call has ended, or was given up.
+fn outcome(answer: Result<Launched, CallError>) -> LaunchOutcome {
+    let error = match answer {
+        Ok(Launched { handles, shortfall }) => {
+            let retryable = shortfall.as_ref().is_none_or(|short| short.retryable);
+            let shortfall = shortfall.map(|short| Trouble::new(short.reason));
+            return LaunchOutcome::Succeeded { handles, shortfall, retryable };
+        }
+        Err(error) => error,
+    };
+    let trouble = trouble(&error);
+    let unknown = |claimed, returned| LaunchOutcome::Unknown { trouble: trouble.clone(), claimed, returned };
+    match error {
+        CallError::Failed(error) => match error.kind() {
+            ErrorKind::Unknown | ErrorKind::Panic => unknown(Vec::new(), true),
+            ErrorKind::Permanent | ErrorKind::Config => LaunchOutcome::Failed { trouble, retryable: false },
+            _ => LaunchOutcome::Failed { trouble, retryable: true },
+        },
+        CallError::NotSent { reason: NotSent::Missing(_) | NotSent::Unwritable(_) } => {
+            LaunchOutcome::Failed { trouble, retryable: false }
+        }
+        CallError::NotSent { .. } => LaunchOutcome::Failed { trouble, retryable: true },
+        CallError::Deadline { .. } => unknown(Vec::new(), false),
+        CallError::Violation(violation) => unknown(violation.claimed, true),
+        CallError::Gone => unknown(Vec::new(), true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_plugin_api::{Clause, Error};
+    use longshore_providers::{Function, Violation};
+
+    use super::*;
+
+    fn returned(error: CallError) -> Option<bool> {
+        match outcome(Err(error)) {
+            LaunchOutcome::Unknown { returned, .. } => Some(returned),
+            LaunchOutcome::Failed { .. } | LaunchOutcome::Succeeded { .. } => None,
+        }
+    }
+
+    #[test]
+    fn only_what_is_certain_counts_as_failed() {
+        assert_eq!(returned(CallError::Failed(Error::retryable("busy"))), None);
+        assert_eq!(returned(CallError::Failed(Error::permanent("no image"))), None);
+        assert_eq!(returned(CallError::NotSent { reason: NotSent::ShutDown }), None);
+        assert_eq!(returned(CallError::Failed(Error::unknown("connection reset"))), Some(true));
+        assert_eq!(returned(CallError::Gone), Some(true));
+        let deadline = CallError::Deadline { function: Function::Run, after: Duration::from_secs(1) };
+        assert_eq!(returned(deadline), Some(false), "the call is still in the plugin");
+    }
+
+    #[test]
+    fn a_breach_names_its_clause_and_keeps_what_was_claimed() {
+        let violation = Violation {
+            clause: Clause::RunCount,
+            function: Function::Run,
+            detail: "4 entries for 5 workers".into(),
+            claimed: vec![("a".into(), 4)],
+        };
+        let LaunchOutcome::Unknown { trouble, claimed, returned } =
+            outcome(Err(CallError::Violation(violation)))
+        else {
+            panic!("a breach settles nothing")
+        };
+        assert_eq!(trouble.clause.as_deref(), Some("RUN-1"));
+        assert_eq!((claimed.len(), returned), (1, true));
+    }
+}

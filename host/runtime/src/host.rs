@@ -1,0 +1,289 @@
+//! The host: providers and clusters by name, and the way to each. Many may ask at once; each cluster answers in turn.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use longshore_config::{ClusterConfig, ProviderConfig};
+use longshore_providers::{Provider, SearchPath};
+use longshore_scaling::Command;
+use longshore_store::Journal;
+use tokio::{
+    sync::{Mutex as AsyncMutex, mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    calls::Caller,
+    clock::Clock,
+    error::{CommandError, nearest},
+    reconciler::{Birth, INBOX, Message, Previewed, Reconciler},
+    view::{ClusterStatus, ProviderStatus, WorkerPage},
+};
+
+/// How long a provider may take to shut down when the host ends.
+const PROVIDER_SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// What becomes of the workers when the host ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// They go on, and the next host finds them where its provider can list.
+    Workers,
+    /// They are stopped first, for at most so long.
+    Nothing {
+        /// How long to wait until all are stopped.
+        patience: Duration,
+    },
+}
+
+/// A cluster, from outside.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) provider: String,
+    pub(crate) inbox: mpsc::Sender<Message>,
+    status: watch::Receiver<ClusterStatus>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// A provider and what it was made from.
+#[derive(Clone)]
+pub(crate) struct Installed {
+    pub(crate) config: ProviderConfig,
+    pub(crate) provider: Arc<Provider>,
+}
+
+#[derive(Default)]
+pub(crate) struct Registry {
+    pub(crate) providers: BTreeMap<String, Installed>,
+    pub(crate) clusters: BTreeMap<String, Cluster>,
+    closed: bool,
+}
+
+/// What the host and its reconcilers share.
+pub(crate) struct Shared {
+    registry: Mutex<Registry>,
+    version: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        // The maps are changed by single inserts and removals: a panic in between leaves them sound.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_change(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(crate) fn remove_cluster(&self, name: &str) {
+        self.registry().clusters.remove(name);
+        self.note_change();
+    }
+}
+
+/// Holds providers and clusters, and keeps each cluster as it was asked to be.
+pub struct Host {
+    pub(crate) search: SearchPath,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) clock: Clock,
+    /// One configuration at a time.
+    pub(crate) applying: AsyncMutex<()>,
+}
+
+impl Host {
+    /// A host without providers and clusters. It needs a tokio runtime with its timer.
+    pub fn new(search: SearchPath, journal: Arc<dyn Journal>) -> Self {
+        let shared = Shared { registry: Mutex::default(), version: watch::Sender::new(0) };
+        Self {
+            search,
+            shared: Arc::new(shared),
+            journal,
+            clock: Clock::start(),
+            applying: AsyncMutex::default(),
+        }
+    }
+
+    /// Where it looks for plugins.
+    pub fn search_path(&self) -> &SearchPath {
+        &self.search
+    }
+
+    /// Grows whenever a cluster's status changes, a cluster comes or goes.
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.shared.version.subscribe()
+    }
+
+    /// How all clusters were when last something moved, by name.
+    pub fn clusters(&self) -> Vec<ClusterStatus> {
+        self.shared.registry().clusters.values().map(|cluster| cluster.status.borrow().clone()).collect()
+    }
+
+    /// How all providers are, by name.
+    pub fn providers(&self) -> Vec<ProviderStatus> {
+        let registry = self.shared.registry();
+        let users = |name: &str| {
+            let of_it = registry.clusters.iter().filter(|(_, cluster)| cluster.provider == name);
+            of_it.map(|(cluster, _)| cluster.clone()).collect()
+        };
+        registry.providers.iter().map(|(name, it)| ProviderStatus::of(&it.provider, users(name))).collect()
+    }
+
+    /// How one cluster is right now.
+    ///
+    /// # Errors
+    ///
+    /// There is no such cluster, or the host is shutting down.
+    pub async fn status(&self, cluster: &str) -> Result<ClusterStatus, CommandError> {
+        self.ask(cluster, Message::Status).await
+    }
+
+    /// A page of a cluster's containers, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// There is no such cluster, or the host is shutting down.
+    pub async fn workers(
+        &self,
+        cluster: &str,
+        offset: usize,
+        limit: usize,
+    ) -> Result<WorkerPage, CommandError> {
+        self.ask(cluster, |reply| Message::Workers { offset, limit, reply }).await
+    }
+
+    /// Gives a cluster a command and returns the generation that it leads to. The command is durable by then; what it asks
+    /// for comes about later.
+    ///
+    /// # Errors
+    ///
+    /// There is no such cluster, the command is denied, or it cannot be made durable. Nothing has changed then.
+    pub async fn command(&self, cluster: &str, command: Command) -> Result<u64, CommandError> {
+        self.ask(cluster, |reply| Message::Command { command, config: None, reply }).await?
+    }
+
+    pub(crate) async fn update(&self, config: ClusterConfig, command: Command) -> Result<u64, CommandError> {
+        let name = config.name.clone();
+        let config = Some(Box::new(config));
+        self.ask(&name, |reply| Message::Command { command, config, reply }).await?
+    }
+
+    pub(crate) async fn preview(&self, cluster: &str, command: Command) -> Result<Previewed, CommandError> {
+        self.ask(cluster, |reply| Message::Preview { command, reply }).await?
+    }
+
+    async fn ask<T>(
+        &self,
+        cluster: &str,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Result<T, CommandError> {
+        let inbox = self.inbox(cluster)?;
+        let (reply, answer) = oneshot::channel();
+        // A reconciler that ended meanwhile has forgotten its cluster.
+        let gone = || self.no_such_cluster(cluster);
+        inbox.send(message(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+
+    fn inbox(&self, cluster: &str) -> Result<mpsc::Sender<Message>, CommandError> {
+        let found = self.shared.registry().clusters.get(cluster).map(|cluster| cluster.inbox.clone());
+        found.ok_or_else(|| self.no_such_cluster(cluster))
+    }
+
+    fn no_such_cluster(&self, name: &str) -> CommandError {
+        let registry = self.shared.registry();
+        if registry.closed {
+            return CommandError::ShuttingDown;
+        }
+        let nearest = nearest(name, registry.clusters.keys().map(String::as_str));
+        CommandError::NoSuchCluster { name: name.to_owned(), nearest }
+    }
+
+    /// Starts the reconciler of a cluster that the journal has already.
+    pub(crate) fn start(
+        &self,
+        config: ClusterConfig,
+        state: longshore_scaling::State,
+        provider: Arc<Provider>,
+    ) {
+        let (inbox, receiver) = mpsc::channel(INBOX);
+        let name = config.name.clone();
+        let provider_name = config.provider.clone();
+        let caller = Caller::new(name.as_str().into(), provider, inbox.clone());
+        let (reconciler, status) = Reconciler::new(Birth {
+            config,
+            state,
+            caller,
+            journal: Arc::clone(&self.journal),
+            clock: self.clock,
+            shared: Arc::clone(&self.shared),
+        });
+        let task = tokio::spawn(reconciler.run(receiver));
+        let task = Arc::new(Mutex::new(Some(task)));
+        self.shared
+            .registry()
+            .clusters
+            .insert(name, Cluster { provider: provider_name, inbox, status, task });
+        self.shared.note_change();
+    }
+
+    /// Ends the host. True when the workers are as `leaving` asked for.
+    pub async fn shut_down(&self, leaving: Leaving) -> bool {
+        // No configuration comes in between.
+        let _applying = self.applying.lock().await;
+        let done = match leaving {
+            Leaving::Workers => true,
+            Leaving::Nothing { patience } => self.stop_all(patience).await,
+        };
+        let (clusters, providers) = {
+            let mut registry = self.shared.registry();
+            registry.closed = true;
+            (std::mem::take(&mut registry.clusters), std::mem::take(&mut registry.providers))
+        };
+        for cluster in clusters.values() {
+            // A reconciler that ended already needs no telling.
+            let _ = cluster.inbox.send(Message::Leave).await;
+        }
+        for cluster in clusters.into_values() {
+            let task = cluster.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(task) = task {
+                // Between two messages a reconciler waits for the journal alone.
+                let _ = timeout(PROVIDER_SHUTDOWN, task).await;
+            }
+        }
+        for (name, Installed { provider, .. }) in providers {
+            if !provider.shut_down(PROVIDER_SHUTDOWN).await {
+                tracing::warn!(provider = name, "the provider did not shut down in time; a call of it hangs");
+            }
+        }
+        done
+    }
+
+    async fn stop_all(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let names: Vec<_> = self.shared.registry().clusters.keys().cloned().collect();
+        for name in &names {
+            if let Err(error) = self.command(name, Command::Stop).await {
+                tracing::warn!(cluster = name, "the cluster is not stopped: {error}");
+            }
+        }
+        let mut version = self.version();
+        loop {
+            version.mark_unchanged();
+            let mut all_down = true;
+            for name in &names {
+                // A cluster that is gone by now is down.
+                all_down &= self.status(name).await.map_or(true, |status| status.converged);
+            }
+            if all_down {
+                return true;
+            }
+            if timeout_at(deadline, version.changed()).await.is_err() {
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The loop of one cluster. It is woken by a command, a reply or a timer, and then plans from the state alone. Every
+//! record is in the journal before it counts, and every intent before it is carried out.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use longshore_config::ClusterConfig;
+use longshore_scaling::{
+    Action, Command, Observation, PlanReport, Record, State, Time, admit, observe, plan,
+};
+use longshore_store::{Entry, Journal, JournalError};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::sleep_until,
+};
+
+use crate::{
+    calls::Caller,
+    clock::Clock,
+    error::CommandError,
+    host::Shared,
+    view::{ClusterStatus, WorkerPage, WorkerView},
+};
+
+/// How many messages may wait for one cluster; who sends more waits.
+pub const INBOX: usize = 256;
+/// How many messages are taken in before the cluster is planned anew.
+const TURN_MESSAGES: usize = 64;
+/// How long to wait before a journal that failed is tried again.
+const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+
+/// What a reconciler can be told or asked.
+pub(crate) enum Message {
+    /// A command, and the new definition where it comes with one.
+    Command {
+        command: Command,
+        config: Option<Box<ClusterConfig>>,
+        reply: oneshot::Sender<Result<u64, CommandError>>,
+    },
+    /// A reply of the provider.
+    Seen(Observation),
+    /// What would come of a command?
+    Preview { command: Command, reply: oneshot::Sender<Result<Previewed, CommandError>> },
+    /// How is it, right now?
+    Status(oneshot::Sender<ClusterStatus>),
+    /// Which containers are there?
+    Workers { offset: usize, limit: usize, reply: oneshot::Sender<WorkerPage> },
+    /// End, and leave the workers alone.
+    Leave,
+}
+
+/// What a command would come to.
+#[derive(Debug)]
+pub(crate) struct Previewed {
+    pub(crate) changes: bool,
+    pub(crate) before: u32,
+    pub(crate) after: u32,
+    pub(crate) live: u64,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) report: PlanReport,
+}
+
+/// One cluster's loop, and all that it owns.
+pub(crate) struct Reconciler {
+    name: Arc<str>,
+    config: ClusterConfig,
+    state: State,
+    caller: Caller,
+    journal: Arc<dyn Journal>,
+    clock: Clock,
+    shared: Arc<Shared>,
+    status: watch::Sender<ClusterStatus>,
+    /// Observations that the journal has not taken yet. It holds at most what the provider's calls in flight can answer.
+    untaken: VecDeque<Observation>,
+    journal_failing: bool,
+}
+
+/// What a reconciler begins with.
+pub(crate) struct Birth {
+    pub(crate) config: ClusterConfig,
+    pub(crate) state: State,
+    pub(crate) caller: Caller,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) clock: Clock,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Reconciler {
+    pub(crate) fn new(birth: Birth) -> (Self, watch::Receiver<ClusterStatus>) {
+        let Birth { config, state, caller, journal, clock, shared } = birth;
+        let report = plan(&state, clock.now()).1;
+        let (status, receiver) =
+            watch::channel(ClusterStatus::of(&config.name, &config.provider, &state, report));
+        let reconciler = Self {
+            name: config.name.as_str().into(),
+            config,
+            state,
+            caller,
+            journal,
+            clock,
+            shared,
+            status,
+            untaken: VecDeque::new(),
+            journal_failing: false,
+        };
+        (reconciler, receiver)
+    }
+
+    /// Runs until the cluster is deleted, or is left.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        loop {
+            let wake_at = self.turn().await;
+            if self.state.is_finished() {
+                self.forget().await;
+                return;
+            }
+            let timer = async {
+                match wake_at {
+                    Some(time) => sleep_until(self.clock.instant(time)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                message = inbox.recv() => {
+                    let mut next = message;
+                    let mut taken = 0;
+                    while let Some(message) = next {
+                        if !self.take(message).await {
+                            return;
+                        }
+                        taken += 1;
+                        next = if taken < TURN_MESSAGES { inbox.try_recv().ok() } else { None };
+                    }
+                }
+                () = timer => {}
+            }
+        }
+    }
+
+    /// Plans, makes the intent durable, carries it out; says when to look again.
+    async fn turn(&mut self) -> Option<Time> {
+        self.take_observations().await;
+        let now = self.clock.now();
+        if self.journal_failing {
+            // Nothing is decided on a state that the journal does not have.
+            self.publish(plan(&self.state, now).1);
+            return Some(now + JOURNAL_RETRY);
+        }
+        let (next, report) = plan(&self.state, now);
+        let saved = self.save(&next.records(now), None).await;
+        if saved.is_ok() {
+            for action in &next.actions {
+                self.announce(action);
+                self.caller.carry_out(action, &self.state, &self.config, now);
+            }
+        }
+        self.publish(report);
+        if saved.is_ok() { next.wake_at } else { Some(now + JOURNAL_RETRY) }
+    }
+
+    /// Takes one message in; false when it is the last.
+    async fn take(&mut self, message: Message) -> bool {
+        let now = self.clock.now();
+        match message {
+            Message::Seen(observation) => {
+                self.untaken.push_back(observation);
+                self.take_observations().await;
+            }
+            Message::Command { command, config, reply } => {
+                let outcome = self.obey(&command, config.as_deref()).await;
+                // Who asked may have gone away.
+                let _ = reply.send(outcome);
+            }
+            Message::Preview { command, reply } => {
+                let _ = reply.send(self.preview(&command, now));
+            }
+            Message::Status(reply) => {
+                let report = plan(&self.state, now).1;
+                let _ = reply.send(self.view(report));
+            }
+            Message::Workers { offset, limit, reply } => {
+                let page = self.state.handles().skip(offset).take(limit);
+                let workers = page.map(|(_, handle)| WorkerView::of(&self.state, handle, now)).collect();
+                let _ = reply.send(WorkerPage { workers, total: self.state.handle_count() });
+            }
+            Message::Leave => return false,
+        }
+        true
+    }
+
+    async fn obey(&mut self, command: &Command, config: Option<&ClusterConfig>) -> Result<u64, CommandError> {
+        let records = admit(&self.state, self.clock.now(), command).map_err(|denied| self.denied(denied))?;
+        self.save(&records, config).await?;
+        if let Some(config) = config {
+            self.config = config.clone();
+        }
+        tracing::info!(cluster = &*self.name, generation = self.state.generation(), "admitted: {command:?}");
+        Ok(self.state.generation())
+    }
+
+    fn denied(&self, denied: longshore_scaling::Denied) -> CommandError {
+        CommandError::Denied { cluster: self.name.to_string(), denied }
+    }
+
+    /// Takes in what was seen, in order, as far as the journal does.
+    async fn take_observations(&mut self) {
+        while let Some(observation) = self.untaken.pop_front() {
+            let records = observe(&self.state, self.clock.now(), &observation);
+            if self.save(&records, None).await.is_err() {
+                self.untaken.push_front(observation);
+                return;
+            }
+        }
+    }
+
+    /// Makes records durable, and then lets them count.
+    async fn save(&mut self, records: &[Record], config: Option<&ClusterConfig>) -> Result<(), JournalError> {
+        let mut entries = Vec::new();
+        if let Some(config) = config {
+            entries.push(definition(config)?);
+        }
+        let durable = records.iter().filter(|record| record.change.is_durable());
+        entries.extend(durable.cloned().map(Entry::Happened));
+        if !entries.is_empty() {
+            let outcome = self.journal.append(&self.name, entries).await;
+            if let Err(error) = &outcome {
+                tracing::error!(
+                    cluster = &*self.name,
+                    "nothing is decided until the journal works again: {error}"
+                );
+            }
+            self.journal_failing = outcome.is_err();
+            outcome?;
+        }
+        for record in records {
+            self.state.apply(record);
+        }
+        Ok(())
+    }
+
+    fn preview(&self, command: &Command, now: Time) -> Result<Previewed, CommandError> {
+        let mut state = self.state.clone();
+        let (before, live) = (state.target(), state.tally().live());
+        let records = admit(&state, now, command).map_err(|denied| self.denied(denied))?;
+        for record in &records {
+            state.apply(record);
+        }
+        let (next, report) = plan(&state, now);
+        let (changes, after) = (!records.is_empty(), state.target());
+        Ok(Previewed { changes, before, after, live, actions: next.actions, report })
+    }
+
+    fn announce(&self, action: &Action) {
+        let cluster = &*self.name;
+        match action {
+            Action::Launch { launch, workers, again } => {
+                let token = self.state.token(*launch);
+                tracing::info!(cluster, workers, token, again, "launching workers");
+            }
+            Action::Kill { handles, why } => {
+                tracing::info!(cluster, handles = handles.len(), ?why, "killing containers");
+            }
+            Action::Initialize => tracing::debug!(cluster, "initializing the provider"),
+            Action::List => tracing::debug!(cluster, "listing the provider's workers"),
+            Action::Status { live, terminating } => {
+                tracing::trace!(
+                    cluster,
+                    live = live.len(),
+                    terminating = terminating.len(),
+                    "asking for statuses"
+                );
+            }
+        }
+    }
+
+    fn view(&self, report: PlanReport) -> ClusterStatus {
+        ClusterStatus::of(&self.name, self.caller.provider().name(), &self.state, report)
+    }
+
+    fn publish(&self, report: PlanReport) {
+        let view = self.view(report);
+        let changed = self.status.send_if_modified(|before| {
+            let changed = *before != view;
+            *before = view;
+            changed
+        });
+        if changed {
+            self.shared.note_change();
+        }
+    }
+
+    async fn forget(self) {
+        tracing::info!(cluster = &*self.name, "the cluster is gone");
+        if let Err(error) = self.journal.remove(&self.name).await {
+            tracing::error!(cluster = &*self.name, "a deleted cluster is still in the journal: {error}");
+        }
+        self.shared.remove_cluster(&self.name);
+    }
+}
+
+/// A cluster's definition as the journal keeps it.
+pub(crate) fn definition(config: &ClusterConfig) -> Result<Entry, JournalError> {
+    serde_json::to_value(config).map(Entry::Defined).map_err(|error| JournalError {
+        cluster: config.name.clone(),
+        action: "written",
+        reason: error.to_string(),
+    })
+}

@@ -1,0 +1,184 @@
+//! What the host tells of its clusters and providers: plain values, the same for the library, the socket and the command
+//! line.
+
+use longshore_providers::Provider;
+use longshore_scaling::{Desired, Handle, Phase, PlanReport, Reason, State, Time};
+use serde::{Deserialize, Serialize};
+
+/// How a cluster is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Its name.
+    pub name: String,
+    /// The name of its provider.
+    pub provider: String,
+    /// Whether it shall have workers.
+    pub desired: Desired,
+    /// How many workers its user asked for.
+    pub expected: u32,
+    /// The fewest that may be asked for.
+    pub min: u32,
+    /// The most that may be asked for.
+    pub max: u32,
+    /// Workers that are launched and not yet at work.
+    pub initializing: u64,
+    /// Workers at work.
+    pub running: u64,
+    /// Workers that were told to stop and are not yet seen stopped.
+    pub terminating: u64,
+    /// Workers asked for in launches that have not been answered yet.
+    pub launching: u64,
+    /// Workers that launches of unknown fate may have created.
+    pub unknown: u64,
+    /// Containers that are not known to have stopped.
+    pub handles: usize,
+    /// Grows with every command that was admitted.
+    pub generation: u64,
+    /// Whether there are just the workers that there shall be, all of them running.
+    pub converged: bool,
+    /// Why nothing moves, or what does.
+    pub reasons: Vec<Explanation>,
+}
+
+impl ClusterStatus {
+    pub(crate) fn of(name: &str, provider: &str, state: &State, report: PlanReport) -> Self {
+        let tally = state.tally();
+        Self {
+            name: name.to_owned(),
+            provider: provider.to_owned(),
+            desired: state.desired(),
+            expected: state.expected(),
+            min: state.policy().min,
+            max: state.policy().max,
+            initializing: tally.initializing,
+            running: tally.running,
+            terminating: tally.terminating,
+            launching: state.in_flight(),
+            unknown: state.unknown(),
+            handles: state.handle_count(),
+            generation: state.generation(),
+            converged: state.is_converged(),
+            reasons: report.reasons.into_iter().map(Explanation::from).collect(),
+        }
+    }
+
+    /// How many workers it shall have now.
+    pub fn target(&self) -> u32 {
+        if self.desired == Desired::Running { self.expected.clamp(self.min, self.max) } else { 0 }
+    }
+}
+
+/// A reason, as data and in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// For a person.
+    pub text: String,
+    /// For a program.
+    #[serde(flatten)]
+    pub reason: Reason,
+}
+
+impl From<Reason> for Explanation {
+    fn from(reason: Reason) -> Self {
+        Self { text: reason.to_string(), reason }
+    }
+}
+
+/// Where a container is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerPhase {
+    /// Launched, not yet at work.
+    Initializing,
+    /// At work.
+    Running,
+    /// Told to stop.
+    Terminating,
+}
+
+/// One container of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// The provider's handle.
+    pub handle: String,
+    /// How many workers share it.
+    pub workers: u32,
+    /// Where it is in its life.
+    pub phase: WorkerPhase,
+    /// When the host learned of it, in milliseconds since the epoch.
+    pub since: Time,
+    /// For how long the host has known it, in milliseconds.
+    pub age_ms: u64,
+    /// The token of its launch; none where it was found running.
+    pub token: Option<String>,
+}
+
+impl WorkerView {
+    pub(crate) fn of(state: &State, handle: &Handle, now: Time) -> Self {
+        let phase = match handle.phase {
+            Phase::Initializing { .. } => WorkerPhase::Initializing,
+            Phase::Running => WorkerPhase::Running,
+            Phase::Terminating { .. } => WorkerPhase::Terminating,
+        };
+        Self {
+            handle: handle.name.to_string(),
+            workers: handle.workers,
+            phase,
+            since: handle.launched_at,
+            age_ms: u64::try_from(now.since(handle.launched_at).as_millis()).unwrap_or(u64::MAX),
+            token: handle.launch.map(|launch| state.token(launch)),
+        }
+    }
+}
+
+/// A page of a cluster's containers, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerPage {
+    /// These.
+    pub workers: Vec<WorkerView>,
+    /// How many there are in all.
+    pub total: usize,
+}
+
+/// How a provider is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProviderStatus {
+    /// Its name.
+    pub name: String,
+    /// The plugin's own name.
+    pub plugin: String,
+    /// The plugin's version.
+    pub version: String,
+    /// The plugin's file.
+    pub path: String,
+    /// The SHA-256 of the file's bytes, in hexadecimal.
+    pub hash: String,
+    /// The clusters that use it.
+    pub clusters: Vec<String>,
+    /// Threads that call the plugin.
+    pub threads: usize,
+    /// Of these, those inside the plugin.
+    pub busy: usize,
+    /// Of these, those that are past their deadline and have not returned.
+    pub stuck: usize,
+    /// Calls that wait for a thread.
+    pub queued: usize,
+}
+
+impl ProviderStatus {
+    pub(crate) fn of(provider: &Provider, clusters: Vec<String>) -> Self {
+        let (library, load) = (provider.library(), provider.load());
+        Self {
+            name: provider.name().to_owned(),
+            plugin: library.metadata().name.clone(),
+            version: library.metadata().version.clone(),
+            path: library.path().display().to_string(),
+            hash: library.hash().to_owned(),
+            clusters,
+            threads: load.threads,
+            busy: load.busy,
+            stuck: load.stuck,
+            queued: load.queued,
+        }
+    }
+}
