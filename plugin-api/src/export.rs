@@ -2,6 +2,8 @@
 //! reference leaves a function of this module.
 #![expect(unsafe_code, reason = "this is the plugin's side of the boundary")]
 
+use std::fmt::Write as _;
+
 pub use longshore_plugin_abi::abi_stable::library::LibHeader;
 use longshore_plugin_abi::{
     CONTRACT_VERSION, CallContext, CleanupV1, Failure, InitializeV1, Instance, Interface,
@@ -15,6 +17,7 @@ use longshore_plugin_abi::{
     ids, status,
 };
 use serde::Serialize;
+use serde_path_to_error::{Path, Segment};
 
 use crate::{
     capabilities::{Cleanup, Initialize, List, Server},
@@ -60,7 +63,7 @@ macro_rules! export_provider {
             }
 
             // The name is abi_stable's `ROOT_MODULE_LOADER_NAME`; a test of this crate compares the two.
-            #[unsafe(export_name = "_as_lib_header_root_bmodule_bloader")]
+            #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
             pub static LONGSHORE_PLUGIN: private::LibHeader = private::header::<Exported>();
         };
     };
@@ -168,10 +171,26 @@ fn configuration<T: serde::de::DeserializeOwned>(text: RStr<'_>) -> Result<T, Er
     // By way of a value, so that a message does not speak of lines and columns that nobody wrote.
     let value: serde_json::Value =
         serde_json::from_str(text.as_str()).map_err(|error| Error::config("", error))?;
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        Error::config(if path == "." { String::new() } else { path }, error.inner())
-    })
+    serde_path_to_error::deserialize(value).map_err(|error| Error::config(field(error.path()), error.inner()))
+}
+
+/// A path as a person writes it: `limits.ports[2]`. It ends where serde lost track, as in the key of a map.
+fn field(path: &Path) -> String {
+    let mut text = String::new();
+    for segment in path {
+        match segment {
+            // Writing to a String cannot fail.
+            Segment::Seq { index } => drop(write!(text, "[{index}]")),
+            Segment::Map { key: name } | Segment::Enum { variant: name } => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(name);
+            }
+            Segment::Unknown => break,
+        }
+    }
+    text
 }
 
 extern "C" fn destroy<P: Provider>(data: *const ()) {

@@ -1,0 +1,19 @@
+//! A plugin of a contract that is not yet written.
+
+#[path = "shared/bare.rs"]
+mod bare;
+#[path = "shared/spoilt.rs"]
+mod spoilt;
+
+use longshore_plugin_abi::{
+    Interface,
+    abi_stable::std_types::{ROption, RStr, RString},
+};
+
+extern "C" fn metadata() -> RString {
+    spoilt::metadata(|document| document["contract"] = 999.into())
+}
+
+extern "C" fn query(id: RStr<'_>) -> ROption<Interface> {
+    spoilt::honest().query()(id)
+}
