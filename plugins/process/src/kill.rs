@@ -1,0 +1,248 @@
+//! Ends containers, all of a call in one go: SIGTERM to every process of each, the grace for all together, then SIGKILL,
+//! and an answer only once nobody is left.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use longshore_plugin_api::{Context, Error, Killed};
+use rustix::process::Signal;
+
+use crate::{
+    folder::{State, Target},
+    group::{self, KnownTags, Remains, Snapshot},
+    names::Handle,
+    store::Store,
+};
+
+/// How long to wait between two looks at the processes: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+/// How long a process may take to vanish after SIGKILL: longer only where it waits for a device.
+const VANISH_LIMIT: Duration = Duration::from_secs(10);
+/// How many looks in a row must find nobody: one look may miss a process that is made while it is taken.
+const LOOKS: u8 = 2;
+
+/// When each container was asked to end, by its tag. So a kill that is asked for again neither signals again nor begins the
+/// grace anew.
+#[derive(Debug, Default)]
+pub(crate) struct Asked(Mutex<HashMap<String, Instant>>);
+
+impl Asked {
+    /// When it was asked; `true` when that is now.
+    fn ask(&self, tag: &str) -> (Instant, bool) {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = asked.get(tag) {
+            return (*at, false);
+        }
+        let now = Instant::now();
+        asked.insert(tag.to_owned(), now);
+        (now, true)
+    }
+
+    /// Whether it was asked and has not been seen to be gone.
+    pub(crate) fn contains(&self, tag: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(tag)
+    }
+
+    fn forget(&self, tag: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(tag);
+    }
+}
+
+/// What ends containers: whoever shares one shares the memory of who was asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Killer<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) grace: Duration,
+    pub(crate) asked: &'a Asked,
+}
+
+/// How far a container has come towards its end.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Nobody was there at this look.
+    Nobody,
+    /// Somebody is; what the last signal met with, if it failed.
+    Somebody { since: Instant, trouble: Option<String> },
+    /// Nobody can tell whose the processes are that are there.
+    Doubtful(String),
+}
+
+/// A container of a call.
+struct Case<'a> {
+    handle: &'a str,
+    target: Target,
+    looks: u8,
+    answer: Option<Killed>,
+}
+
+impl Killer<'_> {
+    /// Kills the containers of all handles, and answers for each, in order.
+    pub(crate) fn kill(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<Killed>, Error> {
+        let mut answers: HashMap<&str, Killed> = HashMap::with_capacity(handles.len());
+        // Those about to start may have to be waited for, which must not keep the others alive.
+        let mut about_to_start = Vec::new();
+        let mut cases = Vec::new();
+        for handle in handles {
+            if answers.insert(handle, Killed::Yes).is_some() {
+                continue;
+            }
+            match self.store.state(ctx.cluster(), handle) {
+                Ok(State::Waiting) => about_to_start.push(*handle),
+                state => self.open_case(ctx, handle, state, &mut cases, &mut answers),
+            }
+        }
+        self.end(ctx, &mut cases)?;
+        for handle in about_to_start {
+            let state = self.call_off(ctx, handle);
+            self.open_case(ctx, handle, state, &mut cases, &mut answers);
+        }
+        self.end(ctx, &mut cases)?;
+        answers.extend(cases.into_iter().filter_map(|case| Some((case.handle, case.answer?))));
+        Ok(handles.iter().map(|handle| answers.get(handle).cloned().unwrap_or(Killed::Yes)).collect())
+    }
+
+    /// Makes a case of a container of which something may be left.
+    fn open_case<'h>(
+        &self,
+        ctx: &Context<'_>,
+        handle: &'h str,
+        state: Result<State, Error>,
+        cases: &mut Vec<Case<'h>>,
+        answers: &mut HashMap<&'h str, Killed>,
+    ) {
+        match state.and_then(|state| self.store.target(ctx.cluster(), handle, &state)) {
+            Ok(Some(target)) => cases.push(Case { handle, target, looks: 0, answer: None }),
+            Ok(None) => {}
+            Err(error) => {
+                answers.insert(handle, Killed::No(error.to_string()));
+            }
+        }
+    }
+
+    /// Sees to it that a container that has not started never does. Under the launch's lock it cannot be on its way: it
+    /// has started meanwhile, or its launch was cut off.
+    fn call_off(&self, ctx: &Context<'_>, handle: &str) -> Result<State, Error> {
+        let Some(Handle { token, index }) = Handle::parse(handle) else { return Ok(State::Over) };
+        let locked = self.store.lock(ctx, ctx.cluster(), token)?;
+        match locked.folder.state(index)? {
+            State::Waiting => locked.folder.mark_over(index).map(|()| State::Over),
+            state => Ok(state),
+        }
+    }
+
+    /// Ends every case, or says why not.
+    fn end(&self, ctx: &Context<'_>, cases: &mut [Case<'_>]) -> Result<(), Error> {
+        let mut known = KnownTags::new();
+        let mut pause = PAUSES.0;
+        loop {
+            let open: Vec<&Target> =
+                cases.iter().filter(|case| case.answer.is_none()).map(|case| &case.target).collect();
+            if open.is_empty() {
+                return Ok(());
+            }
+            let snapshot = Snapshot::take(&open, &mut known)
+                .map_err(|error| Error::unreachable(format_args!("cannot read /proc: {error}")))?;
+            let mut latest = None;
+            for case in cases.iter_mut().filter(|case| case.answer.is_none()) {
+                let progress = self.advance(&snapshot, &case.target);
+                latest = latest.max(self.judge(ctx.cluster(), case, progress));
+            }
+            // Where nobody is left, the second look need not wait; where somebody is, one look at the end of the grace.
+            let Some(next) = latest else { continue };
+            let until_kill = next.saturating_duration_since(Instant::now());
+            let wait = if until_kill.is_zero() { pause } else { pause.min(until_kill) };
+            if ctx.sleep(wait).is_err() {
+                for case in cases.iter_mut().filter(|case| case.answer.is_none()) {
+                    case.answer = Some(Killed::No(self.unfinished(&case.target)));
+                }
+                return Ok(());
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Takes one look's result for a case. Gives the end of its grace, while it has to be waited for.
+    fn judge(&self, cluster: &str, case: &mut Case<'_>, progress: Progress) -> Option<Instant> {
+        match progress {
+            Progress::Nobody => {
+                case.looks += 1;
+                if case.looks >= LOOKS {
+                    case.answer = Some(Killed::Yes);
+                    self.settle(cluster, case.handle, &case.target);
+                }
+                None
+            }
+            Progress::Doubtful(why) => {
+                case.answer = Some(Killed::No(why));
+                None
+            }
+            Progress::Somebody { since, trouble } => {
+                case.looks = 0;
+                if since.elapsed() > self.grace + VANISH_LIMIT {
+                    let why = trouble.unwrap_or_else(|| "it was killed, and is still there".to_owned());
+                    case.answer = Some(Killed::No(format!(
+                        "process {} does not end: {why}; look at its state",
+                        case.target.leader.pid
+                    )));
+                }
+                Some(since + self.grace)
+            }
+        }
+    }
+
+    /// Does what is due for one container, by one look: SIGTERM the first time, SIGKILL from the end of the grace on.
+    pub(crate) fn advance(&self, snapshot: &Snapshot, target: &Target) -> Progress {
+        if let Some(leader) = snapshot.leader(target) {
+            leader.reap();
+        }
+        let processes = match snapshot.remains(target) {
+            Remains::Nothing => return Progress::Nobody,
+            Remains::Doubtful(count) => {
+                return Progress::Doubtful(format!(
+                    "the first process, {}, has ended; of {count} others in a session of that number none can be told to \
+                     be the container's, so none was signalled",
+                    target.leader.pid
+                ));
+            }
+            Remains::Ours(processes) => processes,
+        };
+        let (since, is_first) = self.asked.ask(&target.tag);
+        let mut trouble = None;
+        if since.elapsed() >= self.grace {
+            trouble = group::signal(target, &processes, Signal::KILL);
+        } else if is_first {
+            // One that is halted hears of SIGTERM only when it goes on.
+            trouble = group::signal(target, &processes, Signal::TERM);
+            trouble = group::signal(target, &processes, Signal::CONT).or(trouble);
+        }
+        Progress::Somebody { since, trouble: trouble.map(|error| error.to_string()) }
+    }
+
+    /// Notes that nothing is left of a container.
+    pub(crate) fn settle(&self, cluster: &str, handle: &str, target: &Target) {
+        self.asked.forget(&target.tag);
+        let Some(Handle { token, index }) = Handle::parse(handle) else { return };
+        let noted = match self.store.find(cluster, token) {
+            Ok(Some(folder)) => folder.mark_over(index),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = noted {
+            // It is only a shortcut for those who look later.
+            tracing::debug!("{error}");
+        }
+    }
+
+    fn unfinished(&self, target: &Target) -> String {
+        let (since, _) = self.asked.ask(&target.tag);
+        let left = self.grace.saturating_sub(since.elapsed());
+        format!(
+            "process {} was asked to end and has {:.1} s left of its grace; the call ended before; kill it again",
+            target.leader.pid,
+            left.as_secs_f64()
+        )
+    }
+}

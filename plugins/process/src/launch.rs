@@ -1,0 +1,198 @@
+//! Carries out a launch: the intent first, then one process after the other, then the answer, so that the same token
+//! asked for again gets the same answer and never a second process.
+
+use std::time::SystemTime;
+
+use longshore_plugin_api::{Container, Context, Error, ErrorKind, Launch, RunRequest, Shortfall};
+
+use crate::{
+    config::{Settings, is_variable_name},
+    folder::{Ended, Folder, Intent, Outcome, tag},
+    names::{self, Handle, NAME_RULE},
+    spawn::Order,
+    store::{Locked, Store},
+};
+
+/// The variable that marks every process of a container.
+pub(crate) const TAG_VARIABLE: &str = "LONGSHORE_TAG";
+/// The most containers of one launch. Linux numbers at most four million processes.
+const CONTAINERS_LIMIT: u32 = 100_000;
+
+/// Launches what is asked for, or answers again what the token was answered before.
+pub(crate) fn run(
+    store: &Store,
+    settings: &Settings,
+    ctx: &Context<'_>,
+    request: &RunRequest,
+) -> Result<Launch, Error> {
+    let (cluster, token) = (ctx.cluster(), request.token.as_str());
+    let program = check(cluster, request)?;
+    if request.workers == 0 {
+        return Ok(Launch::complete(Vec::new()));
+    }
+    let locked = store.lock(ctx, cluster, token)?;
+    if let Some(answer) = store.ended(cluster, token)? {
+        store.remove(cluster, &locked)?;
+        return Ok(answer);
+    }
+    let earlier = locked.folder.intent()?;
+    let is_new = earlier.is_none();
+    let intent = match earlier {
+        Some(intent) => intent,
+        None => intend(store, &locked.folder, cluster, request, program)
+            .inspect_err(|_| discard(store, cluster, &locked))?,
+    };
+    if (intent.workers, intent.max_workers) != (request.workers, request.container.max_workers()) {
+        return Err(Error::permanent(format_args!(
+            "token {token} was used for a launch of {} workers, {} a container: it cannot name another one",
+            intent.workers, intent.max_workers
+        )));
+    }
+    if let Some(outcome) = locked.folder.outcome()? {
+        return Ok(Ended::new(&intent, outcome).answer(token));
+    }
+    let work = Work { store, settings, ctx, container: &request.container, program, intent: &intent };
+    work.carry_out(&locked, is_new)
+}
+
+/// What can be seen to be wrong before anything is touched. Gives the program.
+fn check<'a>(cluster: &str, request: &'a RunRequest) -> Result<&'a str, Error> {
+    for (what, name) in [("cluster", cluster), ("token", request.token.as_str())] {
+        if !names::is_valid(name) {
+            return Err(Error::permanent(format_args!(
+                "the {what}'s name {name:?} cannot be used: it must be {NAME_RULE}"
+            )));
+        }
+    }
+    let container = &request.container;
+    let containers = request.workers.div_ceil(container.max_workers());
+    if containers > CONTAINERS_LIMIT {
+        return Err(Error::permanent(format_args!(
+            "{containers} containers are more than one launch may have, which is {CONTAINERS_LIMIT}; \
+             launch fewer at once, or raise container.max_workers"
+        )));
+    }
+    if let Some(name) = container.env.keys().find(|name| !is_variable_name(name)) {
+        return Err(Error::permanent(format_args!(
+            "container.env: {name:?} cannot be a variable's name: it is empty, or has '=' or a zero byte"
+        )));
+    }
+    container.command.as_deref().filter(|command| !command.is_empty()).ok_or_else(|| {
+        Error::permanent("container.command is missing: a local process needs a program, whatever the image")
+    })
+}
+
+fn intend(
+    store: &Store,
+    folder: &Folder,
+    cluster: &str,
+    request: &RunRequest,
+    program: &str,
+) -> Result<Intent, Error> {
+    let Container { args, working_dir, .. } = request.container.clone();
+    let intent = Intent {
+        cluster: cluster.to_owned(),
+        token: request.token.to_string(),
+        workers: request.workers,
+        max_workers: request.container.max_workers(),
+        tag: procfs::sys::kernel::random::uuid().map_err(|error| {
+            Error::retryable(format_args!("cannot read /proc/sys/kernel/random/uuid: {error}"))
+        })?,
+        command: program.to_owned(),
+        args,
+        working_dir,
+        at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+    };
+    folder.intend(&intent)?;
+    store.sync(cluster, request.token.as_str())?;
+    Ok(intent)
+}
+
+/// Removes the folder of a launch that never began. Should that fail, it is an intent without a process, which `list` and
+/// `status` pass over and the upkeep removes.
+fn discard(store: &Store, cluster: &str, locked: &Locked) {
+    if let Err(error) = store.remove(cluster, locked) {
+        tracing::warn!("{error}");
+    }
+}
+
+/// A launch with what is needed to carry it out.
+struct Work<'a> {
+    store: &'a Store,
+    settings: &'a Settings,
+    ctx: &'a Context<'a>,
+    container: &'a Container,
+    program: &'a str,
+    intent: &'a Intent,
+}
+
+impl Work<'_> {
+    /// Starts the containers that were never started, and settles the launch. The lock says that no child of an earlier
+    /// attempt is on its way, so that an empty slot is a process that never became a worker.
+    fn carry_out(&self, locked: &Locked, is_new: bool) -> Result<Launch, Error> {
+        let total = self.intent.containers();
+        // Where the system was started anew, an empty slot may be one whose content was lost.
+        let may_start = locked.folder.is_here().map_err(unknown)?;
+        let mut used = 0;
+        let mut trouble = None;
+        while used < total && trouble.is_none() {
+            let outcome = if !is_new && locked.folder.is_used(used).map_err(unknown)? {
+                Ok(())
+            } else if may_start {
+                self.ctx.check().and_then(|()| self.start(&locked.folder, used))
+            } else {
+                Err(Error::retryable("the system was started anew in the midst of the launch"))
+            };
+            match outcome {
+                Ok(()) => used += 1,
+                Err(error) => trouble = Some(error),
+            }
+        }
+        if let Some(error) = trouble.take_if(|_| used == 0) {
+            discard(self.store, &self.intent.cluster, locked);
+            return Err(error);
+        }
+        let shortfall = trouble.map(|error| Shortfall {
+            reason: format!("{used} of {total} containers were started: {error}"),
+            retryable: error.kind() != ErrorKind::Permanent,
+        });
+        let outcome = Outcome { containers: used, shortfall };
+        if let Err(error) = locked.folder.settle(&outcome) {
+            // The workers are there all the same. The token, asked for again, would find them by their identities.
+            tracing::warn!("{error}");
+        }
+        Ok(Ended::new(self.intent, outcome).answer(&self.intent.token))
+    }
+
+    fn start(&self, folder: &Folder, index: u32) -> Result<(), Error> {
+        let Intent { cluster, token, .. } = self.intent;
+        let variables = [
+            ("LONGSHORE_CLUSTER", cluster.clone()),
+            ("LONGSHORE_TOKEN", token.clone()),
+            ("LONGSHORE_HANDLE", Handle { token, index }.text()),
+            ("LONGSHORE_WORKERS", self.intent.workers_of(index).to_string()),
+            (TAG_VARIABLE, tag(self.intent, index)),
+        ];
+        let order = Order {
+            program: self.program,
+            container: self.container,
+            inherit: &self.settings.inherit_env,
+            variables: &variables,
+            folder: folder.path(),
+            index,
+            logs: self.settings.log_limit > 0,
+            identity: folder.slot(index),
+        };
+        order.carry_out().inspect_err(|_| {
+            // The child may have left its identity before it failed to become its program.
+            if let Err(error) = folder.mark_over(index) {
+                tracing::warn!("{error}");
+            }
+        })
+    }
+}
+
+/// Where the records of an earlier attempt cannot be read, nobody knows what it did.
+fn unknown(error: Error) -> Error {
+    Error::unknown(error)
+}

@@ -1,0 +1,390 @@
+//! The state folder: where each launch has its own folder, which launches there were, and who may change one.
+//!
+//! ```text
+//! ROOT/machine                                  the machine that the folder belongs to
+//! ROOT/upkeep                                   a lock: one host at a time tidies up
+//! ROOT/clusters/CLUSTER/launches/TOKEN/         one launch: see `folder`
+//! ROOT/clusters/CLUSTER/ended/TOKEN             a launch that has ended and was cleared away, so that it is not repeated
+//! ```
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use longshore_plugin_api::{Context, Error, Launch};
+use rustix::fs::FlockOperation;
+
+use crate::{
+    folder::{Ended, Folder, State, Target, tag},
+    identity::Place,
+    names::{self, Handle},
+};
+
+/// How often a launch's folder may vanish under our hands before we give up: each time, another host cleared it away.
+const OPEN_ATTEMPTS: u32 = 100;
+/// How long to wait before looking again whether a lock is free.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// The state folder of one provider.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+    here: Place,
+}
+
+impl Store {
+    /// Opens a state folder, and makes it where it is missing.
+    pub(crate) fn open(root: &Path, here: Place) -> Result<Self, Error> {
+        let unusable = |error| Error::config("root", format_args!("cannot use {}: {error}", root.display()));
+        make_folder(&root.join("clusters")).map_err(unusable)?;
+        let store = Self { root: root.to_owned(), here };
+        store.claim_for_this_machine()?;
+        Ok(store)
+    }
+
+    /// On a folder shared by several machines, each would take the others' workers for dead.
+    fn claim_for_this_machine(&self) -> Result<(), Error> {
+        let Ok(machine) = fs::read_to_string("/etc/machine-id") else { return Ok(()) };
+        let path = self.root.join("machine");
+        let owner = match fs::read_to_string(&path) {
+            Ok(owner) => owner,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                write_durably(&path, machine.as_bytes()).map_err(|e| trouble("write", &path, &e))?;
+                return Ok(());
+            }
+            Err(error) => return Err(trouble("read", &path, &error)),
+        };
+        if owner.trim() == machine.trim() || owner.trim().is_empty() || machine.trim().is_empty() {
+            return Ok(());
+        }
+        Err(Error::config(
+            "root",
+            format_args!(
+                "{} belongs to another machine (its id is {}, this one's {}); give each machine a folder of its own, \
+                 or remove the file `machine` there once none of that machine's workers is alive",
+                self.root.display(),
+                owner.trim(),
+                machine.trim()
+            ),
+        ))
+    }
+
+    /// The lock of the one host that tidies up, if no other has it.
+    pub(crate) fn upkeep_lock(&self) -> io::Result<Option<Lock>> {
+        let path = self.root.join("upkeep");
+        Lock(File::options().create(true).append(true).open(path)?)
+            .take(FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn cluster(&self, cluster: &str) -> PathBuf {
+        self.root.join("clusters").join(cluster)
+    }
+
+    fn launch(&self, cluster: &str, token: &str) -> PathBuf {
+        self.cluster(cluster).join("launches").join(token)
+    }
+
+    fn ended_path(&self, cluster: &str, token: &str) -> PathBuf {
+        self.cluster(cluster).join("ended").join(token)
+    }
+
+    /// The clusters that ever had a launch.
+    pub(crate) fn clusters(&self) -> Result<Vec<String>, Error> {
+        self.names_in(&self.root.join("clusters"))
+    }
+
+    /// The tokens of a cluster's launches that were not cleared away.
+    pub(crate) fn tokens(&self, cluster: &str) -> Result<Vec<String>, Error> {
+        if !names::is_valid(cluster) {
+            return Ok(Vec::new());
+        }
+        self.names_in(&self.cluster(cluster).join("launches"))
+    }
+
+    fn names_in(&self, folder: &Path) -> Result<Vec<String>, Error> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.check_present()?;
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(trouble("read", folder, &error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|e| trouble("read", folder, &e))?.file_name();
+            names.extend(name.into_string().ok().filter(|name| names::is_valid(name)));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// A state folder that is gone says nothing of the workers.
+    fn check_present(&self) -> Result<(), Error> {
+        let path = self.root.join("clusters");
+        fs::metadata(&path).map(drop).map_err(|error| trouble("read", &path, &error))
+    }
+
+    /// A launch's folder, if there is one.
+    pub(crate) fn find(&self, cluster: &str, token: &str) -> Result<Option<Folder>, Error> {
+        if !names::is_valid(cluster) || !names::is_valid(token) {
+            return Ok(None);
+        }
+        let found = Folder::open(self.launch(cluster, token), &self.here)?;
+        if found.is_none() {
+            self.check_present()?;
+        }
+        Ok(found)
+    }
+
+    /// How the container of one handle is. One that is not known is over.
+    pub(crate) fn state(&self, cluster: &str, handle: &str) -> Result<State, Error> {
+        let Some(Handle { token, index }) = Handle::parse(handle) else { return Ok(State::Over) };
+        match self.find(cluster, token)? {
+            Some(folder) => folder.state(index),
+            None => Ok(State::Over),
+        }
+    }
+
+    /// What there is to end of a container; nothing when it is over.
+    pub(crate) fn target(&self, cluster: &str, handle: &str, state: &State) -> Result<Option<Target>, Error> {
+        let (State::Live(leader) | State::Ended(leader)) = *state else { return Ok(None) };
+        let Some(Handle { token, index }) = Handle::parse(handle) else { return Ok(None) };
+        let intent = self.find(cluster, token)?.map_or(Ok(None), |folder| folder.intent())?;
+        Ok(intent.map(|intent| Target { leader, tag: tag(&intent, index) }))
+    }
+
+    /// A launch's folder, made where it is missing, under the lock that a launch is carried out with.
+    ///
+    /// The lock is one of the open file that each child inherits until it has become its program. So whoever holds it knows
+    /// that no child is on its way, even after a host was killed between two steps.
+    pub(crate) fn lock(&self, ctx: &Context<'_>, cluster: &str, token: &str) -> Result<Locked, Error> {
+        let path = self.launch(cluster, token);
+        for _ in 0..OPEN_ATTEMPTS {
+            // The folder of the clusters is made by `open` alone: where it is gone, it must not come back empty.
+            self.check_present()?;
+            match make_folder(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                made => made.map_err(|error| trouble("make", &path, &error))?,
+            }
+            let Some(file) = Folder::open_or_create(&path)? else { continue };
+            let lock = wait_for(ctx, file, FlockOperation::NonBlockingLockExclusive, token)?;
+            if let Some(locked) = self.still_there(lock, path.clone())? {
+                return Ok(locked);
+            }
+        }
+        let message = format!("{} is cleared away again and again; look who does so", path.display());
+        Err(Error::retryable(message))
+    }
+
+    /// As [`lock`](Self::lock), but only for a launch that is there and that nobody works on.
+    pub(crate) fn try_lock(&self, cluster: &str, token: &str) -> Result<Option<Locked>, Error> {
+        let path = self.launch(cluster, token);
+        let file = match File::options().read(true).write(true).open(Folder::slots(&path)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A host was killed right after it had made the folder. Not empty after all: somebody is there.
+                let _ = fs::remove_dir(&path);
+                return Ok(None);
+            }
+            Err(error) => return Err(trouble("open", &path, &error)),
+        };
+        match Lock(file).take(FlockOperation::NonBlockingLockExclusive) {
+            Ok(Some(lock)) => self.still_there(lock, path),
+            Ok(None) => Ok(None),
+            Err(error) => Err(trouble("lock", &path, &error)),
+        }
+    }
+
+    /// Waits until nobody works on a launch, so that every child of it has left its mark.
+    pub(crate) fn wait_until_quiet(
+        &self,
+        ctx: &Context<'_>,
+        cluster: &str,
+        token: &str,
+    ) -> Result<(), Error> {
+        let path = self.launch(cluster, token);
+        match File::open(Folder::slots(&path)) {
+            Ok(file) => wait_for(ctx, file, FlockOperation::NonBlockingLockShared, token).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(trouble("open", &path, &error)),
+        }
+    }
+
+    /// Between opening and locking, the folder may have been cleared away.
+    fn still_there(&self, lock: Lock, path: PathBuf) -> Result<Option<Locked>, Error> {
+        let of = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+        let slots = Folder::slots(&path);
+        let ours = lock.0.metadata().map_err(|e| trouble("read", &slots, &e))?;
+        match fs::metadata(&slots) {
+            Ok(there) if of(&there) == of(&ours) => {
+                let file = lock.0.try_clone().map_err(|e| trouble("open", &slots, &e))?;
+                Ok(Some(Locked { folder: Folder::new(path, file, &self.here), _lock: lock }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(trouble("read", &slots, &error)),
+        }
+    }
+
+    /// Makes a launch's folder and all above it survive a loss of power.
+    pub(crate) fn sync(&self, cluster: &str, token: &str) -> Result<(), Error> {
+        let path = self.launch(cluster, token);
+        for folder in path.ancestors().take_while(|folder| folder.starts_with(&self.root)) {
+            File::open(folder).and_then(|file| file.sync_all()).map_err(|e| trouble("sync", folder, &e))?;
+        }
+        Ok(())
+    }
+
+    /// What a launch answered that was cleared away since.
+    pub(crate) fn ended(&self, cluster: &str, token: &str) -> Result<Option<Launch>, Error> {
+        let path = self.ended_path(cluster, token);
+        Ok(read_document::<Ended>(&path)?.map(|ended| ended.answer(token)))
+    }
+
+    /// Clears away a launch whose workers have all stopped. Its token and its answer stay known.
+    pub(crate) fn clear(&self, cluster: &str, token: &str, locked: &Locked) -> Result<(), Error> {
+        if let Some(ended) = locked.folder.ended()? {
+            let path = self.ended_path(cluster, token);
+            let document = serde_json::to_vec(&ended).map_err(Error::other)?;
+            make_folder(&self.cluster(cluster).join("ended"))
+                .and_then(|()| write_durably(&path, &document))
+                .map_err(|e| trouble("write", &path, &e))?;
+        }
+        self.remove(cluster, locked)
+    }
+
+    /// Removes a launch's folder with all that is in it: the launch has never been.
+    pub(crate) fn remove(&self, cluster: &str, locked: &Locked) -> Result<(), Error> {
+        let path = locked.folder.path();
+        fs::remove_dir_all(path).map_err(|error| trouble("remove", path, &error))?;
+        self.remove_if_empty(cluster);
+        Ok(())
+    }
+
+    /// Removes a cluster's folders unless something is in them: then each of these fails, which is what is wanted.
+    fn remove_if_empty(&self, cluster: &str) {
+        let folder = self.cluster(cluster);
+        for path in [folder.join("ended"), folder.join("launches"), folder] {
+            let _ = fs::remove_dir(path);
+        }
+    }
+
+    /// Forgets tokens that were cleared away longer than `age` ago, and the cluster itself when nothing of it is left.
+    pub(crate) fn forget(&self, cluster: &str, age: Duration) -> Result<(), Error> {
+        let folder = self.cluster(cluster).join("ended");
+        for token in self.names_in(&folder)? {
+            let path = folder.join(token);
+            let written = fs::metadata(&path).and_then(|metadata| metadata.modified());
+            let old = written.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|is| is >= age));
+            if old {
+                remove_file(&path).map_err(|e| trouble("remove", &path, &e))?;
+            }
+        }
+        self.remove_if_empty(cluster);
+        Ok(())
+    }
+}
+
+/// A launch's folder while nobody else may change it.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    pub(crate) folder: Folder,
+    _lock: Lock,
+}
+
+/// A lock on an open file. It ends with its drop, even where a child of another thread still has a copy of the file; when
+/// the host is killed it ends with the last copy.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Lock {
+    fn is_taken(&self, operation: FlockOperation) -> io::Result<bool> {
+        match rustix::fs::flock(&self.0, operation) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn take(self, operation: FlockOperation) -> io::Result<Option<Self>> {
+        Ok(self.is_taken(operation)?.then_some(self))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Should it fail, closing the file unlocks it too.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn wait_for(ctx: &Context<'_>, file: File, operation: FlockOperation, token: &str) -> Result<Lock, Error> {
+    let lock = Lock(file);
+    loop {
+        match lock.is_taken(operation) {
+            Ok(true) => return Ok(lock),
+            Ok(false) => {}
+            Err(error) => return Err(Error::retryable(format_args!("cannot lock launch {token}: {error}"))),
+        }
+        if ctx.sleep(LOCK_PAUSE).is_err() {
+            return Err(Error::unknown(format_args!(
+                "another call is still at work on launch {token}; ask again when it has ended"
+            )));
+        }
+    }
+}
+
+/// An error of a file: the backend of this provider cannot be asked.
+pub(crate) fn trouble(doing: &str, path: &Path, error: &io::Error) -> Error {
+    Error::unreachable(format_args!("cannot {doing} {}: {error}", path.display()))
+}
+
+/// Makes a folder that only its owner may enter, with all above it.
+fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Removes a file; one that is gone already is as good.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a whole file so that it is there entirely or not at all, also after a loss of power.
+pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
+    let draft = draft_of(path);
+    let mut file = File::create(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Where a file is written before it is complete: a name that no cluster and no token can have.
+pub(crate) fn draft_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.draft"))
+}
+
+/// Reads a JSON document, if there is one.
+pub(crate) fn read_document<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(trouble("read", path, &error)),
+    };
+    let unreadable = |error| {
+        Error::unreachable(format_args!(
+            "{} is damaged: {error}; move its folder away once its workers are known to have stopped",
+            path.display()
+        ))
+    };
+    serde_json::from_slice(&text).map(Some).map_err(unreadable)
+}

@@ -1,0 +1,372 @@
+//! What has to be done while nobody calls: take notice of workers that ended, end what they left behind, keep logs within
+//! their limit, clear away launches that have long stopped. One thread an instance, which ends with it; of several hosts on
+//! one state folder, one at a time does more than look after its own children.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant, SystemTime},
+};
+
+use longshore_plugin_api::{Context, Error, Killed, Log};
+
+use crate::{
+    config::Settings,
+    folder::{Folder, Intent, State, Target, tag},
+    group::{KnownTags, Snapshot},
+    kill::{Asked, Killer, Progress},
+    logs,
+    names::Handle,
+    store::Store,
+};
+
+/// The least time between the beginnings of two rounds.
+const PERIOD: Duration = Duration::from_secs(1);
+/// A round is followed by a pause of at least so many times its length, so that many workers cost little.
+const REST: u32 = 20;
+/// How long the token of a launch stays known after the launch was cleared away: far longer than a host can be in doubt
+/// of a launch.
+pub(crate) const REMEMBER: Duration = Duration::from_hours(30 * 24);
+/// How often tokens are looked through for those that may be forgotten.
+const FORGET_PERIOD: Duration = Duration::from_hours(1);
+
+/// What all calls of a provider and its upkeep share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) settings: Settings,
+    pub(crate) asked: Asked,
+}
+
+impl Shared {
+    pub(crate) fn killer(&self) -> Killer<'_> {
+        Killer { store: &self.store, grace: self.settings.grace, asked: &self.asked }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    wanted: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    fn is_wanted(&self) -> bool {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a time. Gives whether to stop.
+    fn wait(&self, time: Duration) -> bool {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(wanted, time, |wanted| !*wanted);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// The thread of an instance. Dropping this ends it; the workers live on.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    stop: Arc<Stop>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Upkeep {
+    pub(crate) fn start(shared: Arc<Shared>, log: Log) -> Result<Self, Error> {
+        let stop = Arc::new(Stop::default());
+        let seen = Arc::clone(&stop);
+        let work = move || log.scope(|| Rounds::new(&shared, &seen).go_on());
+        let thread = thread::Builder::new()
+            .name("process-upkeep".to_owned())
+            .spawn(work)
+            .map_err(|error| Error::retryable(format_args!("cannot start the upkeep's thread: {error}")))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        *self.stop.wanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.stop.changed.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the upkeep of the process provider panicked");
+        }
+    }
+}
+
+/// A launch: its cluster and its token.
+type Key = (String, String);
+
+/// A container that needs attention.
+struct Case {
+    cluster: String,
+    handle: String,
+    target: Target,
+}
+
+/// What a look at one launch found.
+#[derive(Debug, Default)]
+struct Survey {
+    /// Some container is alive.
+    is_live: bool,
+    /// Some container may start yet: the launch is under way, or was cut off.
+    is_waiting: bool,
+    /// Containers whose first process has ended, or that were asked to end: something may be left of each.
+    cases: Vec<(u32, Target)>,
+    /// Containers of which nothing is left.
+    over: Vec<u32>,
+}
+
+impl Survey {
+    fn of(folder: &Folder, intent: &Intent, asked: &Asked) -> Result<Self, Error> {
+        let mut survey = Self::default();
+        for index in 0..intent.containers() {
+            let target = |leader| Target { leader, tag: tag(intent, index) };
+            match folder.state(index)? {
+                State::Waiting => survey.is_waiting = true,
+                State::Live(leader) => {
+                    survey.is_live = true;
+                    let target = Some(target(leader)).filter(|target| asked.contains(&target.tag));
+                    survey.cases.extend(target.map(|target| (index, target)));
+                }
+                State::Ended(leader) => survey.cases.push((index, target(leader))),
+                State::Over => survey.over.push(index),
+            }
+        }
+        Ok(survey)
+    }
+
+    /// Whether no process is left.
+    fn is_over(&self) -> bool {
+        !self.is_live && self.cases.is_empty()
+    }
+}
+
+/// The rounds of one thread, and what it remembers from one to the next.
+struct Rounds<'a> {
+    shared: &'a Shared,
+    stop: &'a Stop,
+    /// Launches that are over, by cluster and token, and when the last of each ended: at most `keep_stopped` a cluster, as
+    /// the others are cleared away.
+    over: HashMap<Key, SystemTime>,
+    /// What was warned of already, so that it is said once.
+    warned: HashSet<String>,
+    forgot: Instant,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(shared: &'a Shared, stop: &'a Stop) -> Self {
+        Self { shared, stop, over: HashMap::new(), warned: HashSet::new(), forgot: Instant::now() }
+    }
+
+    fn go_on(mut self) {
+        loop {
+            let began = Instant::now();
+            if let Err(error) = self.round() {
+                self.warn(error.to_string());
+            }
+            let took = began.elapsed();
+            if self.stop.wait(PERIOD.saturating_sub(took).max(took * REST)) {
+                return;
+            }
+        }
+    }
+
+    fn warn(&mut self, what: String) {
+        if !self.warned.contains(&what) {
+            tracing::warn!("{what}");
+            // A bound, should something be different every time.
+            if self.warned.len() >= 1_000 {
+                self.warned.clear();
+            }
+            self.warned.insert(what);
+        }
+    }
+
+    fn round(&mut self) -> Result<(), Error> {
+        let store = &self.shared.store;
+        let lock = store.upkeep_lock().map_err(|error| {
+            Error::retryable(format_args!("cannot lock the upkeep of the state folder: {error}"))
+        })?;
+        let mut cases = Vec::new();
+        let mut present = HashSet::new();
+        for cluster in store.clusters()? {
+            for token in store.tokens(&cluster)? {
+                if self.stop.is_wanted() {
+                    return Ok(());
+                }
+                let key = (cluster.clone(), token);
+                if !self.over.contains_key(&key)
+                    && let Err(error) = self.look_at(&key, lock.is_some(), &mut cases)
+                {
+                    self.warn(error.to_string());
+                }
+                present.insert(key);
+            }
+        }
+        self.over.retain(|key, _| present.contains(key));
+        // Without the lock, looking was all: it took notice of children that ended.
+        if lock.is_some() {
+            self.end(cases)?;
+            self.clear_away();
+            self.forget();
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, key: &Key, may_change: bool, cases: &mut Vec<Case>) -> Result<(), Error> {
+        let Shared { store, settings, asked } = self.shared;
+        let (cluster, token) = (&key.0, &key.1);
+        let folder = store.find(cluster, token)?;
+        let intent = folder.as_ref().map_or(Ok(None), Folder::intent)?;
+        let (Some(folder), Some(intent)) = (folder, intent) else {
+            return if may_change { self.remove_unintended(cluster, token) } else { Ok(()) };
+        };
+        let survey = Survey::of(&folder, &intent, asked)?;
+        if !may_change {
+            return Ok(());
+        }
+        if settings.log_limit > 0 {
+            trim(folder.path(), &intent, settings.log_limit)?;
+        }
+        if survey.is_over() {
+            let ended =
+                std::fs::metadata(Folder::slots(folder.path())).and_then(|metadata| metadata.modified());
+            let ended = ended.unwrap_or_else(|_| SystemTime::now());
+            if !survey.is_waiting {
+                self.over.insert(key.clone(), ended);
+            } else if ended.elapsed().is_ok_and(|age| age >= REMEMBER) {
+                // It was cut off, and nobody asked for the rest. Until then, somebody may.
+                clear_if_over(self.shared, cluster, token)?;
+            }
+        }
+        cases.extend(survey.cases.into_iter().map(|(index, target)| Case {
+            cluster: cluster.clone(),
+            handle: Handle { token, index }.text(),
+            target,
+        }));
+        Ok(())
+    }
+
+    /// A host was killed before it had written down what to launch: nothing was.
+    fn remove_unintended(&self, cluster: &str, token: &str) -> Result<(), Error> {
+        let store = &self.shared.store;
+        match store.try_lock(cluster, token)? {
+            Some(locked) if locked.folder.intent()?.is_none() => store.remove(cluster, &locked),
+            _ => Ok(()),
+        }
+    }
+
+    /// A container ends with its first process: what that left behind is asked to end, and killed after the grace.
+    fn end(&mut self, cases: Vec<Case>) -> Result<(), Error> {
+        let mut known = KnownTags::new();
+        let mut open = cases;
+        // Two looks, as in a kill, before anybody is taken for gone.
+        for is_last in [false, true] {
+            if open.is_empty() {
+                return Ok(());
+            }
+            let targets: Vec<&Target> = open.iter().map(|case| &case.target).collect();
+            let snapshot = Snapshot::take(&targets, &mut known)
+                .map_err(|error| Error::unreachable(format_args!("cannot read /proc: {error}")))?;
+            let killer = self.shared.killer();
+            let mut nobody = Vec::new();
+            for case in open {
+                match killer.advance(&snapshot, &case.target) {
+                    Progress::Nobody if is_last => killer.settle(&case.cluster, &case.handle, &case.target),
+                    Progress::Nobody => nobody.push(case),
+                    Progress::Somebody { .. } => {}
+                    Progress::Doubtful(why) => self.warn(format!("handle {}: {why}", case.handle)),
+                }
+            }
+            open = nobody;
+        }
+        Ok(())
+    }
+
+    /// Clears away the launches that ended first, as far as there are more than are to be kept.
+    fn clear_away(&mut self) {
+        let mut clusters: HashMap<&str, Vec<(SystemTime, &Key)>> = HashMap::new();
+        for (key, ended) in &self.over {
+            clusters.entry(&key.0).or_default().push((*ended, key));
+        }
+        let keep = self.shared.settings.keep_stopped;
+        let mut surplus = Vec::new();
+        for mut launches in clusters.into_values() {
+            launches.sort_unstable();
+            let excess = launches.len().saturating_sub(keep);
+            surplus.extend(launches.into_iter().take(excess).map(|(_, key)| key.clone()));
+        }
+        for key in surplus {
+            self.over.remove(&key);
+            if let Err(error) = clear_if_over(self.shared, &key.0, &key.1) {
+                self.warn(error.to_string());
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        if self.forgot.elapsed() < FORGET_PERIOD {
+            return;
+        }
+        self.forgot = Instant::now();
+        let store = &self.shared.store;
+        let forgotten = store
+            .clusters()
+            .and_then(|clusters| clusters.iter().try_for_each(|cluster| store.forget(cluster, REMEMBER)));
+        if let Err(error) = forgotten {
+            self.warn(error.to_string());
+        }
+    }
+}
+
+fn trim(folder: &Path, intent: &Intent, limit: u64) -> Result<(), Error> {
+    for index in 0..intent.containers() {
+        logs::trim(folder, index, limit).map_err(|error| {
+            Error::other(format_args!(
+                "cannot trim the logs of container {index} in {}: {error}",
+                folder.display()
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+/// Clears a launch away if nothing of it is left, and nobody is at work on it.
+fn clear_if_over(shared: &Shared, cluster: &str, token: &str) -> Result<(), Error> {
+    let Some(locked) = shared.store.try_lock(cluster, token)? else { return Ok(()) };
+    // Under the lock, a container that waits is one whose launch was cut off: it never starts once the folder is gone.
+    let is_over = match locked.folder.intent()? {
+        Some(intent) => Survey::of(&locked.folder, &intent, &shared.asked)?.is_over(),
+        None => true,
+    };
+    if is_over { shared.store.clear(cluster, token, &locked) } else { Ok(()) }
+}
+
+/// Removes what the stopped containers of a cluster left; `deep` also forgets its tokens.
+pub(crate) fn cleanup(shared: &Shared, ctx: &Context<'_>, deep: bool) -> Result<(), Error> {
+    let (store, cluster) = (&shared.store, ctx.cluster());
+    for token in store.tokens(cluster)? {
+        ctx.check()?;
+        let Some(folder) = store.find(cluster, &token)? else { continue };
+        if let Some(intent) = folder.intent()? {
+            let found = Survey::of(&folder, &intent, &shared.asked)?;
+            let handles: Vec<String> =
+                found.cases.iter().map(|(index, _)| Handle { token: &token, index: *index }.text()).collect();
+            let handles: Vec<&str> = handles.iter().map(String::as_str).collect();
+            for (handle, answer) in handles.iter().zip(shared.killer().kill(ctx, &handles)?) {
+                if let Killed::No(why) = answer {
+                    return Err(Error::other(format_args!("something is left of {handle}: {why}")));
+                }
+            }
+            for index in found.over.into_iter().chain(found.cases.iter().map(|(index, _)| *index)) {
+                logs::remove(folder.path(), index);
+            }
+        }
+        clear_if_over(shared, cluster, &token)?;
+    }
+    if deep { store.forget(cluster, Duration::ZERO) } else { Ok(()) }
+}
