@@ -1,0 +1,163 @@
+//! Every key that a configuration file may have, by table.
+//!
+//! A duration is a text such as `"30s"`, `"1h 30m"` or `"500ms"`, or a number of seconds. A default that says "the host's"
+//! is decided by the host, which may do better than a fixed number.
+//!
+//! # `[[provider]]`
+//!
+//! | key | what it is | default | range |
+//! |---|---|---|---|
+//! | `name` | what clusters call it | must be given | 1 to 63 letters, digits, `-`, `_`, `.`; the first a letter or digit |
+//! | `plugin` | the plugin's name, looked for in the plugin folders; or the path of its file, from the configuration file's folder on: it has a `/`, or ends like a library's name | the provider's name | |
+//! | `config` | a table of the provider's own keys, as its plugin's schema has them (`longshore plugin inspect`) | empty | |
+//! | `threads` | the most threads that call the provider at once | the host's | 1 to 1024 |
+//! | `create_timeout` | how long the plugin may take to make the provider | the host's | 10 ms to 1 day |
+//!
+//! # `[[cluster]]`
+//!
+//! | key | what it is | default | range |
+//! |---|---|---|---|
+//! | `name` | the cluster's name | must be given | as a provider's |
+//! | `provider` | the name of its provider, which is in the same file | must be given | |
+//! | `workers` | how many workers are expected | must be given | `min` to `max` |
+//! | `min` | the fewest workers that may be asked for | 0 | 0 to `max` |
+//! | `max` | the most workers that may be asked for, and that are ever alive at once | 1 000 000 | 0 to 1 000 000 |
+//! | `prefer` | who goes first when the cluster shrinks, after those that are still initializing: `"newest"` or `"oldest"` | `"newest"` | |
+//! | `stopped` | whether it starts out stopped: remembered, and without workers until it is started | `false` | |
+//! | `verbose` | how much its provider says in the log: 0 for little, 1 as usual, 2 and up for ever more | 1 | 0 to 255 |
+//!
+//! # `[cluster.container]`
+//!
+//! | key | what it is | default | range |
+//! |---|---|---|---|
+//! | `image` | the image, for providers that have such a thing | none | |
+//! | `command` | the program to run | the image's | |
+//! | `args` | its arguments, a list of texts | none | |
+//! | `env` | a table of variables for its environment, all texts | none | |
+//! | `working_dir` | the folder that it starts in, passed to the provider as it is | the provider's | |
+//! | `max_workers` | the most workers that one container may hold | 1 | 1 to 1 000 000 |
+//!
+//! # `[cluster.hardware]`
+//!
+//! | key | what it is | default | range |
+//! |---|---|---|---|
+//! | `cpu` | cores for one worker; `0.5` is half of one | the provider's | above 0, to 1 000 000 |
+//! | `memory` | memory for one worker: a text such as `"512MiB"` or `"2GB"`, or a number of bytes | the provider's | 1 byte to 1 EiB |
+//! | `id` | a name that means something to the provider alone: a machine type, a partition | none | |
+//!
+//! # `[cluster.timeouts]`
+//!
+//! How long the provider's functions may take; what a call did that took longer is not known, and is found out.
+//!
+//! | key | what it is | default | range |
+//! |---|---|---|---|
+//! | `run` | to launch workers | `"5m"` | 10 ms to 1 day |
+//! | `status` | to tell statuses | `"30s"` | 10 ms to 1 day |
+//! | `kill` | to kill workers | `"1m"` | 10 ms to 1 day |
+//! | `list` | to name all workers | `"1m"` | 10 ms to 1 day |
+//! | `initialize` | to prepare for the cluster | `"5m"` | 10 ms to 1 day |
+//! | `cleanup` | to remove what the cluster left behind | `"5m"` | 10 ms to 1 day |
+//! | `launch` | how long a worker may stay initializing before it is killed and counted as a failure | `"10m"` | 1 ms to 30 days |
+//! | `kill_retry` | how long after a kill a worker may still be alive before it is killed again; doubled at each further attempt | `"30s"` | 1 ms to 1 day |
+//!
+//! # `[cluster.scaling]`
+//!
+//! | key | what it is | default | range |
+//! |---|---|---|---|
+//! | `poll_interval` | how often statuses are asked for when nothing is under way | `"5s"` | 10 ms to 1 day |
+//! | `busy_poll_interval` | how often while workers are starting or stopping | `"500ms"` | 10 ms to 1 day |
+//! | `list_interval` | how often the provider is asked for all its workers, where it can tell | `"1m"` | 100 ms to 30 days |
+//! | `launch_batch` | the most workers asked for in one launch | 1000 | 1 to 1 000 000 |
+//! | `launches_in_flight` | the most launches at once | 4 | 1 to 64 |
+//! | `backoff` | the first wait after a failed launch; doubled at each further failure | `"1s"` | 1 ms to 1 day |
+//! | `backoff_max` | the longest wait after a failed launch | `"5m"` | `backoff` to 30 days |
+//! | `stable_after` | a worker that dies sooner than this after its launch counts as a crash | `"10s"` | 0 to 1 day |
+//! | `mass_death_workers` | a death of at least so many workers at once ... | 10 | from 1 |
+//! | `mass_death_percent` | ... that are at least so many percent of the live ones is believed only when it is seen a second time | 50 | 1 to 100 |
+
+/// The keys of the file itself.
+pub const TOP: &[&str] = &["provider", "cluster"];
+/// The keys of `[[provider]]`.
+pub const PROVIDER: &[&str] = &["name", "plugin", "config", "threads", "create_timeout"];
+/// The keys of `[[cluster]]`, its sections included.
+pub const CLUSTER: &[&str] = &[
+    "name",
+    "provider",
+    "workers",
+    "min",
+    "max",
+    "prefer",
+    "stopped",
+    "verbose",
+    "container",
+    "hardware",
+    "timeouts",
+    "scaling",
+];
+/// The keys of `[cluster.container]`.
+pub const CONTAINER: &[&str] = &["image", "command", "args", "env", "working_dir", "max_workers"];
+/// The keys of `[cluster.hardware]`.
+pub const HARDWARE: &[&str] = &["cpu", "memory", "id"];
+/// The keys of `[cluster.timeouts]`.
+pub const TIMEOUTS: &[&str] =
+    &["run", "status", "kill", "list", "initialize", "cleanup", "launch", "kill_retry"];
+/// The keys of `[cluster.scaling]`.
+pub const SCALING: &[&str] = &[
+    "poll_interval",
+    "busy_poll_interval",
+    "list_interval",
+    "launch_batch",
+    "launches_in_flight",
+    "backoff",
+    "backoff_max",
+    "stable_after",
+    "mass_death_workers",
+    "mass_death_percent",
+];
+/// The sections of `[[cluster]]` with their keys.
+pub const SECTIONS: &[(&str, &[&str])] =
+    &[("container", CONTAINER), ("hardware", HARDWARE), ("timeouts", TIMEOUTS), ("scaling", SCALING)];
+
+/// The name that was most likely meant by one that is not known; `None` where nothing is near.
+pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// What is longer was not mistyped, and would only cost time.
+    const LONGEST: usize = 128;
+    let length = unknown.chars().count();
+    if length > LONGEST {
+        return None;
+    }
+    let unknown = unknown.to_lowercase();
+    let near = |known: &'a str| {
+        let other = known.chars().count();
+        // A third of the letters may be wrong, one at least; what differs more in length alone is not looked at.
+        let limit = (length.max(other) / 3).max(1);
+        if length.abs_diff(other) > limit {
+            return None;
+        }
+        let distance = strsim::osa_distance(&unknown, &known.to_lowercase());
+        (distance <= limit).then_some((distance, known))
+    };
+    known.into_iter().filter_map(near).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_finds_what_was_meant() {
+        for (slip, meant) in [
+            ("wrokers", Some("workers")),
+            ("Workers", Some("workers")),
+            ("worker", Some("workers")),
+            ("mim", Some("min")),
+            ("prefers", Some("prefer")),
+            ("time_outs", Some("timeouts")),
+            ("replicas", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(slip, CLUSTER.iter().copied()), meant, "{slip}");
+        }
+        assert_eq!(nearest(&"x".repeat(1 << 20), CLUSTER.iter().copied()), None);
+    }
+}

@@ -1,0 +1,274 @@
+//! Whole documents: the examples, what a file says becomes, and the form on the wire.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use longshore_config::{ClusterConfig, Config, Deadlines, ProviderConfig, keys};
+use longshore_plugin_api::{Container, Hardware};
+use longshore_scaling::{Policy, Prefer};
+use serde_json::json;
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+}
+
+const FULL: &str = r#"
+[[provider]]
+name = "local"
+plugin = "process"
+threads = 4
+create_timeout = 2.5
+[provider.config]
+grace = "5s"
+rate = 0.5
+when = 2026-01-02
+list = [1, true, { deep = 0x10 }]
+
+[[provider]]
+name = "own"
+plugin = "plugins/libown.so"
+
+[[cluster]]
+name = "web"
+provider = "local"
+workers = 3
+min = 1
+max = 9
+prefer = "oldest"
+stopped = true
+verbose = 2
+container = { image = "i", command = "c", args = ["a", "b"], env = { K = "v" }, working_dir = "w", max_workers = 2 }
+hardware = { cpu = 2, memory = "512MiB", id = "small" }
+[cluster.timeouts]
+run = "1m 1s"
+status = 2
+kill = 0.25
+list = "4s"
+initialize = "5s"
+cleanup = "6s"
+launch = "7s"
+kill_retry = "8s"
+[cluster.scaling]
+poll_interval = "11s"
+busy_poll_interval = "120ms"
+list_interval = "13s"
+launch_batch = 14
+launches_in_flight = 15
+backoff = "16s"
+backoff_max = "17s"
+stable_after = "18s"
+mass_death_workers = 19
+mass_death_percent = 20
+"#;
+
+fn full() -> Config {
+    let secs = Duration::from_secs;
+    let local = ProviderConfig {
+        name: "local".into(),
+        plugin: "process".into(),
+        config: json!({"grace": "5s", "rate": 0.5, "when": "2026-01-02", "list": [1, true, {"deep": 16}]}),
+        threads: Some(4),
+        create_timeout: Some(Duration::from_millis(2500)),
+    };
+    let own = ProviderConfig {
+        name: "own".into(),
+        plugin: "/etc/longshore/plugins/libown.so".into(),
+        config: json!({}),
+        threads: None,
+        create_timeout: None,
+    };
+    let cluster = ClusterConfig {
+        name: "web".into(),
+        provider: "local".into(),
+        workers: 3,
+        policy: Policy {
+            min: 1,
+            max: 9,
+            prefer: Prefer::Oldest,
+            launch_batch: 14,
+            launches_in_flight: 15,
+            launch_timeout: secs(7),
+            kill_retry: secs(8),
+            poll_interval: secs(11),
+            busy_poll_interval: Duration::from_millis(120),
+            list_interval: secs(13),
+            backoff: secs(16),
+            backoff_max: secs(17),
+            stable_after: secs(18),
+            mass_death_workers: 19,
+            mass_death_percent: 20,
+        },
+        container: Container {
+            image: Some("i".into()),
+            command: Some("c".into()),
+            args: vec!["a".into(), "b".into()],
+            env: BTreeMap::from([("K".into(), "v".into())]),
+            working_dir: Some("w".into()),
+            max_workers: Some(2),
+        },
+        hardware: Hardware { cpu: Some(2.0), memory: Some(512 << 20), id: Some("small".into()) },
+        deadlines: Deadlines {
+            run: secs(61),
+            status: secs(2),
+            kill: Duration::from_millis(250),
+            list: secs(4),
+            initialize: secs(5),
+            cleanup: secs(6),
+        },
+        verbose: 2,
+        stopped: true,
+    };
+    Config { providers: vec![local, own], clusters: vec![cluster] }
+}
+
+#[cfg(unix)]
+#[test]
+fn every_key_arrives_in_its_field() {
+    let config = Config::parse(FULL, Path::new("/etc/longshore/c.toml")).expect("it is valid");
+    assert_eq!(config, full());
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let text =
+        "[[provider]]\nname = \"memory\"\n[[cluster]]\nname = \"c\"\nprovider = \"memory\"\nworkers = 1";
+    let config = Config::parse(text, Path::new("c.toml")).expect("it is valid");
+    assert_eq!(config.providers[0].plugin, "memory");
+    assert_eq!(config.providers[0].config, json!({}));
+    let cluster = &config.clusters[0];
+    assert_eq!(cluster.policy, Policy::default());
+    assert_eq!(cluster.deadlines, Deadlines::default());
+    assert_eq!((cluster.verbose, cluster.stopped), (1, false));
+    assert_eq!((&cluster.container, &cluster.hardware), (&Container::default(), &Hardware::default()));
+    assert_eq!(Config::parse("", Path::new("c.toml")).expect("an empty file is valid"), Config::default());
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_of_plugins_are_seen_from_the_file() {
+    let plugin = |plugin: &str, file: &str| {
+        let text = format!("[[provider]]\nname = \"p\"\nplugin = \"{plugin}\"");
+        Config::parse(&text, Path::new(file)).expect("it is valid").providers[0].plugin.clone()
+    };
+    let here = std::env::current_dir().expect("a current folder");
+    let here = here.to_str().expect("the folder of the tests is text");
+    assert_eq!(plugin("process", "/etc/c.toml"), "process");
+    assert_eq!(plugin("./process", "/etc/c.toml"), "/etc/process");
+    assert_eq!(plugin("libp.so", "/etc/c.toml"), "/etc/libp.so");
+    assert_eq!(plugin("/opt/p", "/etc/c.toml"), "/opt/p");
+    assert_eq!(plugin("a/p.so", "c.toml"), format!("{here}/a/p.so"));
+}
+
+#[test]
+fn the_wire_keeps_everything_and_the_reader_is_strict() {
+    let text = serde_json::to_string(&full()).expect("it is plain data");
+    assert_eq!(Config::from_json(&text).expect("it is valid"), full());
+
+    let mut document = serde_json::to_value(full()).expect("it is plain data");
+    document["clusters"][0]["wrokers"] = json!(1);
+    document["providers"][0]["config"]["any"] = json!(1);
+    let error = Config::from_json(&document.to_string()).expect_err("a key that is not known");
+    assert_eq!(error.to_string(), "the configuration: unknown key `clusters.0.wrokers`");
+    let lenient: Config = serde_json::from_value(document).expect("what an older host wrote down is read");
+    assert_eq!(lenient.clusters, full().clusters);
+
+    let mut document = serde_json::to_value(full()).expect("it is plain data");
+    document["clusters"][0]["workers"] = json!(-1);
+    let error = Config::from_json(&document.to_string()).expect_err("too few").to_string();
+    assert!(
+        error.starts_with("the configuration: `clusters[0].workers`: invalid value: integer `-1`"),
+        "{error}"
+    );
+    assert!(Config::from_json("{} {}").is_err() && Config::from_json("{").is_err());
+}
+
+#[test]
+fn the_wire_is_checked_like_a_file() {
+    let mut config = full();
+    config.clusters[0].workers = 10;
+    config.clusters[0].provider = "loca".into();
+    config.clusters.push(ClusterConfig { name: "we b".into(), ..full().clusters[0].clone() });
+    config.providers[1].config = json!([]);
+    let error = config.check().expect_err("much is wrong");
+    assert_eq!(
+        Config::from_json(&json!(config).to_string()).expect_err("the same").to_string(),
+        error.to_string()
+    );
+    assert_eq!(
+        error.to_string(),
+        "the configuration: 4 errors\n  \
+         `name` in [[cluster]] \"we b\" must be 1 to 63 letters, digits, `-`, `_` or `.`, and begin with a letter or \
+         digit, not \"we b\"\n  \
+         `config` in [[provider]] \"own\" must be an object\n  \
+         `provider` in [[cluster]] \"web\" names no provider: there is no \"loca\"; did you mean \"local\"?\n  \
+         `workers` in [[cluster]] \"web\" must be between min (1) and max (9), not 10"
+    );
+    full().check().expect("it was valid before");
+}
+
+#[test]
+fn the_examples_are_valid() {
+    let config = Config::read(&example("process.toml")).expect("it is valid");
+    assert_eq!(config.clusters[0].container.command.as_deref(), Some("/bin/sh"));
+    let config = Config::read(&example("memory.toml")).expect("it is valid");
+    let names: Vec<_> = config.clusters.iter().map(|c| (c.name.as_str(), c.provider.as_str())).collect();
+    assert_eq!(names, [("web", "memory"), ("batch", "memory"), ("spare", "slow")]);
+    assert_eq!(config.providers[1].plugin, "memory");
+}
+
+/// With every key uncommented, the example is valid still: it names all of them, and shows their defaults.
+#[test]
+fn the_example_shows_every_key_and_its_default() {
+    let commented = std::fs::read_to_string(example("process.toml")).expect("it is there");
+    let uncommented = |line| match str::strip_prefix(line, "#") {
+        Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase()) => key,
+        _ => line,
+    };
+    let text = commented.lines().map(uncommented).collect::<Vec<_>>().join("\n");
+    for key in [keys::PROVIDER, keys::CLUSTER, keys::CONTAINER, keys::HARDWARE, keys::TIMEOUTS, keys::SCALING]
+        .concat()
+    {
+        let is_there = text
+            .lines()
+            .any(|line| line.starts_with(&format!("{key} = ")) || line.ends_with(&format!(".{key}]")));
+        assert!(is_there, "`{key}` is not in the example");
+    }
+    let all = Config::parse(&text, &example("process.toml")).expect("it is valid");
+    let some = Config::parse(&commented, &example("process.toml")).expect("it is valid");
+    let (all, some) = (&all.clusters[0], &some.clusters[0]);
+    assert_eq!((&all.policy, &all.deadlines), (&some.policy, &some.deadlines), "they are the defaults");
+    assert_eq!((all.verbose, all.stopped), (some.verbose, some.stopped));
+    assert_eq!(all.policy, Policy { max: 20, ..Policy::default() });
+}
+
+/// The table of keys in the documentation is what the reader knows.
+#[test]
+fn every_key_is_documented() {
+    let source = include_str!("../src/keys.rs");
+    let documented: Vec<_> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | `")?.split_once('`'))
+        .map(|(key, _)| key)
+        .collect();
+    let mut known = [keys::PROVIDER, keys::CLUSTER].concat();
+    known.retain(|key| keys::SECTIONS.iter().all(|(section, _)| section != key));
+    known.extend(keys::SECTIONS.iter().flat_map(|(_, keys)| *keys));
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn ten_thousand_clusters_are_read() {
+    let mut tables = vec![];
+    for i in 0..10_000 {
+        tables.push(format!("[[provider]]\nname = \"p{i}\""));
+        tables.push(format!("[[cluster]]\nname = \"c{i}\"\nprovider = \"p{i}\"\nworkers = 1"));
+    }
+    let config = Config::parse(&tables.join("\n"), Path::new("c.toml")).expect("it is valid");
+    assert_eq!((config.providers.len(), config.clusters.len()), (10_000, 10_000));
+    tables[0] = "[[provider]]\nname = \"other\"".to_owned();
+    let error = Config::parse(&tables.join("\n"), Path::new("c.toml"));
+    assert_eq!(error.expect_err("one is not there").faults().len(), 1);
+}
