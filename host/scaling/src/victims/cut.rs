@@ -92,6 +92,12 @@ impl Step {
             (part > 0).then_some(part)
         })
     }
+
+    /// The workers on each of the parts, and whether they are spared.
+    pub(super) fn moves(&self) -> impl Iterator<Item = (usize, bool)> + use<> {
+        let Self { workers, spares, .. } = *self;
+        self.parts().map(move |copies| ((copies as usize).saturating_mul(workers), spares))
+    }
 }
 
 /// The handles beside a cut among which the best choice differs from it.

@@ -29,6 +29,8 @@ pub(super) fn settle(runs: &[Run], cut: &Cut) -> Vec<Share> {
     }
 }
 
+/// In what follows, *open* workers are those that the classes from some class on have to give beyond what lies before the
+/// cut: the gap, more where earlier classes spare handles, fewer where they give more.
 struct Search<'a> {
     runs: &'a [Run],
     cut: &'a Cut,
@@ -37,29 +39,32 @@ struct Search<'a> {
     edge: u32,
 }
 
+/// Which numbers of open workers can be given, and by which classes.
+struct Reach {
+    given: Sums,
+    /// For each number, the last class from which on there are handles for it; 0 too where there are none.
+    since: Vec<u32>,
+}
+
 impl Search<'_> {
     /// Searches among the choices that spare up to `spared` workers; `None` when one that spares more could be better.
-    ///
-    /// In what follows, *open* workers are those that the classes from some class on have to give beyond what lies before
-    /// the cut: the gap, more where earlier classes spare handles, fewer where they give more.
     fn within(&self, spared: usize) -> Option<Vec<Share>> {
         let gap = self.cut.gap as usize;
-        let limit = gap + spared;
-
-        // What cannot be bettered: all classes before the edge are whole, and the edge gives everything else.
-        let mut open = Sums::only(gap, limit);
-        for step in self.core.steps.iter().filter(|step| step.class == self.edge) {
-            give(step, &mut open);
-        }
+        let mut open = Sums::only(gap, gap + spared);
+        give(self.core.steps.iter().filter(|step| step.class == self.edge), &mut open);
         if open.contains(0) {
+            // This cannot be bettered: the classes before the edge are whole, and the edge gives everything else.
             return Some(vec![self.share(self.edge, gap, 0)]);
         }
+        Some(self.shares(&self.reach(spared)?, open))
+    }
 
-        // From the last class to the first: which numbers of open workers can be given, and by which classes. For each
-        // such number, the last class from which on there are handles for it; 0 too for those that cannot be given.
-        let mut since = vec![0; limit + 1];
+    /// From the last class to the first: what can be given from each on.
+    fn reach(&self, spared: usize) -> Option<Reach> {
+        let gap = self.cut.gap as usize;
+        let mut since = vec![0; gap + spared + 1];
         since[0] = u32::MAX;
-        let mut given = Sums::only(0, limit);
+        let mut given = Sums::only(0, gap + spared);
         let mut sparable = 0;
         // The moves that have found nothing since anything was found, and so would find nothing again.
         let mut idle = BTreeSet::new();
@@ -70,40 +75,39 @@ impl Search<'_> {
                 return None;
             }
             let number = class[0].class;
-            for step in class.iter().rev() {
-                for part in step.parts() {
-                    let by = (part as usize).saturating_mul(step.workers);
-                    if idle.contains(&(step.spares, by)) {
-                        continue;
-                    }
-                    idle.insert((step.spares, by));
-                    let found = |sum| {
-                        since[sum] = number;
-                        idle.clear();
-                    };
-                    if step.spares { given.lower(by, found) } else { given.raise(by, found) }
+            for (by, spares) in class.iter().rev().flat_map(Step::moves) {
+                if !idle.insert((by, spares)) {
+                    continue;
                 }
+                let found = |sum| {
+                    since[sum] = number;
+                    idle.clear();
+                };
+                if spares { given.lower(by, found) } else { given.raise(by, found) }
             }
+            // Everything is given with the classes before this one whole, so they stay so.
             if number <= self.edge && given.contains(gap) {
                 break;
             }
         }
+        Some(Reach { given, since })
+    }
 
-        // From the first class to the last: each gives the most that leaves to those after it what they can give.
+    /// From the first class to the last: each gives the most that leaves to those after it what they can give. What is in
+    /// `open` is forgotten.
+    fn shares(&self, Reach { given, since }: &Reach, mut open: Sums) -> Vec<Share> {
         let mut shares = Vec::new();
-        let mut left = (0..=gap).rev().find(|&sum| given.contains(sum)).unwrap_or(0);
+        let mut left = (0..=self.cut.gap as usize).rev().find(|&sum| given.contains(sum)).unwrap_or(0);
         for class in self.core.steps.chunk_by(|a, b| a.class == b.class) {
+            if left == 0 {
+                break;
+            }
             let number = class[0].class;
             if number < self.edge && since[left] > number {
                 continue;
             }
-            if left == 0 {
-                break;
-            }
             open.reset(left);
-            for step in class {
-                give(step, &mut open);
-            }
+            give(class, &mut open);
             if let Some(next) = open.iter().find(|&sum| since[sum] > number)
                 && next != left
             {
@@ -111,7 +115,7 @@ impl Search<'_> {
                 left = next;
             }
         }
-        Some(shares)
+        shares
     }
 
     /// The share of a class that finds `open` workers and leaves `left` of them.
@@ -125,10 +129,9 @@ impl Search<'_> {
     }
 }
 
-/// From the workers that are open before a step to those that may be open after it.
-fn give(step: &Step, open: &mut Sums) {
-    for part in step.parts() {
-        let by = (part as usize).saturating_mul(step.workers);
-        if step.spares { open.raise(by, |_| ()) } else { open.lower(by, |_| ()) }
+/// From the workers that are open before the steps of a class to those that may be open after them.
+fn give<'a>(steps: impl IntoIterator<Item = &'a Step>, open: &mut Sums) {
+    for (by, spares) in steps.into_iter().flat_map(Step::moves) {
+        if spares { open.raise(by, |_| ()) } else { open.lower(by, |_| ()) }
     }
 }

@@ -1,0 +1,132 @@
+//! How long the core takes to choose which handles go when a cluster of a million workers is halved, and how much memory
+//! beyond its input. The aim is 50 ms on a machine of two cores, far below 100 MB. It measures and prints; it judges
+//! nothing.
+//!
+//! `cargo run --release --package longshore-bench --bin plan_halving`
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    hint::black_box,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use longshore_scaling::victims::{Candidate, Prefer, choose};
+
+/// Odd, so that the median is one of the runs.
+const RUNS: usize = 11;
+
+fn main() {
+    println!("{:<58} {:>9} {:>9} {:>9} {:>9}", "choose", "median ms", "min ms", "max ms", "peak MB");
+    let handles = 250_000;
+    let small = workers(handles, 8, 1_000_000);
+    for (layout, batches) in [("one class", 1), ("300 classes", 300), ("a class a handle", handles)] {
+        let name = format!("1,000,000 workers on 250,000 handles of 1-8, {layout}");
+        measure(&name, &candidates(&small, batches));
+    }
+    let handles = 10_000;
+    let wide = workers(handles, 1_000, 5_000_000);
+    // Multiples of 7 but for one handle: most sums cannot be made up, so nothing cuts the search short.
+    let mut sevens: Vec<u32> = wide.iter().map(|&workers| workers.div_ceil(7) * 7).collect();
+    sevens[0] = 999;
+    for (layout, batches) in [("one class", 1), ("300 classes", 300), ("a class a handle", handles)] {
+        measure(&format!("10,000 handles of 1-1,000, {layout}"), &candidates(&wide, batches));
+        measure(&format!("10,000 handles of 7-1,001 by sevens, {layout}"), &candidates(&sevens, batches));
+    }
+}
+
+/// Prints what halving the candidates takes.
+fn measure(name: &str, candidates: &[Candidate<u64>]) {
+    let total: u64 = candidates.iter().map(|it| u64::from(it.workers)).sum();
+    let mut times = Vec::new();
+    let mut peak = 0;
+    for _ in 0..RUNS {
+        let before = HEAP.restart();
+        let start = Instant::now();
+        let choice = choose(black_box(candidates), total / 2, Prefer::Newest);
+        times.push(start.elapsed());
+        peak = peak.max(HEAP.peak.load(Relaxed) - before);
+        assert!(choice.workers <= total / 2, "never more than the surplus");
+        black_box(choice);
+    }
+    times.sort();
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let (median, min, max) = (ms(times[RUNS / 2]), ms(times[0]), ms(times[RUNS - 1]));
+    println!("{name:<58} {median:>9.2} {min:>9.2} {max:>9.2} {:>9.1}", peak as f64 / 1e6);
+}
+
+/// A handle for each of the numbers of workers, launched in so many batches; every tenth batch is initializing.
+fn candidates(workers: &[u32], batches: usize) -> Vec<Candidate<u64>> {
+    (0..)
+        .zip(workers)
+        .map(|(id, &workers)| {
+            // A prime that divides no number of batches: they are of equal size, and their ages are not in the order of ids.
+            let launched_at = id * 7919 % batches as u64;
+            Candidate { id, workers, initializing: launched_at % 10 == 9, launched_at }
+        })
+        .collect()
+}
+
+/// The workers on each of the handles: 1 to `most`, mixed, and `total` in all.
+fn workers(handles: usize, most: u32, total: u64) -> Vec<u32> {
+    let mut random = Random(1);
+    let mut workers: Vec<u32> = (0..handles).map(|_| 1 + random.below(most.into()) as u32).collect();
+    let mut sum: u64 = workers.iter().map(|&workers| u64::from(workers)).sum();
+    while sum != total {
+        let it = &mut workers[random.below(handles as u64) as usize];
+        if sum > total && *it > 1 {
+            (*it, sum) = (*it - 1, sum - 1);
+        } else if sum < total && *it < most {
+            (*it, sum) = (*it + 1, sum + 1);
+        }
+    }
+    workers
+}
+
+/// S. Vigna's `SplitMix64`: the same numbers in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+#[global_allocator]
+static HEAP: Counted = Counted { used: AtomicUsize::new(0), peak: AtomicUsize::new(0) };
+
+/// The system's allocator, and how many bytes are in use.
+struct Counted {
+    used: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Counted {
+    /// Forgets the peak so far; gives what is in use now.
+    fn restart(&self) -> usize {
+        let used = self.used.load(Relaxed);
+        self.peak.store(used, Relaxed);
+        used
+    }
+}
+
+#[expect(unsafe_code, reason = "an allocator that counts can be written in no other way")]
+// SAFETY: each method hands its arguments to the system's allocator as they are, and its answer back as it is.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let used = self.used.fetch_add(layout.size(), Relaxed) + layout.size();
+        self.peak.fetch_max(used, Relaxed);
+        // SAFETY: the caller answers for the layout.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        self.used.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller answers for the pointer and the layout, and the pointer came from the system's allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
