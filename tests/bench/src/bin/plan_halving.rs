@@ -17,7 +17,7 @@ use longshore_scaling::victims::{Candidate, Prefer, choose};
 const RUNS: usize = 11;
 
 fn main() {
-    println!("{:<58} {:>9} {:>9} {:>9} {:>9}", "choose", "median ms", "min ms", "max ms", "peak MB");
+    println!("{:<62} {:>9} {:>9} {:>9} {:>9}", "choose", "median ms", "min ms", "max ms", "peak MB");
     let handles = 250_000;
     let small = workers(handles, 8, 1_000_000);
     for (layout, batches) in [("one class", 1), ("300 classes", 300), ("a class a handle", handles)] {
@@ -52,7 +52,7 @@ fn measure(name: &str, candidates: &[Candidate<u64>]) {
     times.sort();
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let (median, min, max) = (ms(times[RUNS / 2]), ms(times[0]), ms(times[RUNS - 1]));
-    println!("{name:<58} {median:>9.2} {min:>9.2} {max:>9.2} {:>9.1}", peak as f64 / 1e6);
+    println!("{name:<62} {median:>9.2} {min:>9.2} {max:>9.2} {:>9.1}", peak as f64 / 1e6);
 }
 
 /// A handle for each of the numbers of workers, launched in so many batches; every tenth batch is initializing.
