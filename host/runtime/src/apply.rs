@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use longshore_config::{ClusterConfig, Config, ProviderConfig};
 use longshore_providers::{CallLimits, CallScope, CreateError, Library, LoadError, Provider};
-use longshore_scaling::{Action, Command, Desired, PlanReport, State, admit, observe, plan};
+use longshore_scaling::{
+    Action, Command, Desired, Observation, Plan, PlanReport, State, admit, observe, plan,
+};
 use longshore_store::Entry;
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +129,9 @@ impl Host {
                 }
                 current => {
                     if let Some(current) = &current {
+                        // That it is wrong is worth more to know than that it differs.
+                        let wrong = |why| failed(wanted, CreateError::Config(why));
+                        library.validate_config(&wanted.config).map_err(wrong)?;
                         self.check_unused(current, wanted, &library)?;
                     }
                     let effect = if current.is_some() { Effect::Updated } else { Effect::Created };
@@ -277,8 +282,12 @@ async fn make(wanted: &ProviderConfig, library: &Arc<Library>) -> Result<Arc<Pro
     if let Some(create) = wanted.create_timeout {
         limits.create = create;
     }
-    let failed = |why: CreateError| ApplyError::Create { provider: wanted.name.clone(), why: Box::new(why) };
-    Provider::create(library, &wanted.name, wanted.config.clone(), limits).await.map_err(failed)
+    let made = Provider::create(library, &wanted.name, wanted.config.clone(), limits).await;
+    made.map_err(|why| failed(wanted, why))
+}
+
+fn failed(wanted: &ProviderConfig, why: CreateError) -> ApplyError {
+    ApplyError::Create { provider: wanted.name.clone(), why: Box::new(why) }
 }
 
 fn create(cluster: &ClusterConfig, provider: &Provider) -> Result<Command, ApplyError> {
@@ -305,21 +314,23 @@ async fn preview_new(cluster: &ClusterConfig, provider: &Arc<Provider>) -> Resul
     let denied = |denied| CommandError::Denied { cluster: cluster.name.clone(), denied };
     let mut state =
         State::replay(&admit(&State::default(), now, &create(cluster, provider)?).map_err(denied)?);
-    if provider.has_list() {
-        // What runs already decides what would be launched, and asking changes nothing.
-        let scope = CallScope {
-            cluster: cluster.name.as_str().into(),
-            budget: cluster.deadlines.list,
-            verbose: cluster.verbose,
+    // What runs already decides what would be launched, and asking changes nothing. That the provider will be able to
+    // prepare itself is taken for granted.
+    let scope = CallScope {
+        cluster: cluster.name.as_str().into(),
+        budget: cluster.deadlines.list,
+        verbose: cluster.verbose,
+    };
+    let list = provider.has_list().then_some(Action::List);
+    let initialize = provider.has_initialize().then_some(Action::Initialize);
+    for action in list.into_iter().chain(initialize) {
+        let observation = match action {
+            Action::List => listed(provider.list(&scope).reply().await),
+            _ => Observation::Initialized(Ok(())),
         };
-        let observation = listed(provider.list(&scope).reply().await);
-        // A plan asks for the list first; what it then plans is what a person wants to know.
-        for record in plan(&state, now).0.records(now) {
-            state.apply(&record);
-        }
-        for record in observe(&state, now, &observation) {
-            state.apply(&record);
-        }
+        let asked = Plan { actions: vec![action], wake_at: None };
+        asked.records(now).iter().for_each(|record| state.apply(record));
+        observe(&state, now, &observation).iter().for_each(|record| state.apply(record));
     }
     let (next, report) = plan(&state, now);
     let live = state.tally().live();
