@@ -1,5 +1,5 @@
 //! The clauses of `CONTRACT.md` as values, so that the host's errors, the conformance checks and the mutants name the same
-//! ones. The text here is a clause's short form; the document says the rest. A tidy test holds that both list the same.
+//! ones. The text here is a clause's short form; the document says the rest. A test of this crate holds that both agree.
 
 use std::fmt;
 
@@ -50,7 +50,7 @@ clauses! {
     LoadMetadata "LOAD-4" Must "the metadata is complete, and names a contract version that the host knows";
     LoadSchema "LOAD-5" Must "the metadata carries a valid JSON Schema of the configuration";
     LoadConfigError "LOAD-6" Must "a configuration that cannot be used is an error that names the field";
-    LoadNoSideEffects "LOAD-7" Must "loading alone starts no thread, changes no signal, environment or folder, prints nothing";
+    LoadNoSideEffects "LOAD-7" Must "loading alone starts no thread, changes no signal, environment or folder, and prints nothing";
     LoadIndependent "LOAD-8" Must "instances of one library do not disturb each other";
     LoadShutdown "LOAD-9" Must "dropping an instance ends its threads; its workers live on";
     RunCount "RUN-1" Must "run answers with one entry a worker, or with fewer and a shortfall with its reason";
@@ -63,13 +63,13 @@ clauses! {
     RunEnvironment "RUN-8" Must "the worker sees its command, arguments and environment, and the variables of Longshore";
     RunFailureClean "RUN-9" Must "a run that fails leaves nothing behind that it does not report";
     RunShares "RUN-10" Must "no container holds more workers than max_workers";
-    StatusCount "STATUS-1" Must "status answers with one value a handle, in the order asked";
+    StatusCount "STATUS-1" Must "status answers with one value a handle, in the order asked, and with none for none";
     StatusValue "STATUS-2" Must "a status is initializing, running or stopped";
     StatusUnknown "STATUS-3" Must "a handle that is not known is stopped";
     StatusReadOnly "STATUS-4" Must "asking changes nothing";
     StatusFinal "STATUS-5" Must "a worker that has stopped stays stopped";
     StatusUnreachable "STATUS-6" Must "a backend that cannot be asked is an error, never stopped";
-    KillCount "KILL-1" Must "kill answers with yes or no for each handle, in the order asked";
+    KillCount "KILL-1" Must "kill answers with yes or no for each handle, in the order asked, and with none for none";
     KillUnknown "KILL-2" Must "killing a handle that is stopped or not known succeeds";
     KillIdempotent "KILL-3" Must "killing twice is as good as once";
     KillTrue "KILL-4" Must "after a yes the handle is stopped within the grace";
@@ -81,15 +81,16 @@ clauses! {
     ListOnlyOurs "LIST-2" Must "list names no other cluster's handles, and none that is stopped";
     ListSurvives "LIST-3" Must "list is complete after the provider was created anew";
     ListFailure "LIST-4" Must "a list that may be incomplete is an error";
-    InitializeAgain "INIT-1" Must "initialize may be called again and changes nothing then";
+    InitializeAgain "INIT-1" Must "initialize may be called again, and changes nothing then";
     ServerOnce "SERVER-1" Must "run_server of a server that runs changes nothing";
     ServerStop "SERVER-2" Must "stop_server of no server succeeds";
     ServerAddress "SERVER-3" Must "a running server has an address that workers can reach";
     ServerStatus "SERVER-4" Must "server_status is a valid status, and stopped where there is no server";
     CleanupSpares "CLEANUP-1" Must "cleanup removes nothing that a live worker uses";
-    PredicateCount "PRED-1" Must "a predicate answers with yes or no for each handle, in the order asked";
+    CleanupAgain "CLEANUP-2" Must "cleanup may be called at any time, and again, and succeeds where nothing is left";
+    PredicateCount "PRED-1" Must "a predicate answers with yes or no for each handle, in the order asked, and with none for none";
     PredicateAgrees "PRED-2" Must "the predicates agree with status";
-    ConcurrentCalls "CONC-1" Must "every function may be called from many threads at once";
+    ConcurrentCalls "CONC-1" Must "every function may be called from many threads at once, run beside kill too";
     ConcurrentDeadline "CONC-2" Should "a call returns soon after its deadline or its cancellation";
     HygienePanic "HYG-1" Must "a panic becomes an error of the call";
     HygieneLeaks "HYG-2" Must "many cycles leak no descriptors, threads, memory or files";

@@ -27,6 +27,7 @@ pub(crate) struct Bare {
     settings: Settings,
     runs: AtomicU64,
     live: Mutex<BTreeSet<String>>,
+    tokens: Mutex<BTreeSet<String>>,
 }
 
 impl Bare {
@@ -40,14 +41,18 @@ impl Provider for Bare {
     type Config = Settings;
 
     fn create(settings: Settings, _log: Log) -> Result<Self, Error> {
-        Ok(Self { settings, runs: AtomicU64::new(0), live: Mutex::default() })
+        Ok(Self { settings, runs: AtomicU64::new(0), live: Mutex::default(), tokens: Mutex::default() })
     }
 
     fn run(&self, _ctx: &Context<'_>, request: &RunRequest) -> Result<Launch, Error> {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tokens.insert(request.token.to_string()) {
+            return Err(Error::permanent(format_args!("the token {} has launched already", request.token)));
+        }
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let mut handles = Vec::new();
         for (index, workers) in request.containers().enumerate() {
-            let handle = format!("{}.{run}.{index}", request.token);
+            let handle = format!("{}.{index}", request.token);
             handles.extend(std::iter::repeat_n(handle.clone(), workers as usize));
             self.live().insert(handle);
         }
