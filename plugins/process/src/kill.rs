@@ -46,6 +46,11 @@ impl Asked {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(tag)
     }
 
+    /// Forgets those asked longer than `age` ago: another host on the same folder has seen to them.
+    pub(crate) fn forget_older(&self, age: Duration) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, at| at.elapsed() < age);
+    }
+
     fn forget(&self, tag: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(tag);
     }

@@ -127,12 +127,23 @@ impl Order<'_> {
     }
 }
 
-/// Signals that the host ignores would stay ignored in the worker. (The standard library clears the mask.)
+/// Signals that the host ignores would stay ignored in the worker. (The standard library clears the mask.) The C library
+/// keeps two signals to itself, so the kernel is asked directly.
 fn default_signals() {
+    // The kernel's `struct sigaction` is at most this long; all zeroes are the default action, with no flag and no mask.
+    let default = [0_u64; 4];
     for signal in 1..=LAST_SIGNAL {
-        // SAFETY: only dispositions of this single-threaded child change, to the default; a signal that cannot be changed
-        // is an error without effect.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads from `default`, and writes nothing. Only dispositions of this single-threaded child
+        // change; a signal that cannot be changed is an error without effect.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
     }
 }
 

@@ -154,8 +154,12 @@ impl Store {
     pub(crate) fn target(&self, cluster: &str, handle: &str, state: &State) -> Result<Option<Target>, Error> {
         let (State::Live(leader) | State::Ended(leader)) = *state else { return Ok(None) };
         let Some(Handle { token, index }) = Handle::parse(handle) else { return Ok(None) };
-        let intent = self.find(cluster, token)?.map_or(Ok(None), |folder| folder.intent())?;
-        Ok(intent.map(|intent| Target { leader, tag: tag(&intent, index) }))
+        let Some(folder) = self.find(cluster, token)? else { return Ok(None) };
+        // Identities are only ever written after the intent: without it, somebody has tampered with the folder.
+        let missing =
+            || Error::unreachable(format_args!("{} has lost its intent.json", folder.path().display()));
+        let intent = folder.intent()?.ok_or_else(missing)?;
+        Ok(Some(Target { leader, tag: tag(&intent, index) }))
     }
 
     /// A launch's folder, made where it is missing, under the lock that a launch is carried out with.

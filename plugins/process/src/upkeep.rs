@@ -212,6 +212,8 @@ impl<'a> Rounds<'a> {
         if lock.is_some() {
             self.end(cases)?;
             self.clear_away();
+        }
+        if self.forgot.elapsed() >= FORGET_PERIOD {
             self.forget();
         }
         Ok(())
@@ -308,11 +310,10 @@ impl<'a> Rounds<'a> {
         }
     }
 
+    /// Forgets what is too old to be asked for again.
     fn forget(&mut self) {
-        if self.forgot.elapsed() < FORGET_PERIOD {
-            return;
-        }
         self.forgot = Instant::now();
+        self.shared.asked.forget_older(self.shared.settings.grace + FORGET_PERIOD);
         let store = &self.shared.store;
         let forgotten = store
             .clusters()

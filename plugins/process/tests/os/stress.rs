@@ -1,0 +1,92 @@
+//! Many threads at once, and many times over.
+
+use std::{fs, process::Command, thread};
+
+use longshore_plugin_api::{Cleanup as _, Killed, List as _, Provider as _, WorkerStatus, testing};
+use serde_json::json;
+
+use crate::support::{House, call, provider, request, texts, wait_until};
+
+#[test]
+fn many_threads_run_and_kill_at_once() {
+    let house = House::with(json!({"keep_stopped": 3}));
+    let (house, provider) = (&house, house.provider());
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            scope.spawn(move || {
+                for round in 0..12 {
+                    let token = format!("t{thread}-{round}");
+                    let script = ["exec sleep 600", "sleep 600 & wait", "exit"][(thread + round) % 3];
+                    let handles = house.run(&token, 3, script);
+                    let statuses = house.status(&handles);
+                    assert!(!statuses.contains(&WorkerStatus::Initializing), "{statuses:?}");
+                    let listed = call(|ctx| provider.list(ctx)).expect("complete");
+                    if script != "exit" {
+                        for handle in &handles {
+                            assert!(
+                                listed.iter().any(|listed| listed.handle == *handle),
+                                "{handle} is missing"
+                            );
+                        }
+                    }
+                    house.kill(&handles);
+                    assert_eq!(house.status(&handles), [WorkerStatus::Stopped; 3]);
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..20 {
+                call(|ctx| provider.cleanup(ctx, false)).expect("cleaned");
+            }
+        });
+    });
+    assert_eq!(house.list(), []);
+    wait_until("nobody is left", || house.alive().is_empty());
+}
+
+#[test]
+fn many_cycles_leak_nothing() {
+    // In a process of its own, where no other test opens files and starts threads meanwhile.
+    let house = House::new();
+    let output = Command::new(std::env::current_exe().expect("it is known"))
+        .args(["--exact", "stress::cycles", "--ignored"])
+        .env("LONGSHORE_TEST_ROOT", house.root())
+        .env("LONGSHORE_TEST_WORKERS_MARK", house.mark())
+        .output()
+        .expect("it is started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// This process's open descriptors, threads and children.
+fn holdings() -> [usize; 3] {
+    let count = |path: &str| fs::read_dir(path).expect("readable").count();
+    let children = fs::read_dir("/proc/self/task").expect("readable").map(|task| {
+        let path = task.expect("readable").path().join("children");
+        fs::read_to_string(path).unwrap_or_default().split_whitespace().count()
+    });
+    [count("/proc/self/fd"), count("/proc/self/task"), children.sum()]
+}
+
+#[test]
+#[ignore = "the process of the test above"]
+fn cycles() {
+    let root = std::env::var_os("LONGSHORE_TEST_ROOT").expect("the test above sets it");
+    let mark = std::env::var("LONGSHORE_TEST_WORKERS_MARK").expect("the test above sets it");
+    let before = holdings();
+    for instance in 0..3 {
+        let provider = provider(root.as_ref(), &json!({})).expect("valid");
+        for round in 0..30 {
+            let request = request(&mark, &format!("t{instance}-{round}"), 2, "sleep 600 & wait");
+            testing::call("c9", std::time::Duration::from_secs(30), |ctx| {
+                let handles = provider.run(ctx, &request).expect("launched").handles;
+                provider.status(ctx, &texts(&handles)).expect("known");
+                let answers = provider.kill(ctx, &texts(&handles)).expect("killed");
+                assert_eq!(answers, [Killed::Yes, Killed::Yes]);
+            });
+        }
+        testing::call("c9", std::time::Duration::from_secs(30), |ctx| provider.cleanup(ctx, true))
+            .expect("cleaned");
+    }
+    assert_eq!(holdings(), before);
+    assert!(!std::path::Path::new(&root).join("clusters/c9").exists());
+}
