@@ -329,8 +329,12 @@ async fn preview_new(cluster: &ClusterConfig, provider: &Arc<Provider>) -> Resul
             _ => Observation::Initialized(Ok(())),
         };
         let asked = Plan { actions: vec![action], wake_at: None };
-        asked.records(now).iter().for_each(|record| state.apply(record));
-        observe(&state, now, &observation).iter().for_each(|record| state.apply(record));
+        for record in &asked.records(now) {
+            state.apply(record);
+        }
+        for record in &observe(&state, now, &observation) {
+            state.apply(record);
+        }
     }
     let (next, report) = plan(&state, now);
     let live = state.tally().live();

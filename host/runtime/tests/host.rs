@@ -34,15 +34,15 @@ fn host() -> Host {
     host_with(Arc::new(MemoryJournal::default()))
 }
 
-fn config(providers: Value, clusters: Value) -> Config {
+fn config(providers: &Value, clusters: &Value) -> Config {
     serde_json::from_value(json!({ "providers": providers, "clusters": clusters }))
         .expect("a legal configuration")
 }
 
-fn one(workers: u32, settings: Value) -> Config {
+fn one(workers: u32, settings: &Value) -> Config {
     config(
-        json!([{ "name": "memory", "plugin": "memory", "config": settings }]),
-        json!([{ "name": "web", "provider": "memory", "workers": workers }]),
+        &json!([{ "name": "memory", "plugin": "memory", "config": settings }]),
+        &json!([{ "name": "web", "provider": "memory", "workers": workers }]),
     )
 }
 
@@ -60,10 +60,8 @@ async fn until(host: &Host, cluster: &str, what: &str, is: impl Fn(&ClusterStatu
         }
     };
     let waited = timeout(PATIENCE, wait).await;
-    match waited {
-        Ok(status) => status,
-        Err(_) => panic!("never {what}: {:?}", host.status(cluster).await),
-    }
+    let Ok(status) = waited else { panic!("never {what}: {:?}", host.status(cluster).await) };
+    status
 }
 
 async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
@@ -78,7 +76,7 @@ async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -
 #[tokio::test]
 async fn a_cluster_is_brought_up_scaled_and_taken_down() {
     let host = host();
-    let applied = host.apply(one(3, json!({}))).await.expect("legal");
+    let applied = host.apply(one(3, &json!({}))).await.expect("legal");
     assert_eq!(applied.clusters, [("web".to_owned(), Effect::Created)]);
     until(&host, "web", "up", |status| status.converged && status.running == 3).await;
 
@@ -110,11 +108,11 @@ async fn a_cluster_is_brought_up_scaled_and_taken_down() {
 async fn two_instances_of_one_plugin_serve_three_clusters() {
     let host = host();
     let config = config(
-        json!([
+        &json!([
             { "name": "plain", "plugin": "memory" },
             { "name": "slow", "plugin": "memory", "config": { "start_after": { "observations": 2 } } },
         ]),
-        json!([
+        &json!([
             { "name": "a", "provider": "plain", "workers": 4 },
             { "name": "b", "provider": "slow", "workers": 5 },
             { "name": "c", "provider": "plain", "workers": 6, "container": { "max_workers": 4 } },
@@ -134,11 +132,11 @@ async fn two_instances_of_one_plugin_serve_three_clusters() {
 async fn a_cluster_in_trouble_does_not_disturb_the_others() {
     let host = host();
     let config = config(
-        json!([
+        &json!([
             { "name": "good", "plugin": "memory" },
             { "name": "bad", "plugin": "memory", "config": { "fail": { "run": { "every": 1, "kind": "retryable" } } } },
         ]),
-        json!([
+        &json!([
             { "name": "calm", "provider": "good", "workers": 2 },
             { "name": "rough", "provider": "bad", "workers": 2 },
         ]),
@@ -158,7 +156,7 @@ async fn a_cluster_in_trouble_does_not_disturb_the_others() {
 async fn workers_that_die_are_replaced() {
     let host = host();
     let settings = json!({ "lifetime": { "observations": 3 } });
-    let mut config = one(3, settings);
+    let mut config = one(3, &settings);
     config.clusters[0].policy.poll_interval = Duration::from_millis(20);
     config.clusters[0].policy.backoff = Duration::from_millis(10);
     host.apply(config).await.expect("legal");
@@ -175,11 +173,11 @@ async fn workers_that_die_are_replaced() {
 #[tokio::test]
 async fn applying_the_same_again_changes_nothing_and_a_change_is_told() {
     let host = host();
-    host.apply(one(3, json!({}))).await.expect("legal");
-    let again = host.apply(one(3, json!({}))).await.expect("legal");
+    host.apply(one(3, &json!({}))).await.expect("legal");
+    let again = host.apply(one(3, &json!({}))).await.expect("legal");
     assert_eq!(again.providers, [("memory".to_owned(), Effect::Unchanged)]);
     assert_eq!(again.clusters, [("web".to_owned(), Effect::Unchanged)]);
-    let changed = host.apply(one(4, json!({}))).await.expect("legal");
+    let changed = host.apply(one(4, &json!({}))).await.expect("legal");
     assert_eq!(changed.clusters, [("web".to_owned(), Effect::Updated)]);
     until(&host, "web", "up", |status| status.running == 4).await;
 }
@@ -187,20 +185,20 @@ async fn applying_the_same_again_changes_nothing_and_a_change_is_told() {
 #[tokio::test]
 async fn what_is_refused_changes_nothing() {
     let host = host();
-    host.apply(one(2, json!({}))).await.expect("legal");
-    let two = |clusters| config(json!([{ "name": "memory", "plugin": "memory" }]), clusters);
+    host.apply(one(2, &json!({}))).await.expect("legal");
+    let two = |clusters: Value| config(&json!([{ "name": "memory", "plugin": "memory" }]), &clusters);
 
-    let unknown = one(2, json!({ "latency": 3 }));
+    let unknown = one(2, &json!({ "latency": 3 }));
     let error = host.apply(unknown).await.expect_err("an unknown setting");
     assert!(matches!(error, ApplyError::Create { .. }) && error.to_string().contains("latency"), "{error}");
 
-    let other = one(2, json!({ "capacity": 7 }));
+    let other = one(2, &json!({ "capacity": 7 }));
     let error = host.apply(other).await.expect_err("the provider is in use");
     assert!(matches!(error, ApplyError::ProviderInUse { what: "configuration", .. }), "{error}");
 
     let missing = config(
-        json!([{ "name": "new", "plugin": "memori" }]),
-        json!([{ "name": "x", "provider": "new", "workers": 1 }]),
+        &json!([{ "name": "new", "plugin": "memori" }]),
+        &json!([{ "name": "x", "provider": "new", "workers": 1 }]),
     );
     let error = host.apply(missing).await.expect_err("no such plugin");
     assert!(error.to_string().contains("memori") && error.to_string().contains("memory"), "{error}");
@@ -231,12 +229,12 @@ async fn what_is_refused_changes_nothing() {
 #[tokio::test]
 async fn a_plan_says_what_would_come_and_does_nothing() {
     let host = host();
-    let previews = host.plan(one(3, json!({}))).await.expect("legal");
+    let previews = host.plan(one(3, &json!({}))).await.expect("legal");
     assert_eq!((previews[0].effect, previews[0].launch, previews[0].target), (Effect::Created, 3, 3));
     assert!(host.clusters().is_empty() && host.providers().is_empty());
-    host.apply(one(3, json!({}))).await.expect("legal");
+    host.apply(one(3, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged).await;
-    let previews = host.plan(one(1, json!({}))).await.expect("legal");
+    let previews = host.plan(one(1, &json!({}))).await.expect("legal");
     assert_eq!((previews[0].effect, previews[0].live, previews[0].kill), (Effect::Updated, 3, 2));
     assert_eq!(host.status("web").await.expect("there").running, 3);
 }
@@ -245,7 +243,7 @@ async fn a_plan_says_what_would_come_and_does_nothing() {
 async fn the_next_host_finds_the_workers_of_the_last() {
     let settings = json!({ "store": "the_next_host_finds_the_workers_of_the_last" });
     let first = host();
-    first.apply(one(4, settings.clone())).await.expect("legal");
+    first.apply(one(4, &settings)).await.expect("legal");
     until(&first, "web", "up", |status| status.converged).await;
     let names =
         first.workers("web", 0, 10).await.expect("there").workers.into_iter().map(|worker| worker.handle);
@@ -253,9 +251,9 @@ async fn the_next_host_finds_the_workers_of_the_last() {
     assert!(first.shut_down(Leaving::Workers).await);
 
     let second = host();
-    let previews = second.plan(one(5, settings.clone())).await.expect("legal");
+    let previews = second.plan(one(5, &settings)).await.expect("legal");
     assert_eq!((previews[0].live, previews[0].launch), (4, 1));
-    second.apply(one(5, settings)).await.expect("legal");
+    second.apply(one(5, &settings)).await.expect("legal");
     until(&second, "web", "up", |status| status.converged && status.running == 5).await;
     let now = second.workers("web", 0, 10).await.expect("there").workers;
     assert!(names.iter().all(|name| now.iter().any(|worker| worker.handle == *name)));
@@ -267,7 +265,7 @@ async fn the_next_host_finds_the_workers_of_the_last() {
 async fn the_journal_replays_to_the_same_numbers() {
     let journal = Arc::new(MemoryJournal::default());
     let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
-    host.apply(one(6, json!({}))).await.expect("legal");
+    host.apply(one(6, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged).await;
     host.command("web", Command::Scale { expected: 4 }).await.expect("legal");
     let status = until(&host, "web", "scaled", |status| status.converged).await;
@@ -325,7 +323,7 @@ impl Journal for Fragile {
 async fn nothing_is_done_that_the_journal_did_not_take() {
     let journal = Arc::new(Fragile::default());
     let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
-    host.apply(one(2, json!({}))).await.expect("legal");
+    host.apply(one(2, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged).await;
 
     journal.broken.store(true, Ordering::SeqCst);
