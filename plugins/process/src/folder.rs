@@ -11,17 +11,20 @@ use std::{
 };
 
 use longshore_plugin_api::{Error, Launch, Shortfall};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{Identity, Place, Process},
     names::Handle,
-    store::{draft_of, read_document, trouble, write_durably},
+    store::{Lock, draft_of, read_document, trouble, write_durably},
 };
 
 /// Bytes of `identities` that belong to one container, and to the head in front of the first. A line of
 /// `/proc/self/stat` of a process that has just been made takes about 250.
 pub(crate) const SLOT: usize = 512;
+/// Where in the head the host stands that carries out the launch: behind the place.
+const LAUNCHER_AT: u64 = 256;
 /// What a container's slot says once all of its processes are known to be gone.
 const OVER: &[u8; 6] = b"\nover\n";
 
@@ -156,17 +159,21 @@ impl Folder {
 
     /// The text of a slot, without what pads it; 0 is the head.
     fn read(&self, slot: u64) -> Result<Vec<u8>, Error> {
-        let mut text = vec![0; SLOT];
+        self.read_from(slot * SLOT as u64, SLOT)
+    }
+
+    fn read_from(&self, offset: u64, length: usize) -> Result<Vec<u8>, Error> {
+        let mut text = vec![0; length];
         let mut filled = 0;
-        while filled < SLOT {
-            match self.identities.read_at(&mut text[filled..], slot * SLOT as u64 + filled as u64) {
+        while filled < length {
+            match self.identities.read_at(&mut text[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(more) => filled += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(trouble("read", &Self::slots(&self.path), &error)),
             }
         }
-        text.truncate(text.iter().position(|byte| *byte == 0).unwrap_or(SLOT).min(filled));
+        text.truncate(text.iter().position(|byte| *byte == 0).unwrap_or(length).min(filled));
         Ok(text)
     }
 
@@ -181,6 +188,36 @@ impl Folder {
         let path = self.path.join("intent.json");
         let document = serde_json::to_vec_pretty(intent).map_err(Error::other)?;
         write_durably(&path, &document).map_err(|error| trouble("write", &path, &error))
+    }
+
+    /// Notes who carries out the launch. The lock is held.
+    pub(crate) fn sign(&self, launcher: Identity) -> Result<(), Error> {
+        let text = format!("{} {}\n", launcher.pid, launcher.start);
+        self.identities
+            .write_all_at(text.as_bytes(), LAUNCHER_AT)
+            .map_err(|error| trouble("write", &Self::slots(&self.path), &error))
+    }
+
+    /// Whether the host that carries out the launch, or last did, is alive.
+    pub(crate) fn has_launcher(&self) -> Result<bool, Error> {
+        let text = self.read_from(LAUNCHER_AT, SLOT - LAUNCHER_AT as usize)?;
+        let text = String::from_utf8_lossy(&text);
+        let Some((pid, start)) = text.lines().next().and_then(|line| line.split_once(' ')) else {
+            return Ok(false);
+        };
+        let (Ok(pid), Ok(start)) = (pid.parse(), start.parse()) else { return Ok(false) };
+        let found = Identity { pid, start }.find();
+        let found = found.map_err(|error| trouble("read", Path::new("/proc"), &error))?;
+        Ok(self.is_here()? && found.is_some_and(|process| !process.has_ended()))
+    }
+
+    /// Whether nobody works on the launch, and no child of it is on its way.
+    pub(crate) fn is_quiet(&self) -> Result<bool, Error> {
+        let quiet = self
+            .identities
+            .try_clone()
+            .and_then(|file| Lock::new(file).take(FlockOperation::NonBlockingLockShared));
+        Ok(quiet.map_err(|error| trouble("lock", &Self::slots(&self.path), &error))?.is_some())
     }
 
     /// What the launch was going to do; nothing when it was cut off before it began.

@@ -23,7 +23,16 @@ use crate::{
 const ENVIRONMENT_LIMIT: u64 = 2 << 20;
 
 /// The tags of processes that were looked at, so that a look repeated every few milliseconds stays cheap.
-pub(crate) type KnownTags = HashMap<Identity, Option<String>>;
+pub(crate) type KnownTags = HashMap<Identity, Tag>;
+
+/// What the environment of a process says of its container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tag {
+    Some(String),
+    None,
+    /// It has no environment at this moment, as while it becomes another program, or ends.
+    Unclear,
+}
 
 /// Every process of the system at one moment.
 #[derive(Debug)]
@@ -42,7 +51,8 @@ pub(crate) enum Remains {
     Nothing,
     /// These, for sure.
     Ours(Vec<Process>),
-    /// So many in a session of the container's number, of which none can be told to be ours.
+    /// So many in a session of the container's number, of which none can be told to be ours. Where they are about to end,
+    /// or to become another program, another look may tell more.
     Doubtful(usize),
 }
 
@@ -73,10 +83,12 @@ impl Snapshot {
             }
             if process.identity.start >= oldest {
                 let tag = known.remove(&process.identity).unwrap_or_else(|| tag_of(process.identity.pid));
-                if let Some(tag) = &tag {
+                if let Tag::Some(tag) = &tag {
                     snapshot.tags.entry(tag.clone()).or_default().push(process);
                 }
-                seen.insert(process.identity, tag);
+                if tag != Tag::Unclear {
+                    seen.insert(process.identity, tag);
+                }
             }
         }
         *known = seen;
@@ -127,19 +139,24 @@ pub(crate) fn signal(target: &Target, processes: &[Process], signal: Signal) -> 
 }
 
 /// The tag in a process's environment, as far as it may be read.
-fn tag_of(pid: i32) -> Option<String> {
+fn tag_of(pid: i32) -> Tag {
     let mut environment = Vec::new();
     let read = File::open(format!("/proc/{pid}/environ"))
         .and_then(|file| file.take(ENVIRONMENT_LIMIT).read_to_end(&mut environment));
     if let Err(error) = read {
         // Another user's process: none of ours, or one whose tag nobody can see.
-        if !is_gone(&error) && error.kind() != io::ErrorKind::PermissionDenied {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Tag::None;
+        }
+        if !is_gone(&error) {
             tracing::debug!(pid, "cannot read the environment of a process: {error}");
         }
-        return None;
+        return Tag::Unclear;
+    }
+    if environment.is_empty() {
+        return Tag::Unclear;
     }
     let mut variables = environment.split(|byte| *byte == 0);
-    let value =
-        variables.find_map(|variable| variable.strip_prefix(TAG_VARIABLE.as_bytes())?.strip_prefix(b"="))?;
-    String::from_utf8(value.to_vec()).ok()
+    let value = variables.find_map(|text| text.strip_prefix(TAG_VARIABLE.as_bytes())?.strip_prefix(b"="));
+    value.map_or(Tag::None, |value| Tag::Some(String::from_utf8_lossy(value).into_owned()))
 }

@@ -110,6 +110,13 @@ enum Hold {
 }
 
 impl Identity {
+    /// This very process.
+    pub(crate) fn of_this_process() -> Result<Self, Error> {
+        let found =
+            Process::of(std::process::id().cast_signed()).map_err(|e| unusable("/proc/self/stat", &e))?;
+        found.map(|process| process.identity).ok_or_else(|| unusable("/proc/self/stat", &"it is not there"))
+    }
+
     /// The process, if it is still there, be it as a zombie.
     pub(crate) fn find(self) -> io::Result<Option<Process>> {
         Ok(Process::of(self.pid)?.filter(|process| process.identity == self))
@@ -167,15 +174,9 @@ pub(crate) struct Place(Arc<str>);
 impl Place {
     /// The place of this process.
     pub(crate) fn here() -> Result<Self, Error> {
-        let missing = |what: &str, error: &dyn std::fmt::Display| {
-            Error::other(format_args!(
-                "cannot read {what}: {error}; the process provider needs Linux with /proc mounted"
-            ))
-        };
         let boot = procfs::sys::kernel::random::boot_id()
-            .map_err(|error| missing("/proc/sys/kernel/random/boot_id", &error))?;
-        let numbering = fs::read_link("/proc/self/ns/pid").map_err(|e| missing("/proc/self/ns/pid", &e))?;
-        Process::of(std::process::id().cast_signed()).map_err(|error| missing("/proc/self/stat", &error))?;
+            .map_err(|error| unusable("/proc/sys/kernel/random/boot_id", &error))?;
+        let numbering = fs::read_link("/proc/self/ns/pid").map_err(|e| unusable("/proc/self/ns/pid", &e))?;
         Ok(Self(format!("{boot} {}", numbering.display()).into()))
     }
 
@@ -183,6 +184,12 @@ impl Place {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn unusable(what: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::other(format_args!(
+        "cannot read {what}: {error}; the process provider needs Linux with /proc mounted"
+    ))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 const VANISH_LIMIT: Duration = Duration::from_secs(10);
 /// How many looks in a row must find nobody: one look may miss a process that is made while it is taken.
 const LOOKS: u8 = 2;
+
+/// How long to look again at processes of which it cannot be told whose they are: that may pass.
+const DOUBT_LIMIT: Duration = Duration::from_secs(1);
 
 /// When each container was asked to end, by its tag. So a kill that is asked for again neither signals again nor begins the
 /// grace anew.
@@ -80,6 +84,7 @@ struct Case<'a> {
     handle: &'a str,
     target: Target,
     looks: u8,
+    doubted: Option<Instant>,
     answer: Option<Killed>,
 }
 
@@ -119,7 +124,7 @@ impl Killer<'_> {
         answers: &mut HashMap<&'h str, Killed>,
     ) {
         match state.and_then(|state| self.store.target(ctx.cluster(), handle, &state)) {
-            Ok(Some(target)) => cases.push(Case { handle, target, looks: 0, answer: None }),
+            Ok(Some(target)) => cases.push(Case { handle, target, looks: 0, doubted: None, answer: None }),
             Ok(None) => {}
             Err(error) => {
                 answers.insert(handle, Killed::No(error.to_string()));
@@ -155,8 +160,11 @@ impl Killer<'_> {
                 let progress = self.advance(&snapshot, &case.target);
                 latest = latest.max(self.judge(ctx.cluster(), case, progress));
             }
-            // Where nobody is left, the second look need not wait; where somebody is, one look at the end of the grace.
-            let Some(next) = latest else { continue };
+            // Where nobody is left, all that is missing is another look; where somebody is, one is due when the grace ends.
+            let Some(next) = latest else {
+                thread::sleep(PAUSES.0);
+                continue;
+            };
             let until_kill = next.saturating_duration_since(Instant::now());
             let wait = if until_kill.is_zero() { pause } else { pause.min(until_kill) };
             if ctx.sleep(wait).is_err() {
@@ -181,8 +189,12 @@ impl Killer<'_> {
                 None
             }
             Progress::Doubtful(why) => {
-                case.answer = Some(Killed::No(why));
-                None
+                case.looks = 0;
+                let until = *case.doubted.get_or_insert_with(Instant::now) + DOUBT_LIMIT;
+                if Instant::now() >= until {
+                    case.answer = Some(Killed::No(why));
+                }
+                Some(until)
             }
             Progress::Somebody { since, trouble } => {
                 case.looks = 0;

@@ -133,13 +133,14 @@ impl Work<'_> {
         let total = self.intent.containers();
         // Where the system was started anew, an empty slot may be one whose content was lost.
         let may_start = locked.folder.is_here().map_err(unknown)?;
+        let signed = locked.folder.sign(self.store.itself);
         let mut used = 0;
         let mut trouble = None;
         while used < total && trouble.is_none() {
             let outcome = if !is_new && locked.folder.is_used(used).map_err(unknown)? {
                 Ok(())
             } else if may_start {
-                self.ctx.check().and_then(|()| self.start(&locked.folder, used))
+                signed.clone().and_then(|()| self.ctx.check()).and_then(|()| self.start(&locked.folder, used))
             } else {
                 Err(Error::retryable("the system was started anew in the midst of the launch"))
             };

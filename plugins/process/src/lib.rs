@@ -114,13 +114,7 @@ impl List for LocalProcesses {
         let mut listed = Vec::new();
         for token in store.tokens(cluster)? {
             ctx.check()?;
-            let Some(mut folder) = store.find(cluster, &token)? else { continue };
-            if folder.outcome()?.is_none() {
-                // A launch under way, or one whose host was killed a moment ago: a child of it may be about to start.
-                store.wait_until_quiet(ctx, cluster, &token)?;
-                let Some(again) = store.find(cluster, &token)? else { continue };
-                folder = again;
-            }
+            let Some(folder) = store.find_with_all_marks(ctx, cluster, &token)? else { continue };
             let Some(intent) = folder.intent()? else { continue };
             for index in 0..intent.containers() {
                 if let State::Live(_) = folder.state(index)? {

@@ -20,7 +20,7 @@ use rustix::fs::FlockOperation;
 
 use crate::{
     folder::{Ended, Folder, State, Target, tag},
-    identity::Place,
+    identity::{Identity, Place},
     names::{self, Handle},
 };
 
@@ -34,6 +34,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Store {
     root: PathBuf,
     here: Place,
+    /// The process that this is, which stands by the launches that it carries out.
+    pub(crate) itself: Identity,
 }
 
 impl Store {
@@ -41,7 +43,7 @@ impl Store {
     pub(crate) fn open(root: &Path, here: Place) -> Result<Self, Error> {
         let unusable = |error| Error::config("root", format_args!("cannot use {}: {error}", root.display()));
         make_folder(&root.join("clusters")).map_err(unusable)?;
-        let store = Self { root: root.to_owned(), here };
+        let store = Self { root: root.to_owned(), here, itself: Identity::of_this_process()? };
         store.claim_for_this_machine()?;
         Ok(store)
     }
@@ -176,7 +178,7 @@ impl Store {
                 made => made.map_err(|error| trouble("make", &path, &error))?,
             }
             let Some(file) = Folder::open_or_create(&path)? else { continue };
-            let lock = wait_for(ctx, file, FlockOperation::NonBlockingLockExclusive, token)?;
+            let lock = wait_for(ctx, file, token)?;
             if let Some(locked) = self.still_there(lock, path.clone())? {
                 return Ok(locked);
             }
@@ -204,18 +206,23 @@ impl Store {
         }
     }
 
-    /// Waits until nobody works on a launch, so that every child of it has left its mark.
-    pub(crate) fn wait_until_quiet(
+    /// A launch's folder, with the marks of all children that exist. Where the host that launched is dead, one of its
+    /// children may be about to leave its mark, and is waited for.
+    pub(crate) fn find_with_all_marks(
         &self,
         ctx: &Context<'_>,
         cluster: &str,
         token: &str,
-    ) -> Result<(), Error> {
-        let path = self.launch(cluster, token);
-        match File::open(Folder::slots(&path)) {
-            Ok(file) => wait_for(ctx, file, FlockOperation::NonBlockingLockShared, token).map(drop),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(trouble("open", &path, &error)),
+    ) -> Result<Option<Folder>, Error> {
+        loop {
+            let Some(folder) = self.find(cluster, token)? else { return Ok(None) };
+            if folder.outcome()?.is_some() || folder.is_quiet()? || folder.has_launcher()? {
+                return Ok(Some(folder));
+            }
+            if ctx.sleep(LOCK_PAUSE).is_err() {
+                let message = format!("a worker of launch {token} is about to start; ask again in a moment");
+                return Err(Error::retryable(message));
+            }
         }
     }
 
@@ -307,6 +314,10 @@ pub(crate) struct Locked {
 pub(crate) struct Lock(File);
 
 impl Lock {
+    pub(crate) fn new(file: File) -> Self {
+        Self(file)
+    }
+
     fn is_taken(&self, operation: FlockOperation) -> io::Result<bool> {
         match rustix::fs::flock(&self.0, operation) {
             Ok(()) => Ok(true),
@@ -315,7 +326,7 @@ impl Lock {
         }
     }
 
-    fn take(self, operation: FlockOperation) -> io::Result<Option<Self>> {
+    pub(crate) fn take(self, operation: FlockOperation) -> io::Result<Option<Self>> {
         Ok(self.is_taken(operation)?.then_some(self))
     }
 }
@@ -327,10 +338,10 @@ impl Drop for Lock {
     }
 }
 
-fn wait_for(ctx: &Context<'_>, file: File, operation: FlockOperation, token: &str) -> Result<Lock, Error> {
+fn wait_for(ctx: &Context<'_>, file: File, token: &str) -> Result<Lock, Error> {
     let lock = Lock(file);
     loop {
-        match lock.is_taken(operation) {
+        match lock.is_taken(FlockOperation::NonBlockingLockExclusive) {
             Ok(true) => return Ok(lock),
             Ok(false) => {}
             Err(error) => return Err(Error::retryable(format_args!("cannot lock launch {token}: {error}"))),

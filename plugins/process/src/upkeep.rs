@@ -154,12 +154,21 @@ struct Rounds<'a> {
     over: HashMap<Key, SystemTime>,
     /// What was warned of already, so that it is said once.
     warned: HashSet<String>,
+    /// What was doubtful in the last round.
+    doubts: HashSet<String>,
     forgot: Instant,
 }
 
 impl<'a> Rounds<'a> {
     fn new(shared: &'a Shared, stop: &'a Stop) -> Self {
-        Self { shared, stop, over: HashMap::new(), warned: HashSet::new(), forgot: Instant::now() }
+        Self {
+            shared,
+            stop,
+            over: HashMap::new(),
+            warned: HashSet::new(),
+            doubts: HashSet::new(),
+            forgot: Instant::now(),
+        }
     }
 
     fn go_on(mut self) {
@@ -266,10 +275,11 @@ impl<'a> Rounds<'a> {
     fn end(&mut self, cases: Vec<Case>) -> Result<(), Error> {
         let mut known = KnownTags::new();
         let mut open = cases;
+        let mut doubts = HashSet::new();
         // Two looks, as in a kill, before anybody is taken for gone.
         for is_last in [false, true] {
             if open.is_empty() {
-                return Ok(());
+                break;
             }
             let targets: Vec<&Target> = open.iter().map(|case| &case.target).collect();
             let snapshot = Snapshot::take(&targets, &mut known)
@@ -281,11 +291,19 @@ impl<'a> Rounds<'a> {
                     Progress::Nobody if is_last => killer.settle(&case.cluster, &case.handle, &case.target),
                     Progress::Nobody => nobody.push(case),
                     Progress::Somebody { .. } => {}
-                    Progress::Doubtful(why) => self.warn(format!("handle {}: {why}", case.handle)),
+                    Progress::Doubtful(why) => {
+                        // A doubt may pass; one that lasts to the next round is worth a word.
+                        let why = format!("handle {}: {why}", case.handle);
+                        if self.doubts.contains(&why) {
+                            self.warn(why.clone());
+                        }
+                        doubts.insert(why);
+                    }
                 }
             }
             open = nobody;
         }
+        self.doubts = doubts;
         Ok(())
     }
 

@@ -5,12 +5,13 @@ use std::{
     fs,
     os::unix::fs::FileExt as _,
     process::{Child, Command},
+    thread,
 };
 
-use longshore_plugin_api::{Killed, List as _, Provider as _, WorkerStatus};
+use longshore_plugin_api::{Killed, List as _, Provider as _, WorkerStatus, testing};
 use serde_json::json;
 
-use crate::support::{House, call, provider, request, signal, stat, wait_until};
+use crate::support::{CLUSTER, House, call, provider, request, stat, wait_until};
 
 #[test]
 fn workers_outlive_their_provider_and_are_listed_by_the_next() {
@@ -119,10 +120,7 @@ fn after_a_restart_of_the_system_everybody_is_dead() {
     house.kill(&handles);
     assert_eq!(house.run("t", 2, "exec sleep 600"), handles);
     assert_eq!(house.alive(), processes, "processes of another time are neither signalled nor added to");
-    for pid in processes {
-        signal(pid, rustix::process::Signal::KILL);
-    }
-    wait_until("they are dead", || house.alive().is_empty());
+    house.slay();
 }
 
 /// Makes a launch look as if its host had been killed after the first containers.
@@ -170,6 +168,28 @@ fn a_container_that_was_killed_before_it_started_never_starts() {
     assert_eq!(house.status(&["t-1", "t-2"]), [WorkerStatus::Stopped, WorkerStatus::Initializing]);
     assert_eq!(house.run("t", 3, "exec sleep 600"), ["t-0", "t-1", "t-2"]);
     assert_eq!(handles_of_the_living(&house), BTreeSet::from(["t-2".to_owned()]));
+}
+
+#[test]
+fn a_list_waits_for_the_children_of_a_dead_host_and_for_no_other() {
+    let house = House::new();
+    house.run("t", 3, "exec sleep 600");
+    house.kill(&["t-2"]);
+    cut_off(&house, "t", 2);
+    // What a child has of its host's lock until it has become its program.
+    let file = fs::File::options().read(true).write(true).open(house.launch_folder("t").join("identities"));
+    let file = file.expect("there");
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).expect("locked");
+    assert_eq!(house.list().len(), 2, "the host that launches is alive: this is what it has made so far");
+
+    file.write_all_at(b"1 1\n", 256).expect("the record is changed");
+    let brief = std::time::Duration::from_millis(50);
+    testing::call(CLUSTER, brief, |ctx| house.provider().list(ctx)).expect_err("it would miss the child");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| house.list().len());
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::Unlock).expect("unlocked");
+        assert_eq!(waiting.join().expect("no panic"), 2);
+    });
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn a_cancelled_kill_returns() {
         let answers = call.join().expect("no panic").expect("an answer for each");
         assert!(matches!(answers[..], [Killed::No(_)]), "{answers:?}");
     });
-    house.alive().into_iter().for_each(|pid| signal(pid, Signal::KILL));
+    house.slay();
 }
 
 /// A process that is none of ours, in a session of its own.
@@ -194,8 +194,7 @@ fn forsaken() -> (House, Vec<String>) {
     let mut house = House::with(json!({"grace": 0.1}));
     let handles = house.run("t", 1, "exec sleep 600");
     house.close();
-    house.alive().into_iter().for_each(|pid| signal(pid, Signal::KILL));
-    wait_until("it is dead", || house.alive().is_empty());
+    house.slay();
     (house, handles)
 }
 

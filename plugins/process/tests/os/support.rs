@@ -125,6 +125,17 @@ impl House {
         list(self.provider())
     }
 
+    /// Kills this test's workers behind the provider's back.
+    pub(crate) fn slay(&self) {
+        wait_until("they are dead", || {
+            let alive = self.alive();
+            for pid in &alive {
+                signal(*pid, rustix::process::Signal::KILL);
+            }
+            alive.is_empty()
+        });
+    }
+
     /// The processes with this test's mark, other than zombies.
     pub(crate) fn alive(&self) -> Vec<i32> {
         marked(&self.mark)
