@@ -1,1 +1,23 @@
-//! The host's HTTP interface: wire types, routes and a client.
+//! The host's HTTP interface over a Unix socket: the wire types, the routes, the socket itself and a typed client.
+//!
+//! It decides nothing: a request becomes a call of [`longshore_runtime::Host`], and what the host says becomes JSON. The
+//! routes and the documents are described in [`wire`].
+
+#[cfg(unix)]
+mod client;
+mod extract;
+mod problem;
+mod routes;
+#[cfg(unix)]
+mod server;
+#[cfg(unix)]
+pub mod socket;
+pub mod wire;
+
+#[cfg(unix)]
+pub use client::{Client, ClientError};
+pub use problem::{Problem, ProblemKind};
+#[cfg(unix)]
+pub use server::{CONNECTIONS, GRACE, serve};
+#[cfg(unix)]
+pub use socket::{Socket, SocketError};

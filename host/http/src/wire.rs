@@ -1,0 +1,231 @@
+//! The documents that cross the socket, all of them JSON. A field may be added to a document; none is renamed or removed
+//! within `/v1`.
+//!
+//! | route | body | answer |
+//! |---|---|---|
+//! | `GET /v1/host` | | [`HostInfo`] |
+//! | `POST /v1/apply` | [`Config`](longshore_config::Config) | [`Applied`] |
+//! | `POST /v1/plan` | [`Config`](longshore_config::Config) | [`Planned`] |
+//! | `GET /v1/clusters?name&after&wait_ms` | | [`Clusters`]; see [`ClustersQuery`] |
+//! | `GET /v1/clusters/{name}` | | [`ClusterStatus`] |
+//! | `DELETE /v1/clusters/{name}?force` | | [`Admitted`]; see [`DeleteQuery`] |
+//! | `GET /v1/clusters/{name}/workers?offset&limit` | | [`WorkerPage`]; see [`WorkersQuery`] |
+//! | `POST /v1/clusters/{name}/scale` | [`Scale`] | [`Admitted`] |
+//! | `POST /v1/clusters/{name}/start` | | [`Admitted`] |
+//! | `POST /v1/clusters/{name}/stop` | | [`Admitted`] |
+//! | `POST /v1/clusters/{name}/update` | | [`Admitted`] |
+//! | `GET /v1/providers` | | [`Providers`] |
+//! | `GET /v1/plugins` | | [`Plugins`] |
+//!
+//! Whatever goes wrong is told as an [`ErrorBody`], under the status code of its [`ProblemKind`](crate::ProblemKind).
+
+use std::time::Duration;
+
+pub use longshore_runtime::{
+    ClusterStatus, Effect, Explanation, Preview, ProviderStatus, WorkerPage, WorkerPhase, WorkerView,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problem;
+
+/// The longest that a request for the clusters may wait for a change.
+pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
+/// The most containers in one page.
+pub const WORKERS_PAGE_LIMIT: usize = 10_000;
+/// How many containers a page has unless the request says otherwise.
+pub const WORKERS_PAGE: usize = 1_000;
+
+/// The host itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostInfo {
+    /// Longshore's version.
+    pub version: String,
+    /// The id of its process.
+    pub pid: u32,
+    /// For how long it has been listening, in milliseconds.
+    pub uptime_ms: u64,
+    /// The folders that it looks for plugins in, in order.
+    pub plugin_folders: Vec<String>,
+}
+
+/// What a configuration did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// To its providers, in its order.
+    pub providers: Vec<AppliedProvider>,
+    /// To its clusters, in its order.
+    pub clusters: Vec<AppliedCluster>,
+}
+
+/// What a configuration did to a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedProvider {
+    /// The provider's name.
+    pub name: String,
+    /// What became of it.
+    pub effect: Effect,
+}
+
+/// What a configuration did to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedCluster {
+    /// The cluster's name.
+    pub name: String,
+    /// What became of it.
+    pub effect: Effect,
+    /// The generation that a status must have reached to speak of what was asked for here.
+    pub generation: u64,
+}
+
+/// What a configuration would do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// To its clusters, in its order.
+    pub clusters: Vec<Preview>,
+}
+
+/// Which clusters, and whether to wait for news of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClustersQuery {
+    /// This one alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Answer as soon as the version is another than this; at once where it is another already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// Wait no longer than so many milliseconds for that, up to [`WAIT_LIMIT`]; without it, do not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+}
+
+/// How clusters are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Clusters {
+    /// Changes whenever any cluster changes, comes or goes, while the host lives.
+    pub version: u64,
+    /// The clusters, by name.
+    pub clusters: Vec<ClusterStatus>,
+}
+
+/// A page of a cluster's containers, oldest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkersQuery {
+    /// How many to pass over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<usize>,
+    /// How many to tell of: 1 to [`WORKERS_PAGE_LIMIT`], and [`WORKERS_PAGE`] unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// How a cluster is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeleteQuery {
+    /// Forget it at once, with workers that may still be alive.
+    pub force: bool,
+}
+
+/// Another number of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    /// How many, 0 to 1,000,000 and within the cluster's own limits.
+    pub workers: u32,
+}
+
+/// A command was admitted; what it asks for comes about later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// The cluster.
+    pub cluster: String,
+    /// The generation that a status must have reached to speak of what was asked for here.
+    pub generation: u64,
+}
+
+/// How providers are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Providers {
+    /// All of them, by name.
+    pub providers: Vec<ProviderStatus>,
+}
+
+/// The plugins that can be named in a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plugins {
+    /// The folders that were looked in, in order.
+    pub folders: Vec<String>,
+    /// What was found, by name.
+    pub plugins: Vec<Plugin>,
+}
+
+/// A file that is a plugin by its name; none of its code was run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// What a configuration calls it.
+    pub name: String,
+    /// Where it is.
+    pub path: String,
+    /// The providers that were made from this file, by name.
+    pub providers: Vec<String>,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What.
+    pub error: Problem,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[track_caller]
+    fn round_trip<T: Serialize + DeserializeOwned + PartialEq + Debug>(document: &T, wanted: &Value) {
+        let text = serde_json::to_string(document).expect("a document can be written");
+        assert_eq!(&serde_json::from_str::<Value>(&text).expect("it is JSON"), wanted);
+        assert_eq!(&serde_json::from_str::<T>(&text).expect("it can be read again"), document);
+    }
+
+    #[test]
+    fn documents_keep_their_shape() {
+        let provider = AppliedProvider { name: "memory".into(), effect: Effect::Created };
+        let cluster = AppliedCluster { name: "web".into(), effect: Effect::Unchanged, generation: 3 };
+        round_trip(
+            &Applied { providers: vec![provider], clusters: vec![cluster] },
+            &json!({
+                "providers": [{"name": "memory", "effect": "created"}],
+                "clusters": [{"name": "web", "effect": "unchanged", "generation": 3}],
+            }),
+        );
+        round_trip(
+            &Admitted { cluster: "web".into(), generation: 9 },
+            &json!({"cluster": "web", "generation": 9}),
+        );
+        round_trip(&Scale { workers: 8 }, &json!({"workers": 8}));
+        let info = HostInfo {
+            version: "0.1.0".into(),
+            pid: 42,
+            uptime_ms: 1_500,
+            plugin_folders: vec!["plugins".into()],
+        };
+        round_trip(
+            &info,
+            &json!({"version": "0.1.0", "pid": 42, "uptime_ms": 1500, "plugin_folders": ["plugins"]}),
+        );
+    }
+
+    #[test]
+    fn a_slip_in_a_body_is_not_taken_for_a_default() {
+        let error = serde_json::from_str::<Scale>(r#"{"worker": 3}"#).expect_err("a slip");
+        assert!(error.to_string().contains("unknown field `worker`"), "{error}");
+    }
+}
