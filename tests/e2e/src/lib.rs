@@ -1,1 +1,266 @@
-//! End-to-end tests of the real binary with real plugins.
+//! The real `longshore` command with real plugins, in a house of its own: a socket, a plugin folder, a state folder, and a
+//! mark in the environment of every process that it starts, by which the processes that really run are counted.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use longshore_support::{library, program, until};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The variable that marks a house's processes.
+const MARK: &str = "LONGSHORE_E2E";
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
+impl Said {
+    /// Fails unless the command succeeded.
+    #[track_caller]
+    #[must_use]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "out: {}\nerr: {}", self.out, self.err);
+        self
+    }
+
+    /// The output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("{error}: {:?}, {:?}", self.out, self.err))
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// A host, its folders, and all processes that it starts. Dropping it ends them all.
+#[derive(Debug)]
+pub struct House {
+    temp: TempDir,
+    host: Option<Child>,
+}
+
+impl House {
+    /// A house whose plugin folder holds the libraries of these packages, without a host.
+    pub fn with(packages: &[&str]) -> Self {
+        let temp = TempDir::with_prefix("longshore-e2e-").expect("a temporary folder");
+        let house = Self { temp, host: None };
+        fs::create_dir(house.plugins()).expect("an empty folder");
+        for package in packages {
+            house.drop_in(&library(package));
+        }
+        house
+    }
+
+    /// The same, with a host that listens.
+    pub fn serving(packages: &[&str]) -> Self {
+        let mut house = Self::with(packages);
+        house.serve();
+        house
+    }
+
+    /// A path in the house's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    /// The folder that the host looks for plugins in.
+    pub fn plugins(&self) -> PathBuf {
+        self.path("plugins")
+    }
+
+    /// The host's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path("host.sock")
+    }
+
+    /// Copies a library into the plugin folder, as an operator does: under another name first, then renamed.
+    pub fn drop_in(&self, library: &Path) {
+        let name = library.file_name().expect("a library has a name");
+        let unfinished = self.plugins().join(".unfinished");
+        fs::copy(library, &unfinished).expect("the library can be copied");
+        fs::rename(&unfinished, self.plugins().join(name)).expect("a rename within a folder");
+    }
+
+    /// Writes a file into the house's folder.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("a file in the house");
+        path
+    }
+
+    /// A configuration with a provider of local processes and one cluster of sleepers, which carry the house's mark.
+    pub fn sleepers(&self, cluster: &str, workers: u32) -> String {
+        format!(
+            r#"
+[[provider]]
+name = "local"
+plugin = "process"
+[provider.config]
+root = {root:?}
+grace = "5s"
+
+[[cluster]]
+name = "{cluster}"
+provider = "local"
+workers = {workers}
+[cluster.container]
+command = "sleep"
+args = ["100000"]
+[cluster.scaling]
+poll_interval = "200ms"
+"#,
+            root = self.path("state"),
+        )
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("longshore-cli", "longshore"));
+        command
+            .args(arguments)
+            .env("LONGSHORE_SOCKET", self.socket())
+            .env("LONGSHORE_PLUGIN_PATH", self.plugins())
+            .env("XDG_DATA_HOME", self.path("data"))
+            .env("XDG_STATE_HOME", self.path("state-home"))
+            .env(MARK, self.temp.path())
+            .current_dir(self.temp.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the host and waits until it listens.
+    pub fn serve(&mut self) {
+        self.start(&["serve"]);
+        until("the host listens", || self.run(&["status"]).code == Some(0));
+    }
+
+    /// Starts a command that stays, as the house's host. What it says goes to the file `host.log`.
+    pub fn start(&mut self, arguments: &[&str]) {
+        let log = File::options().create(true).append(true).open(self.path("host.log")).expect("a log file");
+        let out = log.try_clone().expect("another descriptor");
+        let host = self.command(arguments).stdout(out).stderr(log).spawn().expect("the host starts");
+        assert!(self.host.replace(host).is_none(), "one host a house");
+    }
+
+    /// What the host has said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("host.log")).unwrap_or_default()
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Said {
+        self.command(arguments).output().expect("the command runs").into()
+    }
+
+    /// Applies a configuration and waits until all is as it says.
+    #[track_caller]
+    pub fn apply(&self, text: &str) {
+        let file = self.write("applied.toml", text);
+        let _ = self.run(&["apply", &file.display().to_string()]).ok();
+    }
+
+    /// How a cluster is.
+    #[track_caller]
+    pub fn status(&self, cluster: &str) -> Value {
+        self.run(&["status", cluster, "--json"]).ok().json()
+    }
+
+    /// The handles of a cluster, oldest first.
+    #[track_caller]
+    pub fn handles(&self, cluster: &str) -> Vec<String> {
+        let page = self.run(&["workers", cluster, "--json"]).ok().json();
+        let workers = page["workers"].as_array().expect("a list of workers").clone();
+        workers.iter().map(|worker| worker["handle"].as_str().expect("a handle").to_owned()).collect()
+    }
+
+    /// Waits until a number of a cluster's status is so.
+    #[track_caller]
+    pub fn until_status(&self, cluster: &str, field: &str, value: u64) {
+        until(&format!("{field} of {cluster} is {value}"), || self.status(cluster)[field] == value);
+    }
+
+    /// The sleeping worker processes of this house that really run.
+    pub fn alive(&self) -> Vec<Pid> {
+        self.marked().into_iter().filter(|(_, name)| name == "sleep").map(|(pid, _)| pid).collect()
+    }
+
+    /// Every process that carries the house's mark and is not a zombie, with its name.
+    fn marked(&self) -> Vec<(Pid, String)> {
+        let mark = format!("{MARK}={}", self.temp.path().display());
+        let is_marked =
+            |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|it| it == mark.as_bytes());
+        let processes = fs::read_dir("/proc").expect("this system has /proc");
+        let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+        numbers
+            .filter_map(|pid| {
+                // What ended meanwhile, or is another user's, is not ours. A zombie has no environment.
+                let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+                let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+                is_marked(environment).then(|| (Pid::from_raw(pid), name.trim_end().to_owned()))
+            })
+            .collect()
+    }
+
+    /// Sends the host a signal.
+    pub fn signal_host(&self, signal: Signal) {
+        let host = self.host.as_ref().expect("a host runs");
+        kill(Pid::from_raw(host.id().cast_signed()), signal).expect("the host is ours");
+    }
+
+    /// Waits until the host has ended, and gives its exit code.
+    pub fn host_ends(&mut self) -> Option<i32> {
+        let mut host = self.host.take().expect("a host runs");
+        let mut status = None;
+        until("the host ends", || {
+            status = host.try_wait().expect("the host is our child");
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+
+    /// Kills the host as the system would, with no chance to clean up.
+    pub fn kill_host(&mut self) {
+        self.signal_host(Signal::SIGKILL);
+        assert_eq!(self.host_ends(), None, "a signal has no exit code");
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(host) = &mut self.host {
+            // Where it has ended already, there is nothing to do.
+            let _ = host.kill();
+            let _ = host.wait();
+        }
+        // A test that failed leaves nothing behind either.
+        for (pid, _) in self.marked() {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        if std::thread::panicking() {
+            eprintln!("the host's log:\n{}", self.log());
+        }
+    }
+}

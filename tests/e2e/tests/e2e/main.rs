@@ -1,0 +1,7 @@
+//! End to end: the real command, real plugins, real processes.
+
+mod bad_input;
+mod bad_providers;
+mod lifecycle;
+mod outside;
+mod processes;
