@@ -120,7 +120,7 @@ impl House {
 name = "local"
 plugin = "process"
 [provider.config]
-root = {root:?}
+root = "{root}"
 grace = "5s"
 
 [[cluster]]
@@ -133,7 +133,7 @@ args = ["100000"]
 [cluster.scaling]
 poll_interval = "200ms"
 "#,
-            root = self.path("state"),
+            root = self.path("state").display(),
         )
     }
 

@@ -253,7 +253,7 @@ fn replayed(world: &World) -> State {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn it_converges_and_leaks_nothing_where_the_provider_lists(ops in prop::collection::vec(op(), 1..120)) {

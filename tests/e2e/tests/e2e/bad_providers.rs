@@ -22,7 +22,7 @@ workers = 2
 name = "bad"
 plugin = "mutants"
 [provider.config]
-release = {release:?}
+release = "{release}"
 {fault}
 [[cluster]]
 name = "rough"
@@ -38,7 +38,7 @@ busy_poll_interval = "100ms"
 backoff = "50ms"
 backoff_max = "200ms"
 "#,
-        release = house.path("release"),
+        release = house.path("release").display(),
     );
     let file = house.write("rough.toml", &rough).display().to_string();
     let _ = house.run(&["apply", "--no-wait", &file]).ok();

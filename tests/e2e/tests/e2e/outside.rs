@@ -76,10 +76,10 @@ edition = "2024"
 [lib]
 crate-type = ["cdylib"]
 [dependencies]
-longshore-plugin-api = {{ path = {:?} }}
+longshore-plugin-api = {{ path = "{}" }}
 [workspace]
 "#,
-        root().join("plugin-api")
+        root().join("plugin-api").display()
     );
     fs::create_dir_all(folder.join("src")).expect("a new folder");
     fs::write(folder.join("Cargo.toml"), manifest).expect("a new file");
