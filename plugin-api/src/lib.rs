@@ -61,6 +61,11 @@
 //!
 //! Use the `tracing` macros inside a call: their events end up in the host's log, under the provider's name and the
 //! cluster's. A thread of the provider's own takes [`Log::scope`] first.
+//!
+//! # Panics
+//!
+//! A panic in any function of a provider becomes an error of that call, with its place, and the instance is used on. So
+//! take a poisoned lock for what it is, as the example does, rather than panic again in every call after the first.
 
 mod capabilities;
 mod clauses;

@@ -11,7 +11,8 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The name of a store of workers. Instances of one process with the same name share their workers, so that a provider
-    /// that is created anew finds them again. Without a name the workers belong to the instance and end with it.
+    /// that is created anew finds them again. Without a name the workers belong to the instance and end with
+    /// it, which is the one clause of the contract (LOAD-9) that such an instance does not keep.
     pub store: Option<String>,
     /// The most workers that the store may hold; a run beyond it falls short.
     pub capacity: u64,

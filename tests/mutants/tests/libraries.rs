@@ -15,7 +15,10 @@ fn header(path: &Path) -> Result<AbiHeaderRef, libloading::Error> {
     // SAFETY: a plugin has a `LibHeader` behind this name, to which an `AbiHeaderRef` may point.
     let header = unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
     let header = header.map(|symbol| *symbol);
-    // What was taken from a library lives for as long as it is open.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what was taken from a library lives for as long as it is open"
+    )]
     std::mem::forget(library);
     header
 }
