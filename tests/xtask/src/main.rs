@@ -1,2 +1,64 @@
-//! The project's own commands: cargo xtask demo, test, bench, ci.
-fn main() {}
+//! The project's own commands: `cargo xtask demo`, `test`, `ci` and `bench`. Each builds what it needs, says what it runs,
+//! and ends with an error where something it ran did.
+
+mod bench;
+mod cargo;
+mod demo;
+mod failure;
+mod steps;
+mod test;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use cargo::{cargo, root, target};
+pub(crate) use failure::Failure;
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Do the main job on real input: worker processes are started, scaled, killed and replaced, and the result is checked
+    Demo,
+    /// Run all tests, or those whose names contain one of the words
+    Test {
+        /// Parts of the names of tests
+        filters: Vec<String>,
+    },
+    /// Run all that must pass before a change is taken: format, lints, documentation, tests
+    Ci,
+    /// Measure, and print the figures
+    Bench {
+        /// The names of benchmarks; all where none is given
+        names: Vec<String>,
+    },
+    /// A worker of the demonstration
+    #[command(hide = true)]
+    DemoWorker { spool: PathBuf, root: PathBuf, pace_ms: u64 },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Demo => demo::run(),
+        Command::Test { filters } => test::run(&filters),
+        Command::Ci => steps::ci(),
+        Command::Bench { names } => bench::run(&names),
+        Command::DemoWorker { spool, root, pace_ms } => {
+            demo::work(&spool, &root, Duration::from_millis(pace_ms))
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

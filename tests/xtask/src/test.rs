@@ -1,0 +1,93 @@
+//! `cargo xtask test`: builds the libraries and programs that tests load and run, then runs all tests. Tests build what they
+//! need by themselves as well; done before, no test waits for a compiler while its time is counted.
+
+use std::env;
+
+use cargo_metadata::{CrateType, Metadata, TargetKind};
+
+use crate::{
+    Failure,
+    cargo::{self, metadata},
+    steps::Steps,
+};
+
+/// Runs the tests whose names contain one of the filters; all where there is none.
+pub(crate) fn run(filters: &[String]) -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    self::steps(&mut steps, filters)?;
+    steps.sum_up();
+    Ok(())
+}
+
+/// The steps of a test run.
+pub(crate) fn steps(steps: &mut Steps, filters: &[String]) -> Result<(), Failure> {
+    for arguments in builds(&metadata()?) {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        steps.cargo(&arguments)?;
+    }
+    let with_filters = |fixed: &[&'static str]| -> Vec<String> {
+        fixed.iter().map(|argument| (*argument).to_owned()).chain(filters.iter().cloned()).collect()
+    };
+    let runs = if cargo::has("nextest") {
+        let profile = if env::var_os("CI").is_some() { "ci" } else { "default" };
+        let mut run = vec!["nextest", "run", "--workspace", "--locked", "--profile", profile];
+        if !filters.is_empty() {
+            run.push("--no-tests=warn");
+        }
+        let doc = ["test", "--workspace", "--doc", "--locked", "--quiet", "--"];
+        vec![with_filters(&run), with_filters(&doc)]
+    } else {
+        // One after the other to the end, as nextest does it: a second failure often explains the first.
+        vec![with_filters(&["test", "--workspace", "--no-fail-fast", "--locked", "--"])]
+    };
+    for arguments in runs {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        steps.cargo(&arguments)?;
+    }
+    Ok(())
+}
+
+/// How to build every shared library and program that a test may load or run: each package by itself, since cargo chooses
+/// features for what it builds together, and tests ask for them one by one.
+fn builds(metadata: &Metadata) -> Vec<Vec<String>> {
+    let mut builds = vec![];
+    for package in metadata.workspace_packages() {
+        let mut targets: Vec<String> = vec![];
+        for target in &package.targets {
+            let is_library = target.crate_types.contains(&CrateType::CDyLib);
+            if is_library && target.is_kind(TargetKind::CDyLib) {
+                targets.push("--lib".to_owned());
+            } else if is_library && target.is_kind(TargetKind::Example) {
+                targets.push(format!("--example={}", target.name));
+            } else if target.is_kind(TargetKind::Bin) && target.name == "longshore" {
+                targets.push(format!("--bin={}", target.name));
+            }
+        }
+        if !targets.is_empty() {
+            let mut build: Vec<_> = ["build", "--locked", "--package"].map(str::to_owned).into();
+            build.push(package.name.to_string());
+            build.append(&mut targets);
+            builds.push(build);
+        }
+    }
+    builds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_and_mutants_are_built_before_the_tests() {
+        let builds = builds(&metadata().expect("cargo describes the workspace"));
+        let lines: Vec<_> = builds.iter().map(|build| build.join(" ")).collect();
+        for package in ["longshore-memory", "longshore-process"] {
+            let line = format!("build --locked --package {package} --lib");
+            assert!(lines.contains(&line), "{line} is not in {lines:?}");
+        }
+        let mutants =
+            lines.iter().find(|line| line.contains("--package longshore-mutants ")).expect("they are there");
+        assert!(mutants.contains(" --lib") && mutants.contains(" --example=no_symbol"), "{mutants}");
+        assert!(lines.iter().all(|line| !line.contains("longshore-scaling")), "it is no library to load");
+    }
+}
