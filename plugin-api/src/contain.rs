@@ -6,6 +6,7 @@
 use std::{
     any::Any,
     cell::{Cell, RefCell},
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind},
     sync::Once,
 };
@@ -29,8 +30,7 @@ pub(crate) fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, E
         let error = Error::panic(format_args!("panicked at {place}: {}", text(&*payload)));
         // A payload is any value, so that even dropping it may panic; what that throws is let go.
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            #[expect(clippy::disallowed_methods, reason = "dropping it may panic for ever")]
-            std::mem::forget(again);
+            let _never_dropped = ManuallyDrop::new(again);
         }
         Err(error)
     });

@@ -1,7 +1,7 @@
 //! The libraries of `examples/`, opened as a host opens them: each is wrong where it is meant to be, and only there.
 #![expect(unsafe_code, reason = "opening a library runs code that no compiler has seen")]
 
-use std::path::Path;
+use std::{mem::ManuallyDrop, path::Path};
 
 use abi_stable::library::{AbiHeaderRef, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL, RootModule as _};
 use longshore_plugin_abi::{RootModuleRef, WorkersV1, ids};
@@ -12,15 +12,11 @@ use longshore_support::{example, fixture};
 fn header(path: &Path) -> Result<AbiHeaderRef, libloading::Error> {
     // SAFETY: it is a library of ours, which does nothing when it is opened.
     let library = unsafe { libloading::Library::new(path) }?;
+    // What was taken from a library lives for as long as it is open.
+    let library = ManuallyDrop::new(library);
     // SAFETY: a plugin has a `LibHeader` behind this name, to which an `AbiHeaderRef` may point.
     let header = unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
-    let header = header.map(|symbol| *symbol);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "what was taken from a library lives for as long as it is open"
-    )]
-    std::mem::forget(library);
-    header
+    header.map(|symbol| *symbol)
 }
 
 fn library(name: &str) -> std::path::PathBuf {
