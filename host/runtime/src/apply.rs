@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     calls::{listed, traits},
     error::{ApplyError, CommandError, nearest},
-    host::{Host, Installed},
+    host::Host,
     reconciler::definition,
+    registry::Installed,
     view::Explanation,
 };
 

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::reconciler::Message;
+use crate::message::Message;
 
 /// The most handles in one `kill`, so that one slow call does not hold up the rest.
 const KILL_BATCH: usize = 1_000;

@@ -1,18 +1,16 @@
 //! The host: providers and clusters by name, and the way to each. Many may ask at once; each cluster answers in turn.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use longshore_config::{ClusterConfig, ProviderConfig};
+use longshore_config::ClusterConfig;
 use longshore_providers::{Provider, SearchPath};
 use longshore_scaling::Command;
 use longshore_store::Journal;
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc, oneshot, watch},
-    task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -20,7 +18,9 @@ use crate::{
     calls::Caller,
     clock::Clock,
     error::{CommandError, nearest},
-    reconciler::{Birth, INBOX, Message, Previewed, Reconciler},
+    message::{INBOX, Message, Previewed},
+    reconciler::{Birth, Reconciler},
+    registry::{Cluster, Installed, Shared},
     view::{ClusterStatus, ProviderStatus, WorkerPage},
 };
 
@@ -39,51 +39,6 @@ pub enum Leaving {
     },
 }
 
-/// A cluster, from outside.
-#[derive(Clone)]
-pub(crate) struct Cluster {
-    pub(crate) provider: String,
-    pub(crate) inbox: mpsc::Sender<Message>,
-    status: watch::Receiver<ClusterStatus>,
-    task: Arc<Mutex<Option<JoinHandle<()>>>>,
-}
-
-/// A provider and what it was made from.
-#[derive(Clone)]
-pub(crate) struct Installed {
-    pub(crate) config: ProviderConfig,
-    pub(crate) provider: Arc<Provider>,
-}
-
-#[derive(Default)]
-pub(crate) struct Registry {
-    pub(crate) providers: BTreeMap<String, Installed>,
-    pub(crate) clusters: BTreeMap<String, Cluster>,
-    closed: bool,
-}
-
-/// What the host and its reconcilers share.
-pub(crate) struct Shared {
-    registry: Mutex<Registry>,
-    version: watch::Sender<u64>,
-}
-
-impl Shared {
-    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
-        // The maps are changed by single inserts and removals: a panic in between leaves them sound.
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn note_change(&self) {
-        self.version.send_modify(|version| *version += 1);
-    }
-
-    pub(crate) fn remove_cluster(&self, name: &str) {
-        self.registry().clusters.remove(name);
-        self.note_change();
-    }
-}
-
 /// Holds providers and clusters, and keeps each cluster as it was asked to be.
 pub struct Host {
     pub(crate) search: SearchPath,
@@ -97,10 +52,9 @@ pub struct Host {
 impl Host {
     /// A host without providers and clusters. It needs a tokio runtime with its timer.
     pub fn new(search: SearchPath, journal: Arc<dyn Journal>) -> Self {
-        let shared = Shared { registry: Mutex::default(), version: watch::Sender::new(0) };
         Self {
             search,
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared::new()),
             journal,
             clock: Clock::start(),
             applying: AsyncMutex::default(),
@@ -114,7 +68,7 @@ impl Host {
 
     /// Grows whenever a cluster's status changes, a cluster comes or goes.
     pub fn version(&self) -> watch::Receiver<u64> {
-        self.shared.version.subscribe()
+        self.shared.version()
     }
 
     /// How all clusters were when last something moved, by name.

@@ -8,11 +8,13 @@ mod calls;
 mod clock;
 mod error;
 mod host;
+mod message;
 mod reconciler;
+mod registry;
 mod view;
 
 pub use apply::{Applied, Effect, Preview};
 pub use error::{ApplyError, CommandError};
 pub use host::{Host, Leaving};
-pub use reconciler::INBOX;
+pub use message::INBOX;
 pub use view::{ClusterStatus, Explanation, ProviderStatus, WorkerPage, WorkerPhase, WorkerView};

@@ -9,7 +9,7 @@ use longshore_scaling::{
 };
 use longshore_store::{Entry, Journal, JournalError};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::sleep_until,
 };
 
@@ -17,47 +17,15 @@ use crate::{
     calls::Caller,
     clock::Clock,
     error::CommandError,
-    host::Shared,
+    message::{Message, Previewed},
+    registry::Shared,
     view::{ClusterStatus, WorkerPage, WorkerView},
 };
 
-/// How many messages may wait for one cluster; who sends more waits.
-pub const INBOX: usize = 256;
 /// How many messages are taken in before the cluster is planned anew.
 const TURN_MESSAGES: usize = 64;
 /// How long to wait before a journal that failed is tried again.
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
-
-/// What a reconciler can be told or asked.
-pub(crate) enum Message {
-    /// A command, and the new definition where it comes with one.
-    Command {
-        command: Command,
-        config: Option<Box<ClusterConfig>>,
-        reply: oneshot::Sender<Result<u64, CommandError>>,
-    },
-    /// A reply of the provider.
-    Seen(Observation),
-    /// What would come of a command?
-    Preview { command: Command, reply: oneshot::Sender<Result<Previewed, CommandError>> },
-    /// How is it, right now?
-    Status(oneshot::Sender<ClusterStatus>),
-    /// Which containers are there?
-    Workers { offset: usize, limit: usize, reply: oneshot::Sender<WorkerPage> },
-    /// End, and leave the workers alone.
-    Leave,
-}
-
-/// What a command would come to.
-#[derive(Debug)]
-pub(crate) struct Previewed {
-    pub(crate) changes: bool,
-    pub(crate) before: u32,
-    pub(crate) after: u32,
-    pub(crate) live: u64,
-    pub(crate) actions: Vec<Action>,
-    pub(crate) report: PlanReport,
-}
 
 /// One cluster's loop, and all that it owns.
 pub(crate) struct Reconciler {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    handles::{Handle, HandleId, Handles, Phase},
-    policy::{Policy, ProviderTraits},
-    record::{Change, KillReason, NewHandle, Record, Trouble},
-    state::{Call, Desired, Launch, LaunchId, LaunchPhase, State, Suspicion},
+    handles::{Handle, Handles, Phase},
+    ids::{HandleId, LaunchId},
+    policy::{Desired, Policy, ProviderTraits},
+    record::{Change, KillReason, NewHandle, Record},
+    state::{Call, Launch, LaunchPhase, State, Suspicion},
     time::Time,
+    trouble::Trouble,
 };
 
 /// So many early deaths in a row are replaced at once; only then does a crash loop slow down.

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    policy::{Policy, PolicyError, ProviderTraits},
+    policy::{Desired, Policy, PolicyError, ProviderTraits},
     record::{Change, Record},
-    state::{Desired, State},
+    state::State,
     time::Time,
 };
 

@@ -8,12 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{state::LaunchId, time::Time};
-
-/// A handle's number in its cluster. Numbers grow with time and are never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct HandleId(pub u64);
+use crate::{
+    ids::{HandleId, LaunchId},
+    time::Time,
+};
 
 /// Where a handle is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

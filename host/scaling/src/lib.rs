@@ -16,6 +16,7 @@ mod apply;
 mod backoff;
 mod command;
 mod handles;
+mod ids;
 mod observe;
 mod plan;
 mod policy;
@@ -23,28 +24,19 @@ mod record;
 mod report;
 mod state;
 mod time;
+mod trouble;
 pub mod victims;
 
 pub use backoff::Backoff;
 pub use command::{Command, Denied, admit};
-pub use handles::{Handle, HandleId, Phase, Tally};
-pub use observe::{LaunchOutcome, Listing, Observation, observe};
+pub use handles::{Handle, Phase, Tally};
+pub use ids::{HandleId, LaunchId};
+pub use observe::{LaunchOutcome, Listing, Observation, Seen, observe};
 pub use plan::{Action, Plan, plan};
-pub use policy::{Policy, PolicyError, ProviderTraits, WORKERS_LIMIT};
-pub use record::{Change, KillReason, NewHandle, Record, Trouble};
+pub use policy::{Desired, Policy, PolicyError, ProviderTraits, WORKERS_LIMIT};
+pub use record::{Change, KillReason, NewHandle, Record};
 pub use report::{PlanReport, Reason, Remedy};
-pub use state::{Call, Desired, Launch, LaunchId, LaunchPhase, State};
+pub use state::{Call, Launch, LaunchPhase, State};
 pub use time::Time;
+pub use trouble::Trouble;
 pub use victims::Prefer;
-
-/// How a worker was seen to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Seen {
-    /// Asked for, not yet at work.
-    Initializing,
-    /// At work.
-    Running,
-    /// Gone for good, or not known to the provider.
-    Stopped,
-}

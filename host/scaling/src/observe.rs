@@ -6,16 +6,29 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Seen,
-    handles::{HandleId, Phase},
-    record::{Change, NewHandle, Record, Trouble},
-    state::{Launch, LaunchId, LaunchPhase, State},
+    handles::Phase,
+    ids::{HandleId, LaunchId},
+    record::{Change, NewHandle, Record},
+    state::{Launch, LaunchPhase, State},
     time::Time,
+    trouble::Trouble,
 };
 
 /// A launch is believed not to have happened once so many complete lists in a row did not have it: one alone may come from a
 /// backend that lags behind.
 const LISTS_TO_BELIEVE: u32 = 2;
+
+/// How a worker was seen to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// Asked for, not yet at work.
+    Initializing,
+    /// At work.
+    Running,
+    /// Gone for good, or not known to the provider.
+    Stopped,
+}
 
 /// What came of a `run`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use crate::{
     backoff::Backoff,
-    handles::{HandleId, Phase},
-    policy::Policy,
+    handles::Phase,
+    ids::{HandleId, LaunchId},
+    policy::{Desired, Policy},
     record::{Change, KillReason, Record},
     report::{PlanReport, Reason, Remedy},
-    state::{Call, Desired, LaunchId, LaunchPhase, State},
+    state::{Call, LaunchPhase, State},
     time::Time,
     victims::{self, Candidate},
 };

@@ -9,6 +9,19 @@ use crate::victims::Prefer;
 /// The most workers that one cluster may ask for.
 pub const WORKERS_LIMIT: u32 = 1_000_000;
 
+/// Whether a cluster shall have workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Desired {
+    /// As many as expected.
+    #[default]
+    Running,
+    /// None; the expected number is remembered.
+    Stopped,
+    /// None, and then the cluster goes.
+    Deleted,
+}
+
 /// How a cluster is scaled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    handles::HandleId,
-    policy::{Policy, ProviderTraits},
-    state::{Desired, LaunchId},
+    ids::{HandleId, LaunchId},
+    policy::{Desired, Policy, ProviderTraits},
     time::Time,
+    trouble::Trouble,
 };
 
 /// One thing that happened, and when.
@@ -19,32 +19,6 @@ pub struct Record {
     pub at: Time,
     /// What.
     pub change: Change,
-}
-
-/// Why something failed, in words, with the clause of the contract where one was broken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
-    /// For a person.
-    pub text: String,
-    /// The number of the clause that the provider broke, such as `STATUS-1`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clause: Option<String>,
-}
-
-impl Trouble {
-    /// A trouble that breaks no clause.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), clause: None }
-    }
-}
-
-impl std::fmt::Display for Trouble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.clause {
-            Some(clause) => write!(f, "{} (clause {clause})", self.text),
-            None => f.write_str(&self.text),
-        }
-    }
 }
 
 /// A handle that was not known before.

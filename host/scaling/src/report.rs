@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{KillReason, Trouble};
+use crate::{record::KillReason, trouble::Trouble};
 
 /// What a plan does not do, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

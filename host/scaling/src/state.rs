@@ -2,33 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     backoff::Backoff,
-    handles::{Handle, HandleId, Handles, Tally},
-    policy::{Policy, ProviderTraits},
-    record::Trouble,
+    handles::{Handle, Handles, Tally},
+    ids::{HandleId, LaunchId},
+    policy::{Desired, Policy, ProviderTraits},
     time::Time,
+    trouble::Trouble,
 };
-
-/// Whether a cluster shall have workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Desired {
-    /// As many as expected.
-    #[default]
-    Running,
-    /// None; the expected number is remembered.
-    Stopped,
-    /// None, and then the cluster goes.
-    Deleted,
-}
-
-/// A launch's number in its cluster, never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct LaunchId(pub u64);
 
 /// A launch whose outcome is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,44 @@
+//! What a cluster's reconciler can be told and asked. It takes one message at a time, in order.
+
+use longshore_config::ClusterConfig;
+use longshore_scaling::{Action, Command, Observation, PlanReport};
+use tokio::sync::oneshot;
+
+use crate::{
+    error::CommandError,
+    view::{ClusterStatus, WorkerPage},
+};
+
+/// How many messages may wait for one cluster; who sends more waits.
+pub const INBOX: usize = 256;
+
+/// What a reconciler can be told or asked.
+pub(crate) enum Message {
+    /// A command, and the new definition where it comes with one.
+    Command {
+        command: Command,
+        config: Option<Box<ClusterConfig>>,
+        reply: oneshot::Sender<Result<u64, CommandError>>,
+    },
+    /// A reply of the provider.
+    Seen(Observation),
+    /// What would come of a command?
+    Preview { command: Command, reply: oneshot::Sender<Result<Previewed, CommandError>> },
+    /// How is it, right now?
+    Status(oneshot::Sender<ClusterStatus>),
+    /// Which containers are there?
+    Workers { offset: usize, limit: usize, reply: oneshot::Sender<WorkerPage> },
+    /// End, and leave the workers alone.
+    Leave,
+}
+
+/// What a command would come to.
+#[derive(Debug)]
+pub(crate) struct Previewed {
+    pub(crate) changes: bool,
+    pub(crate) before: u32,
+    pub(crate) after: u32,
+    pub(crate) live: u64,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) report: PlanReport,
+}

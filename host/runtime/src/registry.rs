@@ -1,0 +1,70 @@
+//! The providers and clusters of a host by name, as the host and its reconcilers share them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use longshore_config::ProviderConfig;
+use longshore_providers::Provider;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use crate::{message::Message, view::ClusterStatus};
+
+/// A cluster, from outside.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) provider: String,
+    pub(crate) inbox: mpsc::Sender<Message>,
+    pub(crate) status: watch::Receiver<ClusterStatus>,
+    pub(crate) task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// A provider and what it was made from.
+#[derive(Clone)]
+pub(crate) struct Installed {
+    pub(crate) config: ProviderConfig,
+    pub(crate) provider: Arc<Provider>,
+}
+
+/// Who is in the house.
+#[derive(Default)]
+pub(crate) struct Registry {
+    pub(crate) providers: BTreeMap<String, Installed>,
+    pub(crate) clusters: BTreeMap<String, Cluster>,
+    pub(crate) closed: bool,
+}
+
+/// What the host and its reconcilers share.
+pub(crate) struct Shared {
+    registry: Mutex<Registry>,
+    version: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Self {
+        Self { registry: Mutex::default(), version: watch::Sender::new(0) }
+    }
+
+    /// Grows whenever a cluster's status changes, a cluster comes or goes.
+    pub(crate) fn version(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        // The maps are changed by single inserts and removals: a panic in between leaves them sound.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_change(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(crate) fn remove_cluster(&self, name: &str) {
+        self.registry().clusters.remove(name);
+        self.note_change();
+    }
+}

@@ -1,0 +1,13 @@
+//! The numbers by which a cluster's handles and launches are known.
+
+use serde::{Deserialize, Serialize};
+
+/// A handle's number in its cluster. Numbers grow with time and are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HandleId(pub u64);
+
+/// A launch's number in its cluster, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LaunchId(pub u64);
