@@ -300,3 +300,30 @@ fn check_deadlines(cluster: &ClusterConfig, checker: &mut Checker<'_>) {
         checker.deadline(Some("timeouts"), key, given);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use longshore_scaling::Policy;
+
+    use super::*;
+
+    #[test]
+    fn every_field_of_a_policy_has_its_key() {
+        let policy = serde_json::to_value(Policy::default()).expect("it is plain data");
+        let mut fields: Vec<_> = policy.as_object().expect("an object").keys().map(String::as_str).collect();
+        // It is one of two words, so that it has no range.
+        fields.retain(|field| *field != "prefer");
+        let mut known: Vec<_> = POLICY.iter().map(|(field, ..)| *field).collect();
+        known.sort_unstable();
+        assert_eq!(fields, known);
+        for (_, section, key, _) in POLICY {
+            let keys = match section {
+                None => crate::keys::CLUSTER,
+                Some(section) => {
+                    crate::keys::SECTIONS.iter().find(|(name, _)| name == section).expect("it is there").1
+                }
+            };
+            assert!(keys.contains(key), "{key}");
+        }
+    }
+}

@@ -58,9 +58,12 @@ impl House {
     ///
     /// It cannot be looked at.
     pub fn look() -> Self {
+        // Crates for other systems need not have been downloaded here: a system looks at its own.
+        let own_system = ["--filter-platform", "host-tuple"].map(str::to_owned);
         let metadata = MetadataCommand::new()
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .features(CargoOpt::AllFeatures)
+            .other_options(own_system)
             .exec()
             .expect("cargo describes the workspace");
         let root = metadata.workspace_root.clone().into_std_path_buf();
