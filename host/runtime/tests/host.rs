@@ -158,7 +158,9 @@ async fn workers_that_die_are_replaced() {
     let settings = json!({ "lifetime": { "observations": 3 } });
     let mut config = one(3, &settings);
     config.clusters[0].policy.poll_interval = Duration::from_millis(20);
+    // They die young: without this, the crash loop would be slowed down more and more.
     config.clusters[0].policy.backoff = Duration::from_millis(10);
+    config.clusters[0].policy.backoff_max = Duration::from_millis(20);
     host.apply(config).await.expect("legal");
     until(&host, "web", "up", |status| status.running == 3).await;
     let first = host.workers("web", 0, 1).await.expect("there").workers[0].handle.clone();
