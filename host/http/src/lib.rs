@@ -17,6 +17,7 @@ pub mod wire;
 #[cfg(unix)]
 pub use client::{Client, ClientError};
 pub use problem::{Problem, ProblemKind};
+pub use routes::apply_config;
 #[cfg(unix)]
 pub use server::{CONNECTIONS, GRACE, serve};
 #[cfg(unix)]

@@ -33,6 +33,8 @@ pub enum ProblemKind {
     Denied,
     /// The configuration is wrong: 422.
     BadConfig,
+    /// A provider's own configuration is not what its plugin takes: 422.
+    ProviderConfig,
     /// A plugin was not found: 422.
     PluginNotFound,
     /// A plugin's library cannot be loaded: 422.
@@ -63,9 +65,11 @@ impl ProblemKind {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Denied => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BadConfig | Self::PluginNotFound | Self::PluginRefused | Self::PluginFailed => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::BadConfig
+            | Self::ProviderConfig
+            | Self::PluginNotFound
+            | Self::PluginRefused
+            | Self::PluginFailed => StatusCode::UNPROCESSABLE_ENTITY,
             Self::ShuttingDown | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Journal | Self::Internal | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
@@ -146,7 +150,7 @@ impl From<ApplyError> for Problem {
             ApplyError::NotFound { .. } => ProblemKind::PluginNotFound,
             ApplyError::Load { .. } => ProblemKind::PluginRefused,
             ApplyError::Create { why, .. } => match &**why {
-                CreateError::Config(_) => ProblemKind::BadConfig,
+                CreateError::Config(_) => ProblemKind::ProviderConfig,
                 _ => ProblemKind::PluginFailed,
             },
             ApplyError::ProviderInUse { .. } | ApplyError::OtherProvider { .. } => ProblemKind::Denied,

@@ -135,10 +135,15 @@ fn folders(host: &Host) -> Vec<String> {
 }
 
 async fn apply(State(desk): State<Desk>, text: Text) -> Answer<Applied> {
-    with_config(&desk, text, applied).await
+    with_config(&desk, text, apply_config).await
 }
 
-async fn applied(host: Arc<Host>, config: Config) -> Result<Applied, ApplyError> {
+/// Applies a configuration as the socket's route does: the answer also says which generations to wait for.
+///
+/// # Errors
+///
+/// As [`Host::apply`].
+pub async fn apply_config(host: Arc<Host>, config: Config) -> Result<Applied, ApplyError> {
     let done = host.apply(config).await?;
     let providers = done.providers.into_iter().map(|(name, effect)| AppliedProvider { name, effect });
     let mut applied = Applied { providers: providers.collect(), clusters: Vec::new() };

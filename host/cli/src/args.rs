@@ -1,0 +1,218 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use longshore_scaling::WORKERS_LIMIT;
+
+use crate::exit;
+
+/// Keeps as many workers alive as you ask for, on any infrastructure that has a provider.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, after_help = exit::HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The host's socket [default: longshore/host.sock in $XDG_RUNTIME_DIR, or else in a folder among the temporary files]
+    #[arg(long, global = true, env = "LONGSHORE_SOCKET", hide_env = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// A folder to look for plugins in, before all others; may be given again. For up, serve, plan and plugin
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) plugin_path: Vec<PathBuf>,
+    /// One JSON document on standard output, instead of text; with --watch one document a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more: details of errors, and more in the log; twice for even more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a host in the foreground with a configuration; when it is interrupted, stop all workers
+    Up(Up),
+    /// Run a host without a configuration; when it ends, leave the workers running
+    Serve,
+    /// Make providers and clusters as a file says
+    Apply(Apply),
+    /// Say what `apply` would do, and do nothing
+    Plan(File),
+    /// Ask for another number of workers
+    Scale(Scale),
+    /// Show how clusters are
+    Status(Status),
+    /// List the containers of a cluster, oldest first
+    Workers(Workers),
+    /// Say why a cluster is not as asked, or that it is
+    Explain(OfCluster),
+    /// Run a cluster's expected number of workers
+    Start(Change),
+    /// Stop all workers of a cluster, and remember how many there shall be
+    Stop(Change),
+    /// Ask the provider for fresh statuses now, and show them
+    Update(OfCluster),
+    /// Stop all workers of a cluster, then forget the cluster
+    Delete(Delete),
+    /// Look at plugins
+    #[command(subcommand)]
+    Plugin(Plugin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct File {
+    /// The configuration, in TOML
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) config: File,
+    /// When it is interrupted, leave the workers running
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Do not show how workers come up
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait, at the end, until all workers have stopped
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub(crate) stop_timeout: Duration,
+}
+
+/// Whether to wait until all is as asked.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Waiting {
+    /// Return at once, without waiting until all is as asked
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait, such as `30s` or `1h 30m`; the host goes on nevertheless
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, conflicts_with = "no_wait")]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) config: File,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scale {
+    /// The cluster
+    pub(crate) cluster: String,
+    /// How many workers
+    #[arg(value_parser = workers, allow_hyphen_values = true)]
+    pub(crate) workers: u32,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfCluster {
+    /// The cluster
+    pub(crate) cluster: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Change {
+    /// The cluster
+    pub(crate) cluster: String,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// The cluster
+    pub(crate) cluster: String,
+    /// Forget it at once, with workers that may still be alive
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// This cluster alone
+    pub(crate) cluster: Option<String>,
+    /// Show it again whenever it changes
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Workers {
+    /// The cluster
+    pub(crate) cluster: String,
+    /// So many of them at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// List the plugins that a configuration can name
+    List,
+    /// Load a plugin, and show what it says of itself and what its configuration may hold
+    Inspect {
+        /// The plugin's name, or the path of its library
+        #[arg(value_name = "LIB")]
+        lib: String,
+    },
+}
+
+fn workers(text: &str) -> Result<u32, String> {
+    let whole = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    whole
+        .then(|| text.parse().ok())
+        .flatten()
+        .filter(|workers| *workers <= WORKERS_LIMIT)
+        .ok_or_else(|| format!("workers must be a whole number from 0 to {WORKERS_LIMIT}"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a duration such as `30s`, `5m` or `1h 30m`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, error::ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_number_of_workers_is_told_from_what_is_none() {
+        for text in ["-3", "3.5", "many", "", "1000001", "99999999999999999999", "+3", "1e3"] {
+            let error = Cli::try_parse_from(["longshore", "scale", "web", text]).expect_err("not a number");
+            assert_eq!(error.kind(), ErrorKind::ValueValidation, "{text}");
+            let told = "workers must be a whole number from 0 to 1000000";
+            assert!(error.to_string().contains(told), "{text}: {error}");
+        }
+        for (text, number) in [("0", 0), ("1000000", 1_000_000)] {
+            let cli =
+                Cli::try_parse_from(["longshore", "scale", "web", text, "--no-wait"]).expect("a number");
+            assert!(
+                matches!(cli.command, Command::Scale(scale) if scale.workers == number && scale.waiting.no_wait)
+            );
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The commands, a file for each group of them.
+
+mod change;
+mod configure;
+mod host;
+mod plugin;
+mod show;
+
+use std::path::PathBuf;
+
+use longshore_http::{Client, socket};
+use longshore_providers::SearchPath;
+
+use crate::{
+    args::{Cli, Command, Global, Plugin},
+    exit::Failure,
+    output::Output,
+};
+
+/// Does what the command line asks for.
+pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Up(up) => host::up(global, up, output).await,
+        Command::Serve => host::serve(global, output).await,
+        Command::Apply(apply) => configure::apply(&client(global)?, apply, output).await,
+        Command::Plan(file) => configure::plan(global, &file.file, output).await,
+        Command::Scale(scale) => change::scale(&client(global)?, scale, output).await,
+        Command::Start(change) => change::start(&client(global)?, change, output).await,
+        Command::Stop(change) => change::stop(&client(global)?, change, output).await,
+        Command::Delete(delete) => change::delete(&client(global)?, delete, output).await,
+        Command::Update(of) => change::update(&client(global)?, &of.cluster, output).await,
+        Command::Status(status) => show::status(&client(global)?, status, output).await,
+        Command::Workers(workers) => show::workers(&client(global)?, workers, output).await,
+        Command::Explain(of) => show::explain(&client(global)?, &of.cluster, output).await,
+        Command::Plugin(Plugin::List) => plugin::list(global, output).await,
+        Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
+    }
+}
+
+fn socket_path(global: &Global) -> PathBuf {
+    // A variable that is set to nothing is not set.
+    let named = global.socket.clone().filter(|path| !path.as_os_str().is_empty());
+    named.unwrap_or_else(socket::default_path)
+}
+
+fn client(global: &Global) -> Result<Client, Failure> {
+    Ok(Client::new(&socket_path(global))?)
+}
+
+fn search_path(global: &Global) -> SearchPath {
+    SearchPath::new(&global.plugin_path)
+}

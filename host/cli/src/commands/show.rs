@@ -1,0 +1,164 @@
+//! Commands that show clusters and their workers.
+
+use std::{io::Write as _, time::Duration};
+
+use anstyle::Style;
+use longshore_http::{
+    Client,
+    wire::{ClusterStatus, Clusters, WorkerPage, WorkerPhase},
+};
+use longshore_scaling::Desired;
+use serde::Serialize;
+use tokio::signal::ctrl_c;
+
+use crate::{
+    args::{Status, Workers},
+    exit::Failure,
+    feed::{Feed, Source},
+    output::{GOOD, Output, PENDING},
+    render::{self, clean, span},
+    table::table,
+};
+
+/// Why a cluster is as it is, for `--json`.
+#[derive(Serialize)]
+struct Explained<'a> {
+    cluster: &'a str,
+    converged: bool,
+    reasons: &'a [longshore_http::wire::Explanation],
+}
+
+pub(super) async fn status(client: &Client, status: &Status, output: &Output) -> Result<(), Failure> {
+    if status.watch {
+        return tokio::select! {
+            ended = watch(client, status.cluster.clone(), output) => ended,
+            _ = ctrl_c() => Ok(()),
+        };
+    }
+    match &status.cluster {
+        Some(name) => {
+            let cluster = client.cluster(name).await?;
+            output.either(&cluster, || one(&cluster, output.width()))
+        }
+        None => {
+            let clusters = Feed::new(Source::There(client.clone(), None)).next().await?;
+            output.either(&clusters, || all(&clusters.clusters, output.width()))
+        }
+    }
+}
+
+async fn watch(client: &Client, name: Option<String>, output: &Output) -> Result<(), Failure> {
+    let mut feed = Feed::new(Source::There(client.clone(), name.clone()));
+    let mut shown: Option<Clusters> = None;
+    loop {
+        let news = feed.next().await?;
+        if shown.as_ref().is_some_and(|shown| shown.clusters == news.clusters) {
+            continue;
+        }
+        let one_of = news.clusters.first().filter(|_| name.is_some());
+        if output.is_json() {
+            match one_of {
+                Some(cluster) => output.document(cluster)?,
+                None => output.document(&news)?,
+            }
+        } else {
+            if output.is_terminal() {
+                // Home, and away with all below.
+                let mut out = std::io::stdout().lock();
+                write!(out, "\u{1b}[H\u{1b}[2J")?;
+            } else if shown.is_some() {
+                output.text("")?;
+            }
+            let width = output.width();
+            output.text(&one_of.map_or_else(|| all(&news.clusters, width), |cluster| one(cluster, width)))?;
+        }
+        shown = Some(news);
+    }
+}
+
+fn style(cluster: &ClusterStatus) -> Style {
+    match (cluster.converged, cluster.desired) {
+        (true, Desired::Running) => GOOD,
+        (true, _) => Style::new(),
+        (false, _) => PENDING,
+    }
+}
+
+fn counts(cluster: &ClusterStatus) -> Vec<String> {
+    vec![
+        cluster.name.clone(),
+        cluster.provider.clone(),
+        render::desired(cluster),
+        format!("{}/{}", cluster.running, cluster.target()),
+        (cluster.initializing + cluster.launching).to_string(),
+        cluster.terminating.to_string(),
+        cluster.unknown.to_string(),
+    ]
+}
+
+const COUNTS: [&str; 7] = ["NAME", "PROVIDER", "DESIRED", "WORKERS", "INITIALIZING", "STOPPING", "UNKNOWN"];
+
+/// All clusters, each in a row, with the first reason of those that are not as asked.
+fn all(clusters: &[ClusterStatus], width: Option<u16>) -> String {
+    if clusters.is_empty() {
+        return "no clusters; `longshore apply FILE` makes some".to_owned();
+    }
+    let rows = clusters.iter().map(|cluster| {
+        let why = render::why(cluster).filter(|_| !cluster.converged).unwrap_or_default();
+        let mut cells = counts(cluster);
+        cells.push(why);
+        (cells, style(cluster))
+    });
+    table(&[COUNTS.as_slice(), &["WHY"]].concat(), rows, width)
+}
+
+/// One cluster, with all reasons.
+fn one(cluster: &ClusterStatus, width: Option<u16>) -> String {
+    let mut text = table(&COUNTS, [(counts(cluster), style(cluster))], width);
+    for reason in &cluster.reasons {
+        text.push_str("\n  ");
+        text.push_str(&clean(&reason.text));
+    }
+    text
+}
+
+pub(super) async fn explain(client: &Client, name: &str, output: &Output) -> Result<(), Failure> {
+    let ClusterStatus { name, converged, reasons, .. } = client.cluster(name).await?;
+    let document = Explained { cluster: &name, converged, reasons: &reasons };
+    output.either(&document, || {
+        let lines: Vec<_> = reasons.iter().map(|reason| clean(&reason.text)).collect();
+        if lines.is_empty() { "nothing is under way".to_owned() } else { lines.join("\n") }
+    })
+}
+
+pub(super) async fn workers(client: &Client, workers: &Workers, output: &Output) -> Result<(), Failure> {
+    let most = workers.limit.map_or(usize::MAX, |limit| limit as usize);
+    let page = client.all_workers(&workers.cluster, most).await?;
+    output.either(&page, || rows(&page, output.width()))
+}
+
+fn rows(page: &WorkerPage, width: Option<u16>) -> String {
+    if page.total == 0 {
+        return "no workers".to_owned();
+    }
+    let rows = page.workers.iter().map(|worker| {
+        let (phase, style) = match worker.phase {
+            WorkerPhase::Initializing => ("initializing", PENDING),
+            WorkerPhase::Running => ("running", GOOD),
+            WorkerPhase::Terminating => ("stopping", PENDING),
+        };
+        let cells = vec![
+            clean(&worker.handle),
+            worker.workers.to_string(),
+            phase.to_owned(),
+            span(Duration::from_millis(worker.age_ms)),
+            worker.token.clone().unwrap_or_else(|| "-".to_owned()),
+        ];
+        (cells, style)
+    });
+    let mut text = table(&["HANDLE", "WORKERS", "PHASE", "AGE", "LAUNCH"], rows, width);
+    if page.workers.len() < page.total {
+        text.push_str(&format!("\n... and {} more", page.total - page.workers.len()));
+    }
+    text
+}

@@ -1,0 +1,88 @@
+//! Clusters, workers and durations in words. What a plugin said is shown without what a terminal would obey.
+
+use std::time::Duration;
+
+use longshore_http::wire::ClusterStatus;
+use longshore_scaling::Desired;
+
+/// A foreign text for one line: control characters become spaces.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A foreign text of several lines.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+}
+
+/// An age or a length, in its two largest units: `3m 12s`.
+pub(crate) fn span(duration: Duration) -> String {
+    let whole = Duration::from_secs(duration.as_secs());
+    let text = humantime::format_duration(whole).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// What a cluster shall be.
+pub(crate) fn desired(cluster: &ClusterStatus) -> String {
+    match cluster.desired {
+        Desired::Running => cluster.target().to_string(),
+        Desired::Stopped => "stopped".to_owned(),
+        Desired::Deleted => "deleted".to_owned(),
+    }
+}
+
+/// How a cluster is, in a line.
+pub(crate) fn summary(cluster: &ClusterStatus) -> String {
+    let (name, target) = (&cluster.name, cluster.target());
+    if cluster.converged {
+        return match cluster.desired {
+            Desired::Running if target == 1 => format!("{name}: 1 worker running"),
+            Desired::Running => format!("{name}: {target} workers running"),
+            Desired::Stopped => format!("{name}: stopped"),
+            Desired::Deleted => format!("{name}: all workers stopped"),
+        };
+    }
+    let mut text = format!("{name}: {}/{target} running", cluster.running);
+    for (count, what) in [
+        (cluster.launching, "launching"),
+        (cluster.initializing, "initializing"),
+        (cluster.terminating, "stopping"),
+        (cluster.unknown, "unknown"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    if let Some(why) = why(cluster) {
+        text.push_str(" (");
+        text.push_str(&why);
+        text.push(')');
+    }
+    text
+}
+
+/// The first reason, unless the counts say it already.
+pub(crate) fn why(cluster: &ClusterStatus) -> Option<String> {
+    cluster.reasons.first().map(|reason| clean(&reason.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_short() {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (192, "3m 12s"), (7_322, "2h 2m"), (90_061, "1day 1h")]
+        {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(span(Duration::from_millis(1_999)), "1s");
+    }
+
+    #[test]
+    fn a_terminal_obeys_nobody_but_us() {
+        assert_eq!(clean("a\u{1b}[2Jb\nc"), "a [2Jb c");
+        assert_eq!(clean_lines("a\u{1b}[2Jb\nc\r"), "a [2Jb\nc ");
+    }
+}
