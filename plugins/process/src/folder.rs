@@ -11,13 +11,13 @@ use std::{
 };
 
 use longshore_plugin_api::{Error, Launch, Shortfall};
-use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    files::{draft_of, read_document, trouble, write_durably},
     identity::{Identity, Place, Process},
+    lock::Lock,
     names::Handle,
-    store::{Lock, draft_of, read_document, trouble, write_durably},
 };
 
 /// Bytes of `identities` that belong to one container, and to the head in front of the first. A line of
@@ -213,10 +213,7 @@ impl Folder {
 
     /// Whether nobody works on the launch, and no child of it is on its way.
     pub(crate) fn is_quiet(&self) -> Result<bool, Error> {
-        let quiet = self
-            .identities
-            .try_clone()
-            .and_then(|file| Lock::new(file).take(FlockOperation::NonBlockingLockShared));
+        let quiet = self.identities.try_clone().and_then(Lock::share);
         Ok(quiet.map_err(|error| trouble("lock", &Self::slots(&self.path), &error))?.is_some())
     }
 

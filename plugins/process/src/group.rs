@@ -77,7 +77,7 @@ impl Snapshot {
             }
             if let Some(target) = leaders.get(&process.session) {
                 snapshot.sessions.entry(process.session).or_default().push(process);
-                if snapshot.has_leader(target) {
+                if snapshot.leader(target).is_some() {
                     continue;
                 }
             }
@@ -95,12 +95,7 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Whether the first process of a container is there, be it as a zombie.
-    fn has_leader(&self, target: &Target) -> bool {
-        self.pids.get(&target.leader.pid).is_some_and(|process| process.identity == target.leader)
-    }
-
-    /// The first process of a container, if it is there.
+    /// The first process of a container, if it is there, be it as a zombie.
     pub(crate) fn leader(&self, target: &Target) -> Option<&Process> {
         self.pids.get(&target.leader.pid).filter(|process| process.identity == target.leader)
     }
@@ -110,7 +105,7 @@ impl Snapshot {
         let pid = target.leader.pid;
         let tagged = self.tags.get(&target.tag).map(Vec::as_slice).unwrap_or_default();
         let session = self.sessions.get(&pid).map(Vec::as_slice).unwrap_or_default();
-        let is_ours = self.has_leader(target) || tagged.iter().any(|process| process.session == pid);
+        let is_ours = self.leader(target).is_some() || tagged.iter().any(|process| process.session == pid);
         // Somebody else has the number now: our session must have been empty before.
         let is_anothers = !is_ours && self.pids.contains_key(&pid);
         let mut ours: Vec<Process> = if is_ours { session.to_vec() } else { Vec::new() };

@@ -83,9 +83,19 @@ pub(crate) enum Progress {
 struct Case<'a> {
     handle: &'a str,
     target: Target,
+    /// How many looks in a row found nobody.
     looks: u8,
+    /// Since when it cannot be told whose its processes are.
     doubted: Option<Instant>,
+    /// What the last look found.
+    last: Progress,
     answer: Option<Killed>,
+}
+
+impl<'a> Case<'a> {
+    fn new(handle: &'a str, target: Target) -> Self {
+        Self { handle, target, looks: 0, doubted: None, last: Progress::Nobody, answer: None }
+    }
 }
 
 impl Killer<'_> {
@@ -124,7 +134,7 @@ impl Killer<'_> {
         answers: &mut HashMap<&'h str, Killed>,
     ) {
         match state.and_then(|state| self.store.target(ctx.cluster(), handle, &state)) {
-            Ok(Some(target)) => cases.push(Case { handle, target, looks: 0, doubted: None, answer: None }),
+            Ok(Some(target)) => cases.push(Case::new(handle, target)),
             Ok(None) => {}
             Err(error) => {
                 answers.insert(handle, Killed::No(error.to_string()));
@@ -155,21 +165,22 @@ impl Killer<'_> {
             }
             let snapshot = Snapshot::take(&open, &mut known)
                 .map_err(|error| Error::unreachable(format_args!("cannot read /proc: {error}")))?;
-            let mut latest = None;
+            let mut next: Option<Instant> = None;
             for case in cases.iter_mut().filter(|case| case.answer.is_none()) {
-                let progress = self.advance(&snapshot, &case.target);
-                latest = latest.max(self.judge(ctx.cluster(), case, progress));
+                case.last = self.advance(&snapshot, &case.target);
+                let due = self.judge(ctx.cluster(), case);
+                next = next.into_iter().chain(due).min();
             }
-            // Where nobody is left, all that is missing is another look; where somebody is, one is due when the grace ends.
-            let Some(next) = latest else {
+            // Where nobody is left, all that is missing is another look; where somebody is, one is due when a grace ends.
+            let Some(next) = next else {
                 thread::sleep(PAUSES.0);
                 continue;
             };
-            let until_kill = next.saturating_duration_since(Instant::now());
-            let wait = if until_kill.is_zero() { pause } else { pause.min(until_kill) };
+            let until_next = next.saturating_duration_since(Instant::now());
+            let wait = if until_next.is_zero() { pause } else { pause.min(until_next) };
             if ctx.sleep(wait).is_err() {
                 for case in cases.iter_mut().filter(|case| case.answer.is_none()) {
-                    case.answer = Some(Killed::No(self.unfinished(&case.target)));
+                    case.answer = Some(Killed::No(self.unfinished(case)));
                 }
                 return Ok(());
             }
@@ -177,9 +188,9 @@ impl Killer<'_> {
         }
     }
 
-    /// Takes one look's result for a case. Gives the end of its grace, while it has to be waited for.
-    fn judge(&self, cluster: &str, case: &mut Case<'_>, progress: Progress) -> Option<Instant> {
-        match progress {
+    /// Draws the conclusions of the last look at a case. Gives when something is due, while it has to be waited for.
+    fn judge(&self, cluster: &str, case: &mut Case<'_>) -> Option<Instant> {
+        match &case.last {
             Progress::Nobody => {
                 case.looks += 1;
                 if case.looks >= LOOKS {
@@ -192,20 +203,20 @@ impl Killer<'_> {
                 case.looks = 0;
                 let until = *case.doubted.get_or_insert_with(Instant::now) + DOUBT_LIMIT;
                 if Instant::now() >= until {
-                    case.answer = Some(Killed::No(why));
+                    case.answer = Some(Killed::No(why.clone()));
                 }
                 Some(until)
             }
             Progress::Somebody { since, trouble } => {
                 case.looks = 0;
                 if since.elapsed() > self.grace + VANISH_LIMIT {
-                    let why = trouble.unwrap_or_else(|| "it was killed, and is still there".to_owned());
+                    let why = trouble.as_deref().unwrap_or("it was killed, and is still there");
                     case.answer = Some(Killed::No(format!(
                         "process {} does not end: {why}; look at its state",
                         case.target.leader.pid
                     )));
                 }
-                Some(since + self.grace)
+                Some(*since + self.grace)
             }
         }
     }
@@ -253,13 +264,19 @@ impl Killer<'_> {
         }
     }
 
-    fn unfinished(&self, target: &Target) -> String {
-        let (since, _) = self.asked.ask(&target.tag);
-        let left = self.grace.saturating_sub(since.elapsed());
-        format!(
-            "process {} was asked to end and has {:.1} s left of its grace; the call ended before; kill it again",
-            target.leader.pid,
-            left.as_secs_f64()
-        )
+    /// Why a case is not at its end when the call is.
+    fn unfinished(&self, case: &Case<'_>) -> String {
+        let why = match &case.last {
+            Progress::Nobody => "it has ended, which is to be confirmed".to_owned(),
+            Progress::Doubtful(why) => why.clone(),
+            Progress::Somebody { since, .. } => {
+                let left = self.grace.saturating_sub(since.elapsed()).as_secs_f64();
+                format!(
+                    "process {} was asked to end, and has {left:.1} s of its grace left",
+                    case.target.leader.pid
+                )
+            }
+        };
+        format!("{why}; the call was over before; kill it again")
     }
 }

@@ -30,12 +30,13 @@ pub(crate) fn run(
     if request.workers == 0 {
         return Ok(Launch::complete(Vec::new()));
     }
-    let locked = store.lock(ctx, cluster, token)?;
-    if let Some(answer) = store.ended(cluster, token)? {
-        store.remove(cluster, &locked)?;
+    // Until it is known whether the token was launched before, an error must not say that nothing is there.
+    let locked = store.lock(ctx, cluster, token).map_err(unknown)?;
+    if let Some(answer) = store.ended(cluster, token).map_err(unknown)? {
+        discard(store, cluster, &locked);
         return Ok(answer);
     }
-    let earlier = locked.folder.intent()?;
+    let earlier = locked.folder.intent().map_err(unknown)?;
     let is_new = earlier.is_none();
     let intent = match earlier {
         Some(intent) => intent,
@@ -48,7 +49,7 @@ pub(crate) fn run(
             intent.workers, intent.max_workers
         )));
     }
-    if let Some(outcome) = locked.folder.outcome()? {
+    if let Some(outcome) = locked.folder.outcome().map_err(unknown)? {
         return Ok(Ended::new(&intent, outcome).answer(token));
     }
     let work = Work { store, settings, ctx, container: &request.container, program, intent: &intent };
@@ -195,5 +196,5 @@ impl Work<'_> {
 
 /// Where the records of an earlier attempt cannot be read, nobody knows what it did.
 fn unknown(error: Error) -> Error {
-    Error::unknown(error)
+    if error.kind() == ErrorKind::Unknown { error } else { Error::unknown(error) }
 }

@@ -38,12 +38,15 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("longshore-process needs Linux: it finds its workers through /proc, sessions and file locks");
 
+mod cleanup;
 mod config;
+mod files;
 mod folder;
 mod group;
 mod identity;
 mod kill;
 mod launch;
+mod lock;
 mod logs;
 mod names;
 mod spawn;
@@ -59,13 +62,8 @@ use longshore_plugin_api::{
 };
 
 use crate::{
-    config::Settings,
-    folder::State,
-    identity::Place,
-    kill::Asked,
-    names::Handle,
-    store::Store,
-    upkeep::{Shared, Upkeep},
+    cleanup::Shared, config::Settings, folder::State, identity::Place, kill::Asked, names::Handle,
+    store::Store, upkeep::Upkeep,
 };
 
 /// Workers that are processes of this machine.
@@ -132,7 +130,7 @@ impl List for LocalProcesses {
 
 impl Cleanup for LocalProcesses {
     fn cleanup(&self, ctx: &Context<'_>, deep: bool) -> Result<(), Error> {
-        upkeep::cleanup(&self.shared, ctx, deep)
+        cleanup::cleanup(&self.shared, ctx, deep)
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use longshore_plugin_api::Error;
 
-use crate::store::{draft_of, remove_file, trouble};
+use crate::files::{draft_of, remove_file, trouble};
 
 /// One of the two.
 #[derive(Clone, Copy, Debug)]

@@ -8,26 +8,25 @@
 //! ```
 
 use std::{
-    fs::{self, DirBuilder, File},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use longshore_plugin_api::{Context, Error, Launch};
-use rustix::fs::FlockOperation;
 
 use crate::{
+    files::{make_folder, read_document, remove_file, trouble, write_durably},
     folder::{Ended, Folder, State, Target, tag},
     identity::{Identity, Place},
+    lock::{self, Lock},
     names::{self, Handle},
 };
 
 /// How often a launch's folder may vanish under our hands before we give up: each time, another host cleared it away.
 const OPEN_ATTEMPTS: u32 = 100;
-/// How long to wait before looking again whether a lock is free.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// The state folder of one provider.
 #[derive(Clone, Debug)]
@@ -78,8 +77,7 @@ impl Store {
     /// The lock of the one host that tidies up, if no other has it.
     pub(crate) fn upkeep_lock(&self) -> io::Result<Option<Lock>> {
         let path = self.root.join("upkeep");
-        Lock(File::options().create(true).append(true).open(path)?)
-            .take(FlockOperation::NonBlockingLockExclusive)
+        Lock::take(File::options().create(true).append(true).open(path)?)
     }
 
     fn cluster(&self, cluster: &str) -> PathBuf {
@@ -178,7 +176,7 @@ impl Store {
                 made => made.map_err(|error| trouble("make", &path, &error))?,
             }
             let Some(file) = Folder::open_or_create(&path)? else { continue };
-            let lock = wait_for(ctx, file, token)?;
+            let lock = lock::wait_for(ctx, file, token)?;
             if let Some(locked) = self.still_there(lock, path.clone())? {
                 return Ok(locked);
             }
@@ -199,7 +197,7 @@ impl Store {
             }
             Err(error) => return Err(trouble("open", &path, &error)),
         };
-        match Lock(file).take(FlockOperation::NonBlockingLockExclusive) {
+        match Lock::take(file) {
             Ok(Some(lock)) => self.still_there(lock, path),
             Ok(None) => Ok(None),
             Err(error) => Err(trouble("lock", &path, &error)),
@@ -219,7 +217,7 @@ impl Store {
             if folder.outcome()?.is_some() || folder.is_quiet()? || folder.has_launcher()? {
                 return Ok(Some(folder));
             }
-            if ctx.sleep(LOCK_PAUSE).is_err() {
+            if ctx.sleep(lock::PAUSE).is_err() {
                 let message = format!("a worker of launch {token} is about to start; ask again in a moment");
                 return Err(Error::retryable(message));
             }
@@ -230,10 +228,10 @@ impl Store {
     fn still_there(&self, lock: Lock, path: PathBuf) -> Result<Option<Locked>, Error> {
         let of = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
         let slots = Folder::slots(&path);
-        let ours = lock.0.metadata().map_err(|e| trouble("read", &slots, &e))?;
+        let ours = lock.file().metadata().map_err(|e| trouble("read", &slots, &e))?;
         match fs::metadata(&slots) {
             Ok(there) if of(&there) == of(&ours) => {
-                let file = lock.0.try_clone().map_err(|e| trouble("open", &slots, &e))?;
+                let file = lock.file().try_clone().map_err(|e| trouble("open", &slots, &e))?;
                 Ok(Some(Locked { folder: Folder::new(path, file, &self.here), _lock: lock }))
             }
             Ok(_) => Ok(None),
@@ -306,100 +304,4 @@ impl Store {
 pub(crate) struct Locked {
     pub(crate) folder: Folder,
     _lock: Lock,
-}
-
-/// A lock on an open file. It ends with its drop, even where a child of another thread still has a copy of the file; when
-/// the host is killed it ends with the last copy.
-#[derive(Debug)]
-pub(crate) struct Lock(File);
-
-impl Lock {
-    pub(crate) fn new(file: File) -> Self {
-        Self(file)
-    }
-
-    fn is_taken(&self, operation: FlockOperation) -> io::Result<bool> {
-        match rustix::fs::flock(&self.0, operation) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    pub(crate) fn take(self, operation: FlockOperation) -> io::Result<Option<Self>> {
-        Ok(self.is_taken(operation)?.then_some(self))
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Should it fail, closing the file unlocks it too.
-        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
-    }
-}
-
-fn wait_for(ctx: &Context<'_>, file: File, token: &str) -> Result<Lock, Error> {
-    let lock = Lock(file);
-    loop {
-        match lock.is_taken(FlockOperation::NonBlockingLockExclusive) {
-            Ok(true) => return Ok(lock),
-            Ok(false) => {}
-            Err(error) => return Err(Error::retryable(format_args!("cannot lock launch {token}: {error}"))),
-        }
-        if ctx.sleep(LOCK_PAUSE).is_err() {
-            return Err(Error::unknown(format_args!(
-                "another call is still at work on launch {token}; ask again when it has ended"
-            )));
-        }
-    }
-}
-
-/// An error of a file: the backend of this provider cannot be asked.
-pub(crate) fn trouble(doing: &str, path: &Path, error: &io::Error) -> Error {
-    Error::unreachable(format_args!("cannot {doing} {}: {error}", path.display()))
-}
-
-/// Makes a folder that only its owner may enter, with all above it.
-fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Removes a file; one that is gone already is as good.
-pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Writes a whole file so that it is there entirely or not at all, also after a loss of power.
-pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = draft_of(path);
-    let mut file = File::create(&draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-}
-
-/// Where a file is written before it is complete: a name that no cluster and no token can have.
-pub(crate) fn draft_of(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.draft"))
-}
-
-/// Reads a JSON document, if there is one.
-pub(crate) fn read_document<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(trouble("read", path, &error)),
-    };
-    let unreadable = |error| {
-        Error::unreachable(format_args!(
-            "{} is damaged: {error}; move its folder away once its workers are known to have stopped",
-            path.display()
-        ))
-    };
-    serde_json::from_slice(&text).map(Some).map_err(unreadable)
 }

@@ -10,41 +10,31 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use longshore_plugin_api::{Context, Error, Killed, Log};
+use longshore_plugin_api::{Error, Log};
 
 use crate::{
-    config::Settings,
-    folder::{Folder, Intent, State, Target, tag},
+    cleanup::{Shared, Survey, clear_if_over},
+    folder::{Folder, Intent, Target},
     group::{KnownTags, Snapshot},
-    kill::{Asked, Killer, Progress},
+    kill::Progress,
     logs,
     names::Handle,
-    store::Store,
 };
 
 /// The least time between the beginnings of two rounds.
 const PERIOD: Duration = Duration::from_secs(1);
 /// A round is followed by a pause of at least so many times its length, so that many workers cost little.
 const REST: u32 = 20;
+/// How many looks one round takes at what is about to be gone. As in a kill, two in a row that find nobody settle it; what
+/// was made while the others were killed is found by the next.
+const LOOKS: u32 = 10;
+/// How long to wait between two of them.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// How long the token of a launch stays known after the launch was cleared away: far longer than a host can be in doubt
 /// of a launch.
 pub(crate) const REMEMBER: Duration = Duration::from_hours(30 * 24);
 /// How often tokens are looked through for those that may be forgotten.
 const FORGET_PERIOD: Duration = Duration::from_hours(1);
-
-/// What all calls of a provider and its upkeep share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) store: Store,
-    pub(crate) settings: Settings,
-    pub(crate) asked: Asked,
-}
-
-impl Shared {
-    pub(crate) fn killer(&self) -> Killer<'_> {
-        Killer { store: &self.store, grace: self.settings.grace, asked: &self.asked }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Stop {
@@ -105,44 +95,6 @@ struct Case {
     cluster: String,
     handle: String,
     target: Target,
-}
-
-/// What a look at one launch found.
-#[derive(Debug, Default)]
-struct Survey {
-    /// Some container is alive.
-    is_live: bool,
-    /// Some container may start yet: the launch is under way, or was cut off.
-    is_waiting: bool,
-    /// Containers whose first process has ended, or that were asked to end: something may be left of each.
-    cases: Vec<(u32, Target)>,
-    /// Containers of which nothing is left.
-    over: Vec<u32>,
-}
-
-impl Survey {
-    fn of(folder: &Folder, intent: &Intent, asked: &Asked) -> Result<Self, Error> {
-        let mut survey = Self::default();
-        for index in 0..intent.containers() {
-            let target = |leader| Target { leader, tag: tag(intent, index) };
-            match folder.state(index)? {
-                State::Waiting => survey.is_waiting = true,
-                State::Live(leader) => {
-                    survey.is_live = true;
-                    let target = Some(target(leader)).filter(|target| asked.contains(&target.tag));
-                    survey.cases.extend(target.map(|target| (index, target)));
-                }
-                State::Ended(leader) => survey.cases.push((index, target(leader))),
-                State::Over => survey.over.push(index),
-            }
-        }
-        Ok(survey)
-    }
-
-    /// Whether no process is left.
-    fn is_over(&self) -> bool {
-        !self.is_live && self.cases.is_empty()
-    }
 }
 
 /// The rounds of one thread, and what it remembers from one to the next.
@@ -274,22 +226,27 @@ impl<'a> Rounds<'a> {
     /// A container ends with its first process: what that left behind is asked to end, and killed after the grace.
     fn end(&mut self, cases: Vec<Case>) -> Result<(), Error> {
         let mut known = KnownTags::new();
-        let mut open = cases;
+        let mut open: Vec<(Case, bool)> = cases.into_iter().map(|case| (case, false)).collect();
         let mut doubts = HashSet::new();
-        // Two looks, as in a kill, before anybody is taken for gone.
-        for is_last in [false, true] {
-            if open.is_empty() {
+        for look in 0..LOOKS {
+            if open.is_empty() || look > 0 && self.stop.wait(LOOK_PAUSE) {
                 break;
             }
-            let targets: Vec<&Target> = open.iter().map(|case| &case.target).collect();
+            let targets: Vec<&Target> = open.iter().map(|(case, _)| &case.target).collect();
             let snapshot = Snapshot::take(&targets, &mut known)
                 .map_err(|error| Error::unreachable(format_args!("cannot read /proc: {error}")))?;
             let killer = self.shared.killer();
-            let mut nobody = Vec::new();
-            for case in open {
+            let mut again = Vec::new();
+            for (case, found_nobody) in open {
                 match killer.advance(&snapshot, &case.target) {
-                    Progress::Nobody if is_last => killer.settle(&case.cluster, &case.handle, &case.target),
-                    Progress::Nobody => nobody.push(case),
+                    Progress::Nobody if found_nobody => {
+                        killer.settle(&case.cluster, &case.handle, &case.target);
+                    }
+                    Progress::Nobody => again.push((case, true)),
+                    Progress::Somebody { since, .. } if since.elapsed() >= killer.grace => {
+                        again.push((case, false));
+                    }
+                    // It has its grace, and another round comes.
                     Progress::Somebody { .. } => {}
                     Progress::Doubtful(why) => {
                         // A doubt may pass; one that lasts to the next round is worth a word.
@@ -301,7 +258,7 @@ impl<'a> Rounds<'a> {
                     }
                 }
             }
-            open = nobody;
+            open = again;
         }
         self.doubts = doubts;
         Ok(())
@@ -352,40 +309,4 @@ fn trim(folder: &Path, intent: &Intent, limit: u64) -> Result<(), Error> {
         })?;
     }
     Ok(())
-}
-
-/// Clears a launch away if nothing of it is left, and nobody is at work on it.
-fn clear_if_over(shared: &Shared, cluster: &str, token: &str) -> Result<(), Error> {
-    let Some(locked) = shared.store.try_lock(cluster, token)? else { return Ok(()) };
-    // Under the lock, a container that waits is one whose launch was cut off: it never starts once the folder is gone.
-    let is_over = match locked.folder.intent()? {
-        Some(intent) => Survey::of(&locked.folder, &intent, &shared.asked)?.is_over(),
-        None => true,
-    };
-    if is_over { shared.store.clear(cluster, token, &locked) } else { Ok(()) }
-}
-
-/// Removes what the stopped containers of a cluster left; `deep` also forgets its tokens.
-pub(crate) fn cleanup(shared: &Shared, ctx: &Context<'_>, deep: bool) -> Result<(), Error> {
-    let (store, cluster) = (&shared.store, ctx.cluster());
-    for token in store.tokens(cluster)? {
-        ctx.check()?;
-        let Some(folder) = store.find(cluster, &token)? else { continue };
-        if let Some(intent) = folder.intent()? {
-            let found = Survey::of(&folder, &intent, &shared.asked)?;
-            let handles: Vec<String> =
-                found.cases.iter().map(|(index, _)| Handle { token: &token, index: *index }.text()).collect();
-            let handles: Vec<&str> = handles.iter().map(String::as_str).collect();
-            for (handle, answer) in handles.iter().zip(shared.killer().kill(ctx, &handles)?) {
-                if let Killed::No(why) = answer {
-                    return Err(Error::other(format_args!("something is left of {handle}: {why}")));
-                }
-            }
-            for index in found.over.into_iter().chain(found.cases.iter().map(|(index, _)| *index)) {
-                logs::remove(folder.path(), index);
-            }
-        }
-        clear_if_over(shared, cluster, &token)?;
-    }
-    if deep { store.forget(cluster, Duration::ZERO) } else { Ok(()) }
 }

@@ -27,7 +27,7 @@ fn what_a_worker_leaves_behind_is_ended() {
         &format!("sh -c \"{}\" & while [ ! -s {} ]; do :; done", stubborn.replace('$', "\\$"), pid.display()),
     );
     let left = number_in(&pid);
-    wait_until("what it left is dead", || !is_alive(left));
+    wait_until("what it left is dead", || !is_alive(left) && house.alive().is_empty());
 }
 
 fn length(path: &Path) -> u64 {
