@@ -31,7 +31,8 @@ const LONGEST_BUDGET: Duration = Duration::from_hours(365 * 24);
 
 pub(crate) type Answer<T> = Result<T, CallError>;
 
-/// A call under way. Dropping it does not stop it.
+/// A call under way. Dropping it does not stop it; a call that nobody waits for is still cancelled at its deadline, and is
+/// not made when that comes first.
 #[derive(Debug)]
 #[must_use = "a call's answer may name workers"]
 pub struct Call<T> {

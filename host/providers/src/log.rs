@@ -39,6 +39,10 @@ pub(crate) fn source(provider: &str) -> &'static Source {
 }
 
 impl Source {
+    pub(crate) fn provider(&self) -> &str {
+        &self.provider
+    }
+
     /// A logger for as much as the host listens to now.
     pub(crate) fn logger(&'static self) -> Logger {
         // SAFETY: `take_line` reads a `Source`, which is `Sync`, and this one lives as long as the process.

@@ -4,6 +4,7 @@
 //! Slow functions (`run`, `cleanup`, …) may not take every thread: some are kept for `status` and `kill`.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -231,6 +232,7 @@ impl Shared {
 
     /// What a thread does.
     fn serve(&self) {
+        IS_CALL_THREAD.set(true);
         let slow_threads = self.threads_for(true);
         let mut state = self.lock();
         let mut waited_in_vain = false;
@@ -256,6 +258,16 @@ impl Shared {
         }
         state.threads -= 1;
     }
+}
+
+thread_local! {
+    static IS_CALL_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is one of the threads that call plugins, where hanging harms nobody else.
+pub(crate) fn is_call_thread() -> bool {
+    // While a thread ends there is nothing to ask any more, and it is best taken for somebody else's.
+    IS_CALL_THREAD.try_with(Cell::get).unwrap_or(false)
 }
 
 /// Makes one call, unless it is too late for it.

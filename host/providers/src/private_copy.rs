@@ -2,7 +2,8 @@
 //! may then be replaced, overwritten or deleted; loading it in place would crash when somebody writes into it.
 //!
 //! On Linux the copy is a sealed file in memory, which needs no writable folder and leaves nothing behind. Elsewhere, and
-//! where the system allows no such file, it is a file in a new folder of our own that only we may enter.
+//! where the system allows no such file, it is a file in a new folder of our own that only we may enter. Either way the
+//! library does not see the folder that it came from: what it needs beside it is not found through `$ORIGIN`.
 #![expect(unsafe_code, reason = "loading a library runs its code")]
 
 use std::{fs, io, path::Path};
@@ -15,6 +16,7 @@ pub(crate) use libloading::os::unix::Library;
 pub(crate) use libloading::os::windows::Library;
 
 /// Why the system did not load it.
+#[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: LoadErrorKind,
     pub(crate) message: String,
@@ -102,4 +104,47 @@ fn open(path: &Path) -> Result<Library, libloading::Error> {
 fn open(path: &Path) -> Result<Library, libloading::Error> {
     // SAFETY: as on Unix.
     unsafe { Library::new(path) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    type Seven = extern "C" fn() -> u32;
+
+    fn library() -> Vec<u8> {
+        fs::read(longshore_support::example("longshore-mutants", "no_symbol")).expect("it can be read")
+    }
+
+    fn seven(library: &Library) -> u32 {
+        // SAFETY: the library exports a function of that name and type, and is open.
+        let function = unsafe { library.get::<Seven>(b"longshore_no_plugin\0") };
+        function.expect("it is exported")()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_library_is_loaded_from_memory() {
+        let library = in_memory(&library(), "memory").expect("this system has files in memory");
+        assert_eq!(seven(&library), 7);
+    }
+
+    #[test]
+    fn where_there_is_no_such_memory_it_is_loaded_from_a_folder_that_is_gone_afterwards() {
+        let hash = format!("folder-{}", std::process::id());
+        let library = in_folder(&library(), &hash).expect("the folder for temporary files can be written");
+        assert_eq!(seven(&library), 7);
+        let left = fs::read_dir(std::env::temp_dir())
+            .expect("it can be read")
+            .flatten()
+            .any(|entry| entry.path().join(format!("{hash}{}", std::env::consts::DLL_SUFFIX)).exists());
+        assert!(!left, "the copy is gone");
+    }
+
+    #[test]
+    fn what_the_loader_refuses_is_told_without_the_name_of_the_copy() {
+        let failure = in_folder(b"no library", "refused").expect_err("it is no library");
+        assert_eq!(failure.kind, LoadErrorKind::Open);
+        assert!(failure.message.contains("loader refuses it") && !failure.message.contains("refused."));
+    }
 }

@@ -1,8 +1,11 @@
 //! One provider: an instance that a plugin made, and the calls on it. Whatever a call does — answer, fail, panic, hang,
 //! lie — the host gets a sound answer or an error that says what is certain.
 
+#![expect(unsafe_code, reason = "an instance is destroyed on a thread of our choice")]
+
 use std::{
     fmt,
+    mem::ManuallyDrop,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -28,7 +31,7 @@ use crate::{
     error::{CallError, ConfigError, CreateError, Function, NotSent, Violation},
     library::{Library, Tables},
     log,
-    pool::{CallLimits, Job, Pool, ProviderLoad},
+    pool::{self, CallLimits, Job, Pool, ProviderLoad},
 };
 
 /// Handles of one call, shared rather than copied.
@@ -36,17 +39,41 @@ pub type Handles = Arc<[Arc<str>]>;
 
 /// What keeps a plugin's instance alive: the provider, and every call that is inside the plugin.
 struct Made {
-    // Dropped first: `gone` tells of it.
-    instance: Instance,
+    instance: ManuallyDrop<Instance>,
     library: Arc<Library>,
     log: &'static log::Source,
-    #[expect(dead_code, reason = "its end is the news")]
+    /// Never sends: its end is the news that the instance is destroyed.
     gone: watch::Sender<()>,
 }
 
 impl Made {
     fn tables(&self) -> &'static Tables {
         self.library.tables()
+    }
+}
+
+impl Drop for Made {
+    /// Destroys the instance, which may take its time or hang, on one of our own threads: a call's, where the last one
+    /// that was inside the plugin lets go, or a new one.
+    fn drop(&mut self) {
+        // SAFETY: it is taken here alone, and `self` is not used again.
+        let instance = unsafe { ManuallyDrop::take(&mut self.instance) };
+        if pool::is_call_thread() {
+            return drop(instance);
+        }
+        // Where no thread can be had, the closure comes back and is dropped here, which must not destroy it: then the
+        // instance stays as it is until the process ends.
+        let (instance, gone) = (ManuallyDrop::new(instance), self.gone.clone());
+        let destroy = move || {
+            drop(ManuallyDrop::into_inner(instance));
+            drop(gone);
+        };
+        if let Err(error) = thread::Builder::new().name("ls-close".to_owned()).spawn(destroy) {
+            tracing::warn!(
+                provider = self.log.provider(),
+                "the provider stays until the host ends, as no thread could be started to shut it down: {error}"
+            );
+        }
     }
 }
 
@@ -86,7 +113,7 @@ impl Provider {
             move || drop(sender.send(make(&library, log.logger(), &config)))
         };
         thread::Builder::new()
-            .name(format!("{}-create", crate::pool::thread_name(name)))
+            .name(format!("{}-create", pool::thread_name(name)))
             .spawn(making)
             .map_err(|error| CreateError::Thread { reason: error.to_string() })?;
         let instance = timeout(limits.create, receiver)
@@ -101,7 +128,8 @@ impl Provider {
                 _ => CreateError::Failed(error),
             })?;
         let (sender, gone) = watch::channel(());
-        let made = Made { instance, library: Arc::clone(library), log, gone: sender };
+        let made =
+            Made { instance: ManuallyDrop::new(instance), library: Arc::clone(library), log, gone: sender };
         Ok(Arc::new(Self {
             pool: Pool::new(name, limits),
             name: name.into(),
@@ -274,19 +302,8 @@ impl Provider {
 
     fn begin_shutdown(&self) {
         self.pool.close();
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(made) = made else { return };
-        // The plugin may take its time, or hang: that is for a thread of its own. Where the system has none left, the
-        // closure comes back with the error and must not be dropped here: the instance stays until the process ends.
-        let made = std::mem::ManuallyDrop::new(made);
-        let destroy = move || drop(std::mem::ManuallyDrop::into_inner(made));
-        let name = format!("{}-close", crate::pool::thread_name(&self.name));
-        if let Err(error) = thread::Builder::new().name(name).spawn(destroy) {
-            tracing::warn!(
-                provider = &*self.name,
-                "the provider is not shut down before the host ends, as no thread could be started: {error}"
-            );
-        }
+        // What is under way holds on to it, too.
+        drop(self.made.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     fn ask(

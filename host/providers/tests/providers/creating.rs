@@ -1,14 +1,17 @@
 //! Configurations that are refused before or by the plugin, and instances side by side.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use longshore_providers::{CallLimits, CreateError, Provider};
+use longshore_providers::{CallLimits, CreateError, Library, Provider};
 use serde_json::{Value, json};
 
 use super::{LONG, block_on, create, handles, memory, mutants, request, scope};
 
-async fn refused(library: &std::sync::Arc<longshore_providers::Library>, config: Value) -> CreateError {
-    let limits = CallLimits { create: Duration::from_millis(200), ..CallLimits::default() };
+/// The most that a `create` may take where it is to be cut short.
+const SHORT: Duration = Duration::from_millis(200);
+
+async fn refused(library: &Arc<Library>, config: Value, create: Duration) -> CreateError {
+    let limits = CallLimits { create, ..CallLimits::default() };
     Provider::create(library, "test", config, limits).await.expect_err("it is refused")
 }
 
@@ -20,7 +23,7 @@ fn a_configuration_that_breaks_the_schema_names_the_field() {
             (json!({ "capasity": 1 }), "capasity", "did you mean `capacity`?"),
             (json!({ "latency_ms": { "status": -1 } }), "latency_ms.status", "at least 0"),
         ] {
-            let error = refused(&memory(), config).await;
+            let error = refused(&memory(), config, LONG).await;
             let CreateError::Config(error) = error else { panic!("not the configuration: {error}") };
             assert_eq!(error.field, field);
             assert!(error.message.contains(words), "{error}");
@@ -32,7 +35,7 @@ fn a_configuration_that_breaks_the_schema_names_the_field() {
 fn what_only_the_plugin_can_see_is_told_in_the_same_way() {
     block_on(async {
         // The schema allows every fault for every function; the plugin does not.
-        let error = refused(&mutants(), json!({ "faults": { "kill": "empty_handle" } })).await;
+        let error = refused(&mutants(), json!({ "faults": { "kill": "empty_handle" } }), LONG).await;
         let CreateError::Config(error) = error else { panic!("not the configuration: {error}") };
         assert_eq!(error.field, "faults");
     });
@@ -41,10 +44,13 @@ fn what_only_the_plugin_can_see_is_told_in_the_same_way() {
 #[test]
 fn a_create_that_fails_panics_or_hangs_is_told() {
     block_on(async {
-        for (fault, words) in
-            [("permanent", "fails in Create"), ("panic", "panicked at"), ("hang", "within 0.2 s")]
-        {
-            let error = refused(&mutants(), json!({ "faults": { "create": fault }, "hang_ms": 1000 })).await;
+        for (fault, limit, words) in [
+            ("permanent", LONG, "fails in Create"),
+            ("panic", LONG, "panicked at"),
+            ("hang", SHORT, "within 0.2 s"),
+        ] {
+            let config = json!({ "faults": { "create": fault }, "hang_ms": 1000 });
+            let error = refused(&mutants(), config, limit).await;
             assert!(error.to_string().contains(words), "{fault}: {error}");
         }
     });

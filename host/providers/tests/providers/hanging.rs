@@ -11,9 +11,10 @@ use longshore_providers::{CallError, CallLimits, Function, NotSent, ProviderLoad
 use longshore_support::until;
 use serde_json::{Value, json};
 
-use super::{LONG, block_on, create, handles, memory, mutant, mutants, request, scope};
+use super::{LONG, block_on, create, handles, memory, mutant, mutants, open, request, scope};
 
-const SHORT: Duration = Duration::from_millis(50);
+/// Long enough for a call to reach the plugin on a busy machine.
+const SHORT: Duration = Duration::from_millis(500);
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -156,16 +157,21 @@ fn a_stuck_instance_is_kept_until_its_call_returns() {
     });
 }
 
+/// Where the next process finds the mutants, so that it need not build them.
+const MUTANTS: &str = "LONGSHORE_TEST_MUTANTS";
+
 /// Not a test of its own: what the next one runs in a process of its own.
 #[test]
 #[ignore = "it leaves a thread that hangs; the next test runs it as a process"]
 fn leaves_a_hung_call_behind() {
     let folder = folder();
+    let library = open(Path::new(&std::env::var_os(MUTANTS).expect("the next test names them")));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build();
     let runtime = runtime.expect("a runtime can be made");
     runtime.block_on(async {
-        let config = json!({ "faults": { "status": "hang", "drop": "hang" }, "hang_ms": 600_000, "release": folder.path().join("never") });
-        let provider = mutant(config).await;
+        let faults = json!({ "status": "hang", "drop": "hang" });
+        let config = json!({ "faults": faults, "hang_ms": 600_000, "release": folder.path().join("never") });
+        let provider = create(&library, config, CallLimits::default()).await;
         let mut call = provider.status(&scope(SHORT), handles(&["x"]));
         assert!(matches!(call.reply().await, Err(CallError::Deadline { .. })));
         assert!(!provider.shut_down(SHORT).await);
@@ -179,6 +185,7 @@ fn a_hung_call_does_not_keep_the_process() {
     let own = std::env::current_exe().expect("the test's own path");
     let mut child = Command::new(own)
         .args(["--ignored", "--exact", "hanging::leaves_a_hung_call_behind", "--nocapture"])
+        .env(MUTANTS, longshore_support::library("longshore-mutants"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
