@@ -62,7 +62,10 @@ pub(crate) fn load<T>(
 /// the reason, too.
 #[cfg(target_os = "linux")]
 fn in_memory(bytes: &[u8], hash: &str) -> Option<Library> {
-    use std::{io::Write as _, os::fd::AsRawFd as _};
+    use std::{
+        io::Write as _,
+        os::fd::{AsRawFd as _, IntoRawFd as _},
+    };
 
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
@@ -74,7 +77,7 @@ fn in_memory(bytes: &[u8], hash: &str) -> Option<Library> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let library = open(Path::new(&path)).ok()?;
     // The loader knows a library by the path that it was opened under: the number must not come to mean another file.
-    std::mem::forget(file);
+    let _kept_open = file.into_raw_fd();
     Some(library)
 }
 

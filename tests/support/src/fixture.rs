@@ -9,28 +9,36 @@ use std::{
     time::SystemTime,
 };
 
-use crate::library::{Profile, Target, build};
+use crate::library::{Profile, Target, run_cargo};
 
 /// What a fixture may use.
 const CRATES: [&str; 5] = ["longshore_plugin_api", "longshore_plugin_abi", "abi_stable", "serde", "schemars"];
 
-/// The shared library of a source file, which may use the crates of a plugin.
-/// `flags` go to the compiler: `-C panic=abort`, `--cfg wrong`. It is compiled anew only when something has changed.
+/// How often a compilation is tried: while a test runs, another cargo may be replacing the libraries that it needs.
+const ATTEMPTS: u32 = 3;
+
+/// The shared library of a source file, which may use the crates of a plugin. `flags` go to the compiler:
+/// `-Cpanic=abort`, `--cfg=wrong`. It is compiled anew only when the crates, or a file in its folder, have changed.
 pub fn fixture(source: &Path, flags: &[&str]) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    (0..ATTEMPTS)
+        .find_map(|_| compile(source, flags, &crates()))
+        .unwrap_or_else(|| panic!("rustc could not compile {}", source.display()))
+}
 
-    let crates = crates();
+fn compile(source: &Path, flags: &[&str], crates: &[(&str, PathBuf)]) -> Option<PathBuf> {
     let name = source.file_stem().and_then(|stem| stem.to_str()).expect("the source file has a name");
-    let folder = crates[0].1.parent().expect("it lies in a folder").join("fixtures");
+    let deps = crates[0].1.parent().expect("it lies in a folder");
+    let folder = deps.join("fixtures");
     let library = folder.join(format!(
         "{}{name}-{:016x}{}",
         env::consts::DLL_PREFIX,
-        fingerprint(source, flags, &crates),
+        fingerprint(source, flags, crates),
         env::consts::DLL_SUFFIX
     ));
     if library.exists() {
-        return library;
+        return Some(library);
     }
     fs::create_dir_all(&folder).expect("the folder for fixtures can be made");
     // Another test process may be at it, too: each writes a file of its own, and the last one to rename it wins.
@@ -41,25 +49,26 @@ pub fn fixture(source: &Path, flags: &[&str]) -> PathBuf {
         .arg(name.replace('-', "_"))
         .args(flags)
         .arg("-L")
-        .arg(format!("dependency={}", crates[0].1.parent().expect("it lies in a folder").display()))
+        .arg(format!("dependency={}", deps.display()))
         .arg("-o")
         .arg(&unfinished)
         .arg(source)
         // `export_provider!` asks for them, as cargo would set them.
         .env("CARGO_PKG_VERSION", "0.0.0")
         .env("CARGO_PKG_DESCRIPTION", "A plugin for one test");
-    for (extern_name, path) in &crates {
+    for (extern_name, path) in crates {
         command.arg("--extern").arg(format!("{extern_name}={}", path.display()));
     }
-    let status = command.status().expect("rustc can be run");
-    assert!(status.success(), "rustc could not compile {}", source.display());
+    if !command.status().expect("rustc can be run").success() {
+        return None;
+    }
     fs::rename(&unfinished, &library).expect("the library can be renamed");
-    library
+    Some(library)
 }
 
 /// The crates that a fixture may use, and where their libraries are: in the folder `deps`, with all that they need.
 fn crates() -> Vec<(&'static str, PathBuf)> {
-    let artifacts = build("longshore-plugin-api", Profile::own(), Target::Library);
+    let artifacts = run_cargo("longshore-plugin-api", Profile::own(), &Target::Library);
     CRATES
         .iter()
         .map(|name| {
@@ -77,7 +86,8 @@ fn crates() -> Vec<(&'static str, PathBuf)> {
 
 fn fingerprint(source: &Path, flags: &[&str], crates: &[(&str, PathBuf)]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    fs::read(source).expect("the source file can be read").hash(&mut hasher);
+    hash_folder(source.parent().expect("it lies in a folder"), &mut hasher);
+    source.file_name().hash(&mut hasher);
     flags.hash(&mut hasher);
     for (_, path) in crates {
         path.hash(&mut hasher);
@@ -85,4 +95,19 @@ fn fingerprint(source: &Path, flags: &[&str], crates: &[(&str, PathBuf)]) -> u64
         modified.unwrap_or(SystemTime::UNIX_EPOCH).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// Everything beside a source file, as it may be part of it.
+fn hash_folder(folder: &Path, hasher: &mut DefaultHasher) {
+    let entries = fs::read_dir(folder).expect("the source's folder can be read");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("it can be read").path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            hash_folder(&path, hasher);
+        } else {
+            path.file_name().hash(hasher);
+            fs::read(&path).expect("a source file can be read").hash(hasher);
+        }
+    }
 }

@@ -70,8 +70,8 @@ fn find(package: &str, profile: Profile, target: Target) -> PathBuf {
         .into_std_path_buf()
 }
 
-/// Every artifact of a build. One build at a time, each once a process.
-pub(crate) fn build(package: &str, profile: Profile, target: Target) -> Vec<Artifact> {
+/// Every artifact of a build. One at a time, each once a process.
+fn build(package: &str, profile: Profile, target: Target) -> Vec<Artifact> {
     type Key = (String, Profile, Target);
     static BUILT: Mutex<BTreeMap<Key, Vec<Artifact>>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +84,8 @@ pub(crate) fn build(package: &str, profile: Profile, target: Target) -> Vec<Arti
     artifacts
 }
 
-fn run_cargo(package: &str, profile: Profile, target: &Target) -> Vec<Artifact> {
+/// Builds, and tells of every artifact; one that is fresh is told of, too.
+pub(crate) fn run_cargo(package: &str, profile: Profile, target: &Target) -> Vec<Artifact> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--message-format=json-render-diagnostics", "--package", package]);
