@@ -61,7 +61,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     wait("a third of the files", || Ok(spool.done()? * 3 >= spool.jobs.len()), &host, &spool)?;
 
     let victim = kill_one(&host, &spool)?;
-    wait("a replacement", || Ok(is_replaced(&host, &victim)?), &host, &spool)?;
+    wait("a replacement", || is_replaced(&host, &victim), &host, &spool)?;
     say(&format!("{victim} is gone and replaced"));
     wait("two thirds of the files", || Ok(spool.done()? * 3 >= spool.jobs.len() * 2), &host, &spool)?;
 

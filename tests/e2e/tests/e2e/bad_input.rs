@@ -109,7 +109,7 @@ fn a_provider_configuration_that_breaks_its_schema() {
 fn files_that_contradict_themselves() {
     let house = house();
     let again = GOOD.to_owned() + "[[cluster]]\nname = \"web\"\nprovider = \"memory\"\nworkers = 1\n";
-    refused(&house, &again, 3, &["web", "line 8"]);
+    refused(&house, &again, 3, &["web", "line 10"]);
     refused(&house, &GOOD.replace("workers = 3", "workers = -3"), 3, &["workers", "line 7"]);
     refused(&house, &GOOD.replace("workers = 3", "workers = 11"), 3, &["11", "10"]);
     refused(&house, &GOOD.replace("max = 10", "max = 10\nmin = 5"), 3, &["3", "5"]);
