@@ -90,3 +90,27 @@ fn cycles() {
     assert_eq!(holdings(), before);
     assert!(!std::path::Path::new(&root).join("clusters/c9").exists());
 }
+
+#[test]
+#[ignore = "a thousand processes at once: by hand, with --nocapture to see the times"]
+fn a_thousand_workers() {
+    let house = House::with(json!({"grace": 2}));
+    let mut began = std::time::Instant::now();
+    let mut took = |what: &str| {
+        println!("{what}: {:?}", began.elapsed());
+        began = std::time::Instant::now();
+    };
+    let peaceful = house.run("peaceful", 900, "exec sleep 600");
+    took("run of 900");
+    let stubborn = house.run("stubborn", 100, "trap '' TERM; while :; do sleep 1; done");
+    took("run of 100");
+    let all: Vec<&String> = peaceful.iter().chain(&stubborn).collect();
+    assert_eq!(house.status(&all), [WorkerStatus::Running; 1_000]);
+    took("status of 1,000");
+    assert_eq!(house.list().len(), 1_000);
+    took("list of 1,000");
+    house.kill(&all);
+    took("kill of 1,000, of which 100 wait for the end of the grace of 2 s");
+    assert_eq!(house.status(&all), [WorkerStatus::Stopped; 1_000]);
+    took("status of 1,000 that have stopped");
+}
