@@ -21,7 +21,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The host's socket [default: longshore/host.sock in $XDG_RUNTIME_DIR, or else in a folder among the temporary files]
+    /// The host's socket [default: longshore/host.sock in the user's runtime folder]
     #[arg(long, global = true, env = "LONGSHORE_SOCKET", hide_env = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
     /// A folder to look for plugins in, before all others; may be given again. For up, serve, plan and plugin

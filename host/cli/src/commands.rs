@@ -6,7 +6,7 @@ mod host;
 mod plugin;
 mod show;
 
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 
 use longshore_http::{Client, socket};
 use longshore_providers::SearchPath;
@@ -48,6 +48,8 @@ fn client(global: &Global) -> Result<Client, Failure> {
     Ok(Client::new(&socket_path(global))?)
 }
 
+/// The folders to look for plugins in, by paths that mean the same to everybody who is told of them.
 fn search_path(global: &Global) -> SearchPath {
-    SearchPath::new(&global.plugin_path)
+    let absolute = |folder: &PathBuf| path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    SearchPath::new(global.plugin_path.iter().map(absolute))
 }

@@ -92,6 +92,7 @@ impl Output {
 
     /// Writes text, with an end of line.
     pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        self.told.store(true, Ordering::Relaxed);
         let mut out = anstream::stdout().lock();
         writeln!(out, "{text}")?;
         Ok(out.flush()?)

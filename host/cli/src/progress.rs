@@ -69,6 +69,7 @@ impl Progress {
 
     /// Takes the line away until there is more to show.
     pub(crate) fn pause(&mut self) {
+        self.last.clear();
         let line = LINE.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(line) = line {
             line.finish_and_clear();

@@ -42,26 +42,23 @@ pub(crate) fn summary(cluster: &ClusterStatus) -> String {
             Desired::Deleted => format!("{name}: all workers stopped"),
         };
     }
-    let mut text = format!("{name}: {}/{target} running", cluster.running);
-    for (count, what) in [
+    let mut parts = Vec::new();
+    if target > 0 || cluster.running > 0 {
+        parts.push(format!("{}/{target} running", cluster.running));
+    }
+    let counts = [
         (cluster.launching, "launching"),
         (cluster.initializing, "initializing"),
         (cluster.terminating, "stopping"),
         (cluster.unknown, "unknown"),
-    ] {
-        if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
-        }
-    }
-    if let Some(why) = why(cluster) {
-        text.push_str(" (");
-        text.push_str(&why);
-        text.push(')');
-    }
-    text
+    ];
+    parts
+        .extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+    let why = why(cluster).map(|why| format!(" ({why})")).unwrap_or_default();
+    format!("{name}: {}{why}", parts.join(", "))
 }
 
-/// The first reason, unless the counts say it already.
+/// The first reason.
 pub(crate) fn why(cluster: &ClusterStatus) -> Option<String> {
     cluster.reasons.first().map(|reason| clean(&reason.text))
 }

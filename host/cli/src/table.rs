@@ -40,19 +40,16 @@ pub(crate) fn table(
 
 /// A line that begins with a space goes on with the row above it.
 fn painted(table: &Table, styles: &[Style]) -> String {
-    let mut text = String::new();
     let mut styles = styles.iter();
     let mut style = Style::new();
-    for line in table.trim_fmt().lines() {
+    let lines = table.trim_fmt();
+    let painted = lines.lines().map(|line| {
         if !line.starts_with(' ') {
             style = styles.next().copied().unwrap_or_default();
         }
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(&format!("{style}{line}{style:#}"));
-    }
-    text
+        format!("{style}{line}{style:#}")
+    });
+    painted.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

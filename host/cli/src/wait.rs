@@ -16,7 +16,7 @@ use crate::{
     exit::{Exit, Failure, Kind},
     feed::Feed,
     progress::Progress,
-    render::{self, summary},
+    render::{clean, summary},
 };
 
 /// The most clusters named in one line of progress.
@@ -100,9 +100,8 @@ fn missed<'a>(clusters: &'a [ClusterStatus], goals: &[Goal]) -> Result<Vec<&'a C
     for goal in goals {
         let found = clusters.binary_search_by(|cluster| cluster.name.as_str().cmp(&goal.cluster));
         match (found.map(|at| &clusters[at]), goal.gone) {
-            (Ok(cluster), true) => missed.push(cluster),
             (Ok(cluster), false) if cluster.converged && cluster.generation >= goal.generation => {}
-            (Ok(cluster), false) => missed.push(cluster),
+            (Ok(cluster), _) => missed.push(cluster),
             (Err(_), true) => {}
             (Err(_), false) => {
                 let text = format!("cluster `{}` was deleted while it was waited for", goal.cluster);
@@ -127,14 +126,11 @@ fn gave_up(missed: &[&ClusterStatus], why: &str) -> Failure {
     let Some(first) = missed.first() else {
         return Failure::gave_up(format_args!("waiting ended {why}"));
     };
-    let mut text = format!("cluster `{}` is not as asked {why}: {}", first.name, summary(first));
-    for reason in first.reasons.iter().skip(1) {
-        text.push_str("\n  ");
-        text.push_str(&render::clean(&reason.text));
-    }
+    let mut lines = vec![format!("cluster `{}` is not as asked {why}: {}", first.name, summary(first))];
+    lines.extend(first.reasons.iter().skip(1).map(|reason| clean(&reason.text)));
     if missed.len() > 1 {
-        text.push_str(&format!("\n  and {} more clusters are not", missed.len() - 1));
+        lines.push(format!("and {} more are not", missed.len() - 1));
     }
-    text.push_str(&format!("\n  the host goes on; `longshore explain {}` says how far it is", first.name));
-    Failure::gave_up(text)
+    lines.push(format!("the host goes on; `longshore explain {}` says how far it is", first.name));
+    Failure::gave_up(lines.join("\n  "))
 }

@@ -25,6 +25,8 @@ use crate::{
 
 /// How long a host may take to answer, beyond what the request itself lets it wait.
 const ANSWER_LIMIT: Duration = Duration::from_secs(75);
+/// What a request lets the host wait that asks for something at once.
+const NO_WAIT: Duration = Duration::ZERO;
 /// How long the system may take to connect.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long a connection is kept for the next request; shorter than a host keeps it.
@@ -96,6 +98,7 @@ pub enum ClientError {
 pub struct Client {
     socket: PathBuf,
     http: reqwest::Client,
+    patience: Duration,
 }
 
 impl Client {
@@ -117,7 +120,14 @@ impl Client {
                 socket: socket.to_owned(),
                 source: io::Error::other(full(&error)),
             })?;
-        Ok(Self { socket: socket.to_owned(), http })
+        Ok(Self { socket: socket.to_owned(), http, patience: ANSWER_LIMIT })
+    }
+
+    /// The same, with another limit on how long a host may take to answer beyond what the request lets it wait; 75 seconds
+    /// unless it is set.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The host's socket.
@@ -131,17 +141,17 @@ impl Client {
     ///
     /// [`ClientError`], as all functions of the client.
     pub async fn host(&self) -> Result<HostInfo, ClientError> {
-        self.send(self.request(Method::GET, "/v1/host"), ANSWER_LIMIT).await
+        self.send(self.request(Method::GET, "/v1/host"), NO_WAIT).await
     }
 
     /// Makes providers and clusters as a configuration says.
     pub async fn apply(&self, config: &Config) -> Result<Applied, ClientError> {
-        self.send(self.request(Method::POST, "/v1/apply").json(config), APPLY_LIMIT + ANSWER_LIMIT).await
+        self.send(self.request(Method::POST, "/v1/apply").json(config), APPLY_LIMIT).await
     }
 
     /// Asks what a configuration would do.
     pub async fn plan(&self, config: &Config) -> Result<Planned, ClientError> {
-        self.send(self.request(Method::POST, "/v1/plan").json(config), APPLY_LIMIT + ANSWER_LIMIT).await
+        self.send(self.request(Method::POST, "/v1/plan").json(config), APPLY_LIMIT).await
     }
 
     /// Asks how clusters are, or waits for news of them.
@@ -149,17 +159,17 @@ impl Client {
         if let Some(name) = &query.name {
             check_name(name)?;
         }
-        self.send(self.request(Method::GET, "/v1/clusters").query(query), WAIT_LIMIT + ANSWER_LIMIT).await
+        self.send(self.request(Method::GET, "/v1/clusters").query(query), WAIT_LIMIT).await
     }
 
     /// Asks how one cluster is right now.
     pub async fn cluster(&self, name: &str) -> Result<ClusterStatus, ClientError> {
-        self.send(self.of_cluster(Method::GET, name, "")?, ANSWER_LIMIT).await
+        self.send(self.of_cluster(Method::GET, name, "")?, NO_WAIT).await
     }
 
     /// Asks for a page of a cluster's containers.
     pub async fn workers(&self, name: &str, query: WorkersQuery) -> Result<WorkerPage, ClientError> {
-        self.send(self.of_cluster(Method::GET, name, "/workers")?.query(&query), ANSWER_LIMIT).await
+        self.send(self.of_cluster(Method::GET, name, "/workers")?.query(&query), NO_WAIT).await
     }
 
     /// Asks for a cluster's containers, page by page, up to `most` of them.
@@ -180,38 +190,38 @@ impl Client {
 
     /// Asks for another number of workers.
     pub async fn scale(&self, name: &str, workers: u32) -> Result<Admitted, ClientError> {
-        self.send(self.of_cluster(Method::POST, name, "/scale")?.json(&Scale { workers }), ANSWER_LIMIT).await
+        self.send(self.of_cluster(Method::POST, name, "/scale")?.json(&Scale { workers }), NO_WAIT).await
     }
 
     /// Asks for the expected number of workers to run.
     pub async fn start(&self, name: &str) -> Result<Admitted, ClientError> {
-        self.send(self.of_cluster(Method::POST, name, "/start")?, ANSWER_LIMIT).await
+        self.send(self.of_cluster(Method::POST, name, "/start")?, NO_WAIT).await
     }
 
     /// Asks for all workers to be stopped, and the expected number to be remembered.
     pub async fn stop(&self, name: &str) -> Result<Admitted, ClientError> {
-        self.send(self.of_cluster(Method::POST, name, "/stop")?, ANSWER_LIMIT).await
+        self.send(self.of_cluster(Method::POST, name, "/stop")?, NO_WAIT).await
     }
 
     /// Asks for fresh statuses.
     pub async fn update(&self, name: &str) -> Result<Admitted, ClientError> {
-        self.send(self.of_cluster(Method::POST, name, "/update")?, ANSWER_LIMIT).await
+        self.send(self.of_cluster(Method::POST, name, "/update")?, NO_WAIT).await
     }
 
     /// Asks for a cluster to go; with `force`, at once and with workers that may still be alive.
     pub async fn delete(&self, name: &str, force: bool) -> Result<Admitted, ClientError> {
         let request = self.of_cluster(Method::DELETE, name, "")?.query(&DeleteQuery { force });
-        self.send(request, ANSWER_LIMIT).await
+        self.send(request, NO_WAIT).await
     }
 
     /// Asks how providers are.
     pub async fn providers(&self) -> Result<Providers, ClientError> {
-        self.send(self.request(Method::GET, "/v1/providers"), ANSWER_LIMIT).await
+        self.send(self.request(Method::GET, "/v1/providers"), NO_WAIT).await
     }
 
     /// Asks which plugins the host finds.
     pub async fn plugins(&self) -> Result<Plugins, ClientError> {
-        self.send(self.request(Method::GET, "/v1/plugins"), ANSWER_LIMIT).await
+        self.send(self.request(Method::GET, "/v1/plugins"), NO_WAIT).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -227,8 +237,9 @@ impl Client {
     async fn send<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
-        limit: Duration,
+        waits: Duration,
     ) -> Result<T, ClientError> {
+        let limit = waits + self.patience;
         let failed = |error: reqwest::Error| self.failed(&error, limit);
         let response = request.timeout(limit).send().await.map_err(failed)?;
         let status = response.status();

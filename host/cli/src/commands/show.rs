@@ -35,16 +35,12 @@ pub(super) async fn status(client: &Client, status: &Status, output: &Output) ->
             _ = ctrl_c() => Ok(()),
         };
     }
-    match &status.cluster {
-        Some(name) => {
-            let cluster = client.cluster(name).await?;
-            output.either(&cluster, || one(&cluster, output.width()))
-        }
-        None => {
-            let clusters = Feed::new(Source::There(client.clone(), None)).next().await?;
-            output.either(&clusters, || all(&clusters.clusters, output.width()))
-        }
+    if let Some(name) = &status.cluster {
+        let cluster = client.cluster(name).await?;
+        return output.either(&cluster, || one(&cluster, output.width()));
     }
+    let clusters = Feed::new(Source::There(client.clone(), None)).next().await?;
+    output.either(&clusters, || all(&clusters.clusters, output.width()))
 }
 
 async fn watch(client: &Client, name: Option<String>, output: &Output) -> Result<(), Failure> {
@@ -156,9 +152,9 @@ fn rows(page: &WorkerPage, width: Option<u16>) -> String {
         ];
         (cells, style)
     });
-    let mut text = table(&["HANDLE", "WORKERS", "PHASE", "AGE", "LAUNCH"], rows, width);
-    if page.workers.len() < page.total {
-        text.push_str(&format!("\n... and {} more", page.total - page.workers.len()));
+    let text = table(&["HANDLE", "WORKERS", "PHASE", "AGE", "LAUNCH"], rows, width);
+    match page.total.saturating_sub(page.workers.len()) {
+        0 => text,
+        more => format!("{text}\n... and {more} more"),
     }
-    text
 }

@@ -1,0 +1,7 @@
+//! The routes, the client and the server together, with a host and the memory plugin in this process.
+
+mod client;
+mod errors;
+mod house;
+mod news;
+mod routes;
