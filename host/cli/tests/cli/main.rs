@@ -1,0 +1,7 @@
+//! The real `longshore` command, with the memory plugin: its exit codes, its documents, its manners.
+
+mod codes;
+mod documents;
+mod house;
+mod living;
+mod manners;
