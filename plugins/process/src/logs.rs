@@ -45,10 +45,13 @@ pub(crate) fn open(folder: &Path, index: u32, stream: Stream) -> Result<File, Er
 pub(crate) fn trim(folder: &Path, index: u32, limit: u64) -> io::Result<()> {
     for stream in STREAMS {
         let path = path(folder, index, stream);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() > limit / 2 => set_aside(&path, limit / 2)?,
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        let trimmed = fs::metadata(&path).and_then(|metadata| {
+            if metadata.len() > limit / 2 { set_aside(&path, limit / 2) } else { Ok(()) }
+        });
+        match trimmed {
+            // Never made, or cleared away by another host.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
         }
     }
     Ok(())
