@@ -203,7 +203,7 @@ impl Host {
                 return Err(ApplyError::OtherProvider { cluster, from, to });
             }
             Some(_) => {
-                self.preview(&cluster.name, update(cluster, provider)).await?;
+                self.preview(cluster, update(cluster, provider)).await?;
             }
         }
         Ok(())
@@ -215,10 +215,9 @@ impl Host {
         provider: Arc<Provider>,
     ) -> Result<Effect, ApplyError> {
         if self.is_known(&cluster.name) {
-            let before = self.status(&cluster.name).await?.generation;
             let command = update(&cluster, &provider);
-            let after = self.update(cluster, command).await?;
-            return Ok(if before == after { Effect::Unchanged } else { Effect::Updated });
+            let obeyed = self.update(cluster, command).await?;
+            return Ok(if obeyed.changed { Effect::Updated } else { Effect::Unchanged });
         }
         let name = cluster.name.clone();
         let denied = |denied| CommandError::Denied { cluster: name.clone(), denied };
@@ -237,7 +236,7 @@ impl Host {
         cluster: &ClusterConfig,
         provider: &Provider,
     ) -> Result<Preview, ApplyError> {
-        let previewed = self.preview(&cluster.name, update(cluster, provider)).await?;
+        let previewed = self.preview(cluster, update(cluster, provider)).await?;
         let effect = if previewed.changes { Effect::Updated } else { Effect::Unchanged };
         let (before, live) = (previewed.before, previewed.live);
         Ok(preview(cluster, effect, before, previewed.after, live, &previewed.actions, previewed.report))

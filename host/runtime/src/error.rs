@@ -26,6 +26,15 @@ pub enum CommandError {
         /// Why.
         denied: Denied,
     },
+    /// The cluster's loop ended by a fault of the host's own.
+    #[error(
+        "cluster `{cluster}` is not looked after any more: its loop failed, and the host's log says where; its workers \
+         are untouched, and a new host finds them"
+    )]
+    Broken {
+        /// The cluster.
+        cluster: String,
+    },
     /// It could not be made durable.
     #[error(transparent)]
     Journal(#[from] JournalError),

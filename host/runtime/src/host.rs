@@ -11,6 +11,7 @@ use longshore_scaling::Command;
 use longshore_store::Journal;
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc, oneshot, watch},
+    task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -18,7 +19,7 @@ use crate::{
     calls::Caller,
     clock::Clock,
     error::{CommandError, nearest},
-    message::{INBOX, Message, Previewed},
+    message::{INBOX, Message, Obeyed, Previewed},
     reconciler::{Birth, Reconciler},
     registry::{Cluster, Installed, Shared},
     view::{ClusterStatus, ProviderStatus, WorkerPage},
@@ -116,17 +117,28 @@ impl Host {
     ///
     /// There is no such cluster, the command is denied, or it cannot be made durable. Nothing has changed then.
     pub async fn command(&self, cluster: &str, command: Command) -> Result<u64, CommandError> {
-        self.ask(cluster, |reply| Message::Command { command, config: None, reply }).await?
+        let obeyed = self.ask(cluster, |reply| Message::Command { command, config: None, reply }).await??;
+        Ok(obeyed.generation)
     }
 
-    pub(crate) async fn update(&self, config: ClusterConfig, command: Command) -> Result<u64, CommandError> {
+    pub(crate) async fn update(
+        &self,
+        config: ClusterConfig,
+        command: Command,
+    ) -> Result<Obeyed, CommandError> {
         let name = config.name.clone();
         let config = Some(Box::new(config));
         self.ask(&name, |reply| Message::Command { command, config, reply }).await?
     }
 
-    pub(crate) async fn preview(&self, cluster: &str, command: Command) -> Result<Previewed, CommandError> {
-        self.ask(cluster, |reply| Message::Preview { command, reply }).await?
+    pub(crate) async fn preview(
+        &self,
+        config: &ClusterConfig,
+        command: Command,
+    ) -> Result<Previewed, CommandError> {
+        let name = &config.name;
+        let config = Box::new(config.clone());
+        self.ask(name, |reply| Message::Preview { command, config, reply }).await?
     }
 
     async fn ask<T>(
@@ -136,10 +148,16 @@ impl Host {
     ) -> Result<T, CommandError> {
         let inbox = self.inbox(cluster)?;
         let (reply, answer) = oneshot::channel();
-        // A reconciler that ended meanwhile has forgotten its cluster.
-        let gone = || self.no_such_cluster(cluster);
-        inbox.send(message(reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
+        inbox.send(message(reply)).await.map_err(|_| self.gone(cluster))?;
+        answer.await.map_err(|_| self.gone(cluster))
+    }
+
+    /// Why a cluster that was there does not answer: it was deleted meanwhile, or its loop is broken.
+    fn gone(&self, cluster: &str) -> CommandError {
+        if self.shared.registry().clusters.contains_key(cluster) {
+            return CommandError::Broken { cluster: cluster.to_owned() };
+        }
+        self.no_such_cluster(cluster)
     }
 
     fn inbox(&self, cluster: &str) -> Result<mpsc::Sender<Message>, CommandError> {
@@ -208,11 +226,16 @@ impl Host {
                 let _ = timeout(PROVIDER_SHUTDOWN, task).await;
             }
         }
-        for (name, Installed { provider, .. }) in providers {
-            if !provider.shut_down(PROVIDER_SHUTDOWN).await {
-                tracing::warn!(provider = name, "the provider did not shut down in time; a call of it hangs");
-            }
+        let mut closing = JoinSet::new();
+        for Installed { provider, .. } in providers.into_values() {
+            closing.spawn(async move {
+                if !provider.shut_down(PROVIDER_SHUTDOWN).await {
+                    let provider = provider.name();
+                    tracing::warn!(provider, "the provider did not shut down in time; a call of it hangs");
+                }
+            });
         }
+        closing.join_all().await;
         done
     }
 

@@ -18,18 +18,30 @@ pub(crate) enum Message {
     Command {
         command: Command,
         config: Option<Box<ClusterConfig>>,
-        reply: oneshot::Sender<Result<u64, CommandError>>,
+        reply: oneshot::Sender<Result<Obeyed, CommandError>>,
     },
     /// A reply of the provider.
     Seen(Observation),
-    /// What would come of a command?
-    Preview { command: Command, reply: oneshot::Sender<Result<Previewed, CommandError>> },
+    /// What would come of a command, and of the definition that comes with it?
+    Preview {
+        command: Command,
+        config: Box<ClusterConfig>,
+        reply: oneshot::Sender<Result<Previewed, CommandError>>,
+    },
     /// How is it, right now?
     Status(oneshot::Sender<ClusterStatus>),
     /// Which containers are there?
     Workers { offset: usize, limit: usize, reply: oneshot::Sender<WorkerPage> },
     /// End, and leave the workers alone.
     Leave,
+}
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Obeyed {
+    pub(crate) generation: u64,
+    /// Whether anything is other than before.
+    pub(crate) changed: bool,
 }
 
 /// What a command would come to.

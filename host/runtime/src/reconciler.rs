@@ -17,7 +17,7 @@ use crate::{
     calls::Caller,
     clock::Clock,
     error::CommandError,
-    message::{Message, Previewed},
+    message::{Message, Obeyed, Previewed},
     registry::Shared,
     view::{ClusterStatus, WorkerPage, WorkerView},
 };
@@ -39,7 +39,6 @@ pub(crate) struct Reconciler {
     status: watch::Sender<ClusterStatus>,
     /// Observations that the journal has not taken yet. It holds at most what the provider's calls in flight can answer.
     untaken: VecDeque<Observation>,
-    journal_failing: bool,
 }
 
 /// What a reconciler begins with.
@@ -68,7 +67,6 @@ impl Reconciler {
             shared,
             status,
             untaken: VecDeque::new(),
-            journal_failing: false,
         };
         (reconciler, receiver)
     }
@@ -108,8 +106,8 @@ impl Reconciler {
     async fn turn(&mut self) -> Option<Time> {
         self.take_observations().await;
         let now = self.clock.now();
-        if self.journal_failing {
-            // Nothing is decided on a state that the journal does not have.
+        if !self.untaken.is_empty() {
+            // Nothing is decided on a state that lags behind what was seen.
             self.publish(plan(&self.state, now).1);
             return Some(now + JOURNAL_RETRY);
         }
@@ -138,8 +136,8 @@ impl Reconciler {
                 // Who asked may have gone away.
                 let _ = reply.send(outcome);
             }
-            Message::Preview { command, reply } => {
-                let _ = reply.send(self.preview(&command, now));
+            Message::Preview { command, config, reply } => {
+                let _ = reply.send(self.preview(&command, &config, now));
             }
             Message::Status(reply) => {
                 let report = plan(&self.state, now).1;
@@ -155,14 +153,21 @@ impl Reconciler {
         true
     }
 
-    async fn obey(&mut self, command: &Command, config: Option<&ClusterConfig>) -> Result<u64, CommandError> {
+    async fn obey(
+        &mut self,
+        command: &Command,
+        config: Option<&ClusterConfig>,
+    ) -> Result<Obeyed, CommandError> {
         let records = admit(&self.state, self.clock.now(), command).map_err(|denied| self.denied(denied))?;
+        let config = config.filter(|config| **config != self.config);
+        let changed = !records.is_empty() || config.is_some();
         self.save(&records, config).await?;
         if let Some(config) = config {
             self.config = config.clone();
         }
-        tracing::info!(cluster = &*self.name, generation = self.state.generation(), "admitted: {command:?}");
-        Ok(self.state.generation())
+        let generation = self.state.generation();
+        tracing::info!(cluster = &*self.name, generation, changed, "admitted: {command:?}");
+        Ok(Obeyed { generation, changed })
     }
 
     fn denied(&self, denied: longshore_scaling::Denied) -> CommandError {
@@ -193,10 +198,9 @@ impl Reconciler {
             if let Err(error) = &outcome {
                 tracing::error!(
                     cluster = &*self.name,
-                    "nothing is decided until the journal works again: {error}"
+                    "nothing is done until the journal works again: {error}"
                 );
             }
-            self.journal_failing = outcome.is_err();
             outcome?;
         }
         for record in records {
@@ -205,7 +209,12 @@ impl Reconciler {
         Ok(())
     }
 
-    fn preview(&self, command: &Command, now: Time) -> Result<Previewed, CommandError> {
+    fn preview(
+        &self,
+        command: &Command,
+        config: &ClusterConfig,
+        now: Time,
+    ) -> Result<Previewed, CommandError> {
         let mut state = self.state.clone();
         let (before, live) = (state.target(), state.tally().live());
         let records = admit(&state, now, command).map_err(|denied| self.denied(denied))?;
@@ -213,7 +222,8 @@ impl Reconciler {
             state.apply(record);
         }
         let (next, report) = plan(&state, now);
-        let (changes, after) = (!records.is_empty(), state.target());
+        let changes = !records.is_empty() || *config != self.config;
+        let after = state.target();
         Ok(Previewed { changes, before, after, live, actions: next.actions, report })
     }
 

@@ -182,6 +182,18 @@ async fn applying_the_same_again_changes_nothing_and_a_change_is_told() {
     let changed = host.apply(one(4, &json!({}))).await.expect("legal");
     assert_eq!(changed.clusters, [("web".to_owned(), Effect::Updated)]);
     until(&host, "web", "up", |status| status.running == 4).await;
+
+    // Another container changes nothing for those that run, and counts for those that come.
+    let mut other = one(6, &json!({}));
+    other.clusters[0].container.max_workers = Some(2);
+    let mut same_number = other.clone();
+    same_number.clusters[0].workers = 4;
+    assert_eq!(host.plan(same_number.clone()).await.expect("legal")[0].effect, Effect::Updated);
+    assert_eq!(host.apply(same_number).await.expect("legal").clusters, [("web".to_owned(), Effect::Updated)]);
+    assert_eq!(host.status("web").await.expect("there").handles, 4);
+    host.apply(other).await.expect("legal");
+    let status = until(&host, "web", "up", |status| status.running == 6).await;
+    assert_eq!(status.handles, 5, "four of one worker, one of two");
 }
 
 #[tokio::test]
@@ -337,4 +349,21 @@ async fn nothing_is_done_that_the_journal_did_not_take() {
     journal.broken.store(false, Ordering::SeqCst);
     host.command("web", Command::Scale { expected: 5 }).await.expect("the journal works again");
     until(&host, "web", "scaled", |status| status.running == 5).await;
+}
+
+#[tokio::test]
+async fn what_was_seen_while_the_journal_failed_is_not_lost() {
+    let journal = Arc::new(Fragile::default());
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let mut config = one(2, &json!({ "latency_ms": { "run": 300 } }));
+    config.clusters[0].policy.poll_interval = Duration::from_millis(20);
+    host.apply(config).await.expect("legal");
+    until(&host, "web", "launching", |status| status.launching == 2).await;
+    // The answer comes while it cannot be recorded; nobody commands anything, and nothing is launched a second time.
+    journal.broken.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(host.status("web").await.expect("there").launching, 2);
+    journal.broken.store(false, Ordering::SeqCst);
+    let status = until(&host, "web", "up", |status| status.converged && status.running == 2).await;
+    assert_eq!(status.handles, 2);
 }
