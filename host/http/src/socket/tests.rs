@@ -1,3 +1,5 @@
+//! Tests of taking a socket: free, stale, live, not ours.
+
 use std::os::unix::{fs::symlink, net::UnixListener as StdListener};
 
 use tempfile::{TempDir, tempdir};
