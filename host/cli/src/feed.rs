@@ -13,8 +13,10 @@ use crate::exit::Failure;
 
 /// How long one request waits for news.
 const WAIT: Duration = Duration::from_secs(25);
-/// How long at least between two looks, so that a busy host is not asked all the time.
+/// How long at least between two looks, so that a busy host is not asked all the time ...
 const PACE: Duration = Duration::from_millis(50);
+/// ... and how much longer for every cluster that is told of.
+const PACE_OF_EACH: Duration = Duration::from_micros(200);
 
 /// Where the news come from.
 #[derive(Clone)]
@@ -29,17 +31,18 @@ pub(crate) enum Source {
 pub(crate) struct Feed {
     source: Source,
     version: Option<u64>,
+    pace: Duration,
 }
 
 impl Feed {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, version: None }
+        Self { source, version: None, pace: PACE }
     }
 
     /// How they are, at first; whatever is new, afterwards. It may be the same again. Safe to drop half way.
     pub(crate) async fn next(&mut self) -> Result<Clusters, Failure> {
         if self.version.is_some() {
-            sleep(PACE).await;
+            sleep(self.pace).await;
         }
         let news = match &self.source {
             Source::Here(host) => {
@@ -60,6 +63,7 @@ impl Feed {
             }
         };
         self.version = Some(news.version);
+        self.pace = PACE + PACE_OF_EACH * u32::try_from(news.clusters.len()).unwrap_or(u32::MAX);
         Ok(news)
     }
 }

@@ -4,10 +4,11 @@
 use std::{
     io::{IsTerminal as _, Write as _},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::{Instant, sleep_until};
 
 /// How often the line moves on a terminal.
 const TICK: Duration = Duration::from_millis(100);
@@ -43,33 +44,51 @@ pub(crate) fn aside<T>(write: impl FnOnce() -> T) -> T {
 pub(crate) struct Progress {
     terminal: bool,
     last: String,
-    last_at: Option<Instant>,
+    /// When the next plain line may be written.
+    next_at: Instant,
+    /// A plain line that came too soon.
+    pending: Option<String>,
 }
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), last: String::new(), last_at: None }
+        let terminal = std::io::stderr().is_terminal();
+        Self { terminal, last: String::new(), next_at: Instant::now(), pending: None }
     }
 
-    /// Shows what goes on now.
+    /// Shows what goes on now. Without a terminal it may be left to [`catch_up`](Self::catch_up).
     pub(crate) fn show(&mut self, text: &str) {
         if self.terminal {
             line().unwrap_or_else(begin).set_message(text.to_owned());
             return;
         }
-        let soon = self.last_at.is_some_and(|at| at.elapsed() < PLAIN_PACE);
-        if text == self.last || soon {
-            return;
+        self.pending = (text != self.last).then(|| text.to_owned());
+        if Instant::now() >= self.next_at {
+            self.write_pending();
         }
-        text.clone_into(&mut self.last);
-        self.last_at = Some(Instant::now());
+    }
+
+    /// Waits until what was shown may be written, and writes it; for ever where nothing is left to write.
+    pub(crate) async fn catch_up(&mut self) {
+        if self.pending.is_none() {
+            std::future::pending::<()>().await;
+        }
+        sleep_until(self.next_at).await;
+        self.write_pending();
+    }
+
+    fn write_pending(&mut self) {
+        let Some(text) = self.pending.take() else { return };
         // Whoever closed standard error does not want to know.
         let _ = writeln!(anstream::stderr(), "{text}");
+        self.last = text;
+        self.next_at = Instant::now() + PLAIN_PACE;
     }
 
     /// Takes the line away until there is more to show.
     pub(crate) fn pause(&mut self) {
         self.last.clear();
+        self.pending = None;
         let line = LINE.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(line) = line {
             line.finish_and_clear();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_http::wire::ClusterStatus;
-use longshore_scaling::Desired;
+use longshore_scaling::{Desired, Reason};
 
 /// A foreign text for one line: control characters become spaces.
 pub(crate) fn clean(text: &str) -> String {
@@ -54,8 +54,23 @@ pub(crate) fn summary(cluster: &ClusterStatus) -> String {
     ];
     parts
         .extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
-    let why = why(cluster).map(|why| format!(" ({why})")).unwrap_or_default();
+    let why = cluster.reasons.iter().find(|reason| !is_count(&reason.reason));
+    let why = why.map(|why| format!(" ({})", clean(&why.text))).unwrap_or_default();
     format!("{name}: {}{why}", parts.join(", "))
+}
+
+/// Whether a reason says no more than the counts do.
+fn is_count(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Launching { .. }
+            | Reason::LaunchesInFlight { .. }
+            | Reason::Starting { .. }
+            | Reason::Stopping { .. }
+            | Reason::Killing { .. }
+            | Reason::Stopped { .. }
+            | Reason::Deleting
+    )
 }
 
 /// The first reason.

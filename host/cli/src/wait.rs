@@ -65,6 +65,7 @@ pub(crate) async fn wait(feed: &mut Feed, goals: &[Goal], limit: Duration) -> Re
                 progress.show(&line(&missed, goals.len()));
                 continue;
             }
+            () = progress.catch_up() => continue,
             () = &mut timer => format!("after {}", humantime::format_duration(limit)),
             _ = &mut interrupt => "yet, and waiting was interrupted".to_owned(),
         };
@@ -127,7 +128,7 @@ fn gave_up(missed: &[&ClusterStatus], why: &str) -> Failure {
         return Failure::gave_up(format_args!("waiting ended {why}"));
     };
     let mut lines = vec![format!("cluster `{}` is not as asked {why}: {}", first.name, summary(first))];
-    lines.extend(first.reasons.iter().skip(1).map(|reason| clean(&reason.text)));
+    lines.extend(first.reasons.iter().map(|reason| clean(&reason.text)));
     if missed.len() > 1 {
         lines.push(format!("and {} more are not", missed.len() - 1));
     }

@@ -42,6 +42,8 @@ pub(crate) const CONFIG_LIMIT: usize = 64 << 20;
 const CONFIGS_AT_ONCE: usize = 8;
 /// How long a request may take: longer than the longest wait for news.
 const REQUEST_LIMIT: Duration = Duration::from_mins(1);
+/// How long an update waits until the provider has told fresh statuses.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// How long a request waits until a configuration is applied. Making providers may take long.
 pub(crate) const APPLY_LIMIT: Duration = Duration::from_mins(15);
 
@@ -253,7 +255,10 @@ async fn stop(State(desk): State<Desk>, Name(name): Name) -> Answer<Admitted> {
 }
 
 async fn update(State(desk): State<Desk>, Name(name): Name) -> Answer<Admitted> {
-    command(&desk, name, Command::Refresh).await
+    let admitted = command(&desk, name.clone(), Command::Refresh).await?;
+    // Whether the look succeeds or is over by then, the status tells.
+    let _ = timeout(LOOK_LIMIT, desk.host.fresh_status(&name)).await;
+    Ok(admitted)
 }
 
 async fn delete(

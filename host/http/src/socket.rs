@@ -140,7 +140,8 @@ pub struct Socket {
     listener: UnixListener,
     /// Device and inode, to remove nothing else.
     identity: (u64, u64),
-    lock: Lock,
+    /// Given up when the socket is gone.
+    _lock: Lock,
     path: PathBuf,
 }
 
@@ -149,7 +150,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// [`SocketError`] says what is in the way. Nothing has changed then, but for the folder and an unused lock file.
+    /// [`SocketError`] says what is in the way. Nothing has changed then, but that its folder may have been made.
     pub async fn bind(path: &Path) -> Result<Self, SocketError> {
         check(path)?;
         let system = |what, source| SocketError::System { what, path: path.to_owned(), source };
@@ -168,7 +169,7 @@ impl Socket {
         let metadata = metadata.map_err(|error| system("cannot keep others from the socket", error))?;
         let listener = socket.listen(BACKLOG).map_err(|error| system("cannot listen at", error))?;
         let identity = (metadata.dev(), metadata.ino());
-        Ok(Self { listener, identity, lock, path: path.to_owned() })
+        Ok(Self { listener, identity, _lock: lock, path: path.to_owned() })
     }
 
     /// Where it is.
@@ -188,7 +189,6 @@ impl Drop for Socket {
             // What cannot be removed is found stale by the next host.
             let _ = fs::remove_file(&self.path);
         }
-        self.lock.give_up();
     }
 }
 
@@ -265,9 +265,11 @@ impl Lock {
         writeln!(file, "{}", std::process::id())?;
         Ok(Some(Self { file, path: path.to_owned() }))
     }
+}
 
-    /// Takes the file away, still locked, so that nobody can hold a lock on a file that another then replaces.
-    fn give_up(&self) {
+impl Drop for Lock {
+    /// Takes the file away while it is still locked, so that nobody can hold a lock on a file that another then replaces.
+    fn drop(&mut self) {
         // A file that stays is locked by nobody, which is as good.
         let _ = fs::remove_file(&self.path);
         let _ = self.file.unlock();

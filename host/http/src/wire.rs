@@ -17,6 +17,9 @@
 //! | `GET /v1/providers` | | [`Providers`] |
 //! | `GET /v1/plugins` | | [`Plugins`] |
 //!
+//! An update is answered when the provider has told fresh statuses, or after 30 seconds. Every other command is answered when
+//! it is admitted; what it asks for comes about later.
+//!
 //! Whatever goes wrong is told as an [`ErrorBody`], under the status code of its [`ProblemKind`](crate::ProblemKind).
 
 use std::time::Duration;

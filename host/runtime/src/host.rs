@@ -96,6 +96,16 @@ impl Host {
         self.ask(cluster, Message::Status).await
     }
 
+    /// How one cluster is once no look at its workers is wanted or under way: after a [`Command::Refresh`], with what came
+    /// of it. It takes as long as the provider does.
+    ///
+    /// # Errors
+    ///
+    /// There is no such cluster, or the host is shutting down.
+    pub async fn fresh_status(&self, cluster: &str) -> Result<ClusterStatus, CommandError> {
+        self.ask(cluster, Message::FreshStatus).await
+    }
+
     /// A page of a cluster's containers, oldest first.
     ///
     /// # Errors

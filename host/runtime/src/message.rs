@@ -30,6 +30,8 @@ pub(crate) enum Message {
     },
     /// How is it, right now?
     Status(oneshot::Sender<ClusterStatus>),
+    /// How is it, once no look at its workers is wanted or under way?
+    FreshStatus(oneshot::Sender<ClusterStatus>),
     /// Which containers are there?
     Workers { offset: usize, limit: usize, reply: oneshot::Sender<WorkerPage> },
     /// End, and leave the workers alone.

@@ -9,7 +9,7 @@ use longshore_scaling::{
 };
 use longshore_store::{Entry, Journal, JournalError};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::sleep_until,
 };
 
@@ -17,7 +17,7 @@ use crate::{
     calls::Caller,
     clock::Clock,
     error::CommandError,
-    message::{Message, Obeyed, Previewed},
+    message::{INBOX, Message, Obeyed, Previewed},
     registry::Shared,
     view::{ClusterStatus, WorkerPage, WorkerView},
 };
@@ -39,6 +39,8 @@ pub(crate) struct Reconciler {
     status: watch::Sender<ClusterStatus>,
     /// Observations that the journal has not taken yet. It holds at most what the provider's calls in flight can answer.
     untaken: VecDeque<Observation>,
+    /// Who waits until no look at the workers is wanted or under way: [`INBOX`] at most.
+    awaiting_look: Vec<oneshot::Sender<ClusterStatus>>,
 }
 
 /// What a reconciler begins with.
@@ -67,6 +69,7 @@ impl Reconciler {
             shared,
             status,
             untaken: VecDeque::new(),
+            awaiting_look: Vec::new(),
         };
         (reconciler, receiver)
     }
@@ -79,6 +82,7 @@ impl Reconciler {
                 self.forget().await;
                 return;
             }
+            self.tell_of_look();
             let timer = async {
                 match wake_at {
                     Some(time) => sleep_until(self.clock.instant(time)).await,
@@ -123,6 +127,18 @@ impl Reconciler {
         if saved.is_ok() { next.wake_at } else { Some(now + JOURNAL_RETRY) }
     }
 
+    /// Answers those who wait for a look at the workers, when it is over.
+    fn tell_of_look(&mut self) {
+        if self.awaiting_look.is_empty() || self.state.is_looking() {
+            return;
+        }
+        let view = self.view(plan(&self.state, self.clock.now()).1);
+        for reply in self.awaiting_look.drain(..) {
+            // Who asked may have gone away.
+            let _ = reply.send(view.clone());
+        }
+    }
+
     /// Takes one message in; false when it is the last.
     async fn take(&mut self, message: Message) -> bool {
         let now = self.clock.now();
@@ -142,6 +158,15 @@ impl Reconciler {
             Message::Status(reply) => {
                 let report = plan(&self.state, now).1;
                 let _ = reply.send(self.view(report));
+            }
+            Message::FreshStatus(reply) => {
+                self.awaiting_look.retain(|waiting| !waiting.is_closed());
+                if self.awaiting_look.len() < INBOX {
+                    self.awaiting_look.push(reply);
+                } else {
+                    // What is known is better than no answer.
+                    let _ = reply.send(self.view(plan(&self.state, now).1));
+                }
             }
             Message::Workers { offset, limit, reply } => {
                 let page = self.state.handles().skip(offset).take(limit);

@@ -206,6 +206,13 @@ impl State {
             && self.knows_its_workers()
     }
 
+    /// Whether a look at its workers is wanted, or under way.
+    pub fn is_looking(&self) -> bool {
+        let is_on = |call: &Call| call.wanted || call.in_flight;
+        // Nobody asks for the statuses of no handles.
+        (is_on(&self.status_call) && !self.handles.is_empty()) || (self.traits.list && is_on(&self.list_call))
+    }
+
     /// Whether the workers that ran before this host did are known, where the provider can tell.
     pub(crate) fn knows_its_workers(&self) -> bool {
         !self.traits.list || self.list_call.succeeded_at.is_some()

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use longshore_config::Config;
-use longshore_http::{Socket, apply_config, wire};
+use longshore_http::{
+    Socket, apply_config,
+    wire::{self, Clusters},
+};
 use longshore_runtime::{Host, Leaving};
 use longshore_store::MemoryJournal;
 use serde::Serialize;
@@ -174,9 +177,11 @@ fn tell(output: &Output, text: &str) {
 
 /// Shows how workers come up, and every cluster that is as asked again after a change.
 async fn follow(feed: &mut Feed, quiet: bool, output: &Output) -> Infallible {
-    let mut progress = Progress::new();
     let mut settled: BTreeMap<String, String> = BTreeMap::new();
-    while let (false, Ok(news)) = (quiet, feed.next().await) {
+    show(feed, |news, progress| {
+        if quiet {
+            return;
+        }
         for cluster in news.clusters.iter().filter(|cluster| cluster.converged) {
             let text = summary(cluster);
             if settled.get(&cluster.name) != Some(&text) {
@@ -185,25 +190,42 @@ async fn follow(feed: &mut Feed, quiet: bool, output: &Output) -> Infallible {
             }
         }
         settled.retain(|name, _| news.clusters.iter().any(|it| it.name == *name && it.converged));
-        let missed: Vec<_> = news.clusters.iter().filter(|cluster| !cluster.converged).collect();
-        if missed.is_empty() {
-            progress.pause();
-        } else {
-            progress.show(&line(&missed, news.clusters.len()));
+        match unsettled(news) {
+            Some(line) => progress.show(&line),
+            None => progress.pause(),
         }
-    }
-    std::future::pending().await
+    })
+    .await
 }
 
 /// Shows how workers go.
 async fn show_stopping(feed: &mut Feed, last: &mut String) -> Infallible {
+    show(feed, |news, progress| {
+        if let Some(line) = unsettled(news) {
+            progress.show(&line);
+            *last = line;
+        }
+    })
+    .await
+}
+
+/// Shows news until it is dropped.
+async fn show(feed: &mut Feed, mut each: impl FnMut(&Clusters, &mut Progress)) -> Infallible {
     let mut progress = Progress::new();
-    while let Ok(news) = feed.next().await {
-        let missed: Vec<_> = news.clusters.iter().filter(|cluster| !cluster.converged).collect();
-        if !missed.is_empty() {
-            *last = line(&missed, news.clusters.len());
-            progress.show(last);
+    loop {
+        tokio::select! {
+            news = feed.next() => match news {
+                Ok(news) => each(&news, &mut progress),
+                // A host in this process has no errors.
+                Err(_) => std::future::pending().await,
+            },
+            () = progress.catch_up() => {}
         }
     }
-    std::future::pending().await
+}
+
+/// The line of progress, where not all is as asked.
+fn unsettled(news: &Clusters) -> Option<String> {
+    let missed: Vec<_> = news.clusters.iter().filter(|cluster| !cluster.converged).collect();
+    (!missed.is_empty()).then(|| line(&missed, news.clusters.len()))
 }

@@ -77,6 +77,8 @@ async fn what_is_no_socket_is_left_alone() {
     let error = Socket::bind(&path).await.expect_err("a file is in the way");
     assert!(matches!(error, SocketError::NotASocket { what: "a file", .. }), "{error:?}");
     assert_eq!(fs::read_to_string(&path).expect("it is still there"), "dear diary");
+    let left = fs::read_dir(folder_of(&path)).expect("a folder").count();
+    assert_eq!(left, 1, "no lock is left");
 
     let error = Socket::bind(folder_of(&path)).await.expect_err("a folder is in the way");
     assert!(matches!(error, SocketError::NotASocket { what: "a folder", .. }), "{error:?}");

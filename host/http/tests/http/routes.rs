@@ -1,5 +1,8 @@
 //! What the routes answer when all is well.
 
+use std::path::Path;
+
+use longshore_config::Config;
 use longshore_http::wire::{Effect, WorkerPhase, WorkersQuery};
 use longshore_runtime::CommandError;
 use reqwest::{Method, StatusCode};
@@ -38,6 +41,39 @@ async fn a_cluster_from_its_making_to_its_end() {
     while !matches!(house.host.status("web").await, Err(CommandError::NoSuchCluster { .. })) {
         version.changed().await.expect("the host lives");
     }
+    house.end().await;
+}
+
+#[tokio::test]
+async fn an_update_is_answered_when_the_provider_has_been_asked() {
+    let house = House::empty().await;
+    // Each worker is seen running once and has stopped by the next look, which nobody takes by himself.
+    let text = r#"
+[[provider]]
+name = "brief"
+plugin = "memory"
+[provider.config]
+lifetime = { observations = 1 }
+latency_ms = { status = 100 }
+[[cluster]]
+name = "web"
+provider = "brief"
+workers = 3
+[cluster.scaling]
+poll_interval = "1h"
+"#;
+    let config = Config::parse(text, Path::new("web.toml")).expect("a good configuration");
+    house.client.apply(&config).await.expect("a good configuration");
+    house.until_converged("web").await;
+    let handles = async || {
+        let page = house.client.all_workers("web", usize::MAX).await.expect("the cluster");
+        page.workers.into_iter().map(|worker| worker.handle).collect::<Vec<_>>()
+    };
+    let before = handles().await;
+    assert_eq!((before.len(), handles().await), (3, before.clone()), "nobody has noticed yet");
+    house.client.update("web").await.expect("it can be refreshed");
+    let after = handles().await;
+    assert!(before.iter().all(|handle| !after.contains(handle)), "{before:?}, {after:?}");
     house.end().await;
 }
 
