@@ -145,7 +145,7 @@ impl From<LoadError> for Failure {
 
 impl From<SocketError> for Failure {
     fn from(error: SocketError) -> Self {
-        Self::new(Exit::Socket, "socket", with_sources(&error))
+        Self::new(Exit::Socket, "socket", longshore_http::full(&error))
     }
 }
 
@@ -160,7 +160,7 @@ impl From<ClientError> for Failure {
             ClientError::TimedOut { .. } => (Exit::GaveUp, "timed_out"),
             _ => (Exit::Internal, "broken_answer"),
         };
-        Self::new(exit, kind, with_sources(&error))
+        Self::new(exit, kind, longshore_http::full(&error))
     }
 }
 
@@ -172,17 +172,6 @@ impl From<io::Error> for Failure {
         }
         Self::internal(format_args!("cannot write to standard output: {error}"))
     }
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

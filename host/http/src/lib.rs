@@ -16,7 +16,7 @@ pub mod wire;
 
 #[cfg(unix)]
 pub use client::{Client, ClientError};
-pub use problem::{Problem, ProblemKind};
+pub use problem::{Problem, ProblemKind, full};
 pub use routes::apply_config;
 #[cfg(unix)]
 pub use server::{CONNECTIONS, GRACE, serve};

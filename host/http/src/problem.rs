@@ -12,8 +12,6 @@ use longshore_providers::CreateError;
 use longshore_runtime::{ApplyError, CommandError};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::ErrorBody;
-
 /// What went wrong, for a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,6 +105,13 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// The document that tells of a problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: Problem,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         (self.kind.status(), Json(ErrorBody { error: self })).into_response()
@@ -114,7 +119,7 @@ impl IntoResponse for Problem {
 }
 
 /// An error with all that caused it, in one text.
-pub(crate) fn full(error: &dyn std::error::Error) -> String {
+pub fn full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

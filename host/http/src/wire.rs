@@ -29,7 +29,7 @@ pub use longshore_runtime::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::problem::Problem;
+pub use crate::problem::ErrorBody;
 
 /// The longest that a request for the clusters may wait for a change.
 pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
@@ -173,13 +173,6 @@ pub struct Plugin {
     pub path: String,
     /// The providers that were made from this file, by name.
     pub providers: Vec<String>,
-}
-
-/// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorBody {
-    /// What.
-    pub error: Problem,
 }
 
 #[cfg(test)]
