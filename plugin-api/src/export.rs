@@ -276,12 +276,14 @@ impl<P: Cleanup> Table<P> {
     const CLEANUP: &'static CleanupV1 = &CleanupV1 { cleanup: cleanup::<P> };
 }
 
-extern "C" fn run<P: Provider>(
+unsafe extern "C" fn run<P: Provider>(
     this: &Instance,
     ctx: &CallContext<'_>,
     request: RStr<'_>,
 ) -> RResult<RunReply, Failure> {
-    call::<P, _>(this, ctx, |provider, ctx| {
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, |provider, ctx| {
         let launch = provider.run(ctx, &document(request)?)?;
         let shortfall = launch.shortfall.map(|short| longshore_plugin_abi::Shortfall {
             reason: short.reason.into(),
@@ -294,22 +296,26 @@ extern "C" fn run<P: Provider>(
     })
 }
 
-extern "C" fn status_of<P: Provider>(
+unsafe extern "C" fn status_of<P: Provider>(
     this: &Instance,
     ctx: &CallContext<'_>,
     handles: RSlice<'_, RStr<'_>>,
 ) -> RResult<RVec<u8>, Failure> {
-    call::<P, _>(this, ctx, |provider, ctx| {
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, |provider, ctx| {
         Ok(provider.status(ctx, &texts(handles))?.into_iter().map(status_number).collect())
     })
 }
 
-extern "C" fn kill<P: Provider>(
+unsafe extern "C" fn kill<P: Provider>(
     this: &Instance,
     ctx: &CallContext<'_>,
     handles: RSlice<'_, RStr<'_>>,
 ) -> RResult<KillReply, Failure> {
-    call::<P, _>(this, ctx, |provider, ctx| {
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, |provider, ctx| {
         let mut reply = KillReply { answers: RVec::new(), reasons: RVec::new() };
         for (index, killed) in provider.kill(ctx, &texts(handles))?.into_iter().enumerate() {
             reply.answers.push(u8::from(killed == Killed::Yes));
@@ -324,12 +330,14 @@ extern "C" fn kill<P: Provider>(
 /// The three predicates differ only in the function of the trait that they call.
 macro_rules! predicate {
     ($($name:ident),*) => {$(
-        extern "C" fn $name<P: Provider>(
+        unsafe extern "C" fn $name<P: Provider>(
             this: &Instance,
             ctx: &CallContext<'_>,
             handles: RSlice<'_, RStr<'_>>,
         ) -> RResult<RVec<u8>, Failure> {
-            call::<P, _>(this, ctx, |provider, ctx| {
+            // SAFETY: the caller keeps the promise of the table.
+            let made = unsafe { made::<P>(this) };
+            call(made, ctx, |provider, ctx| {
                 Ok(provider.$name(ctx, &texts(handles))?.into_iter().map(u8::from).collect())
             })
         }
@@ -337,12 +345,19 @@ macro_rules! predicate {
 }
 predicate!(is_initializing, is_running, is_stopped);
 
-extern "C" fn initialize<P: Initialize>(this: &Instance, ctx: &CallContext<'_>) -> RResult<(), Failure> {
-    call::<P, _>(this, ctx, P::initialize)
+unsafe extern "C" fn initialize<P: Initialize>(
+    this: &Instance,
+    ctx: &CallContext<'_>,
+) -> RResult<(), Failure> {
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, P::initialize)
 }
 
-extern "C" fn list<P: List>(this: &Instance, ctx: &CallContext<'_>) -> RResult<ListReply, Failure> {
-    call::<P, _>(this, ctx, |provider, ctx| {
+unsafe extern "C" fn list<P: List>(this: &Instance, ctx: &CallContext<'_>) -> RResult<ListReply, Failure> {
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, |provider, ctx| {
         let entries = provider.list(ctx)?.into_iter().map(|entry| Listed {
             handle: entry.handle.into(),
             token: entry.token.as_str().into(),
@@ -352,49 +367,70 @@ extern "C" fn list<P: List>(this: &Instance, ctx: &CallContext<'_>) -> RResult<L
     })
 }
 
-extern "C" fn run_server<P: Server>(
+unsafe extern "C" fn run_server<P: Server>(
     this: &Instance,
     ctx: &CallContext<'_>,
     request: RStr<'_>,
 ) -> RResult<(), Failure> {
-    call::<P, _>(this, ctx, |provider, ctx| provider.run_server(ctx, &document(request)?))
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, |provider, ctx| provider.run_server(ctx, &document(request)?))
 }
 
-extern "C" fn stop_server<P: Server>(this: &Instance, ctx: &CallContext<'_>) -> RResult<(), Failure> {
-    call::<P, _>(this, ctx, P::stop_server)
+unsafe extern "C" fn stop_server<P: Server>(this: &Instance, ctx: &CallContext<'_>) -> RResult<(), Failure> {
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, P::stop_server)
 }
 
-extern "C" fn server_status<P: Server>(this: &Instance, ctx: &CallContext<'_>) -> RResult<u8, Failure> {
-    call::<P, _>(this, ctx, |provider, ctx| provider.server_status(ctx).map(status_number))
+unsafe extern "C" fn server_status<P: Server>(
+    this: &Instance,
+    ctx: &CallContext<'_>,
+) -> RResult<u8, Failure> {
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, |provider, ctx| provider.server_status(ctx).map(status_number))
 }
 
-extern "C" fn server_address<P: Server>(
+unsafe extern "C" fn server_address<P: Server>(
     this: &Instance,
     ctx: &CallContext<'_>,
 ) -> RResult<ROption<RString>, Failure> {
-    call::<P, _>(this, ctx, |provider, ctx| {
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, |provider, ctx| {
         let address = provider.server_address(ctx)?;
         Ok(address.map(|address| to_document(&address)).transpose()?.into())
     })
 }
 
-extern "C" fn cleanup<P: Cleanup>(
+unsafe extern "C" fn cleanup<P: Cleanup>(
     this: &Instance,
     ctx: &CallContext<'_>,
     deep: bool,
 ) -> RResult<(), Failure> {
-    call::<P, _>(this, ctx, |provider, ctx| provider.cleanup(ctx, deep))
+    // SAFETY: the caller keeps the promise of the table.
+    let made = unsafe { made::<P>(this) };
+    call(made, ctx, |provider, ctx| provider.cleanup(ctx, deep))
+}
+
+/// What `create::<P>` put into an instance.
+///
+/// # Safety
+///
+/// `create::<P>` must have made `this`. The promise of the tables comes to the same, as a root module has one provider.
+unsafe fn made<P>(this: &Instance) -> &Made<P> {
+    // SAFETY: the caller's promise; the box lives until the instance is dropped.
+    unsafe { &*this.data().cast::<Made<P>>() }
 }
 
 /// Runs one call of a provider: with its log in place, and with a panic turned into an error.
 fn call<P: Provider, T>(
-    this: &Instance,
+    made: &Made<P>,
     ctx: &CallContext<'_>,
     work: impl FnOnce(&P, &Context<'_>) -> Result<T, Error>,
 ) -> RResult<T, Failure> {
-    // SAFETY: the tables of `P` are only ever called with the instance that `create::<P>` made: one library exports one
-    // provider type, and the host passes an instance to the library that it came from.
-    let Made { provider, log } = unsafe { &*this.data().cast::<Made<P>>() };
+    let Made { provider, log } = made;
     let ctx = Context::of_instance(ctx, log);
     ctx.log().scope(|| contain(|| work(provider, &ctx))).map_err(Failure::from).into()
 }

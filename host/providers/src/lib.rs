@@ -9,6 +9,7 @@ mod control;
 mod discover;
 mod error;
 mod image;
+mod instance;
 mod library;
 mod log;
 mod pool;

@@ -23,7 +23,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    error::{ConfigError, LoadError, LoadErrorKind},
+    error::{ConfigError, Function, LoadError, LoadErrorKind},
     image, private_copy, registry,
     schema::ConfigSchema,
 };
@@ -44,6 +44,26 @@ pub(crate) struct Tables {
     pub(crate) list: Option<&'static ListV1>,
     pub(crate) server: Option<&'static ServerV1>,
     pub(crate) cleanup: Option<&'static CleanupV1>,
+}
+
+impl Tables {
+    /// Whether the plugin has a function.
+    pub(crate) fn have(&self, function: Function) -> bool {
+        match function {
+            Function::Run
+            | Function::Status
+            | Function::Kill
+            | Function::IsInitializing
+            | Function::IsRunning
+            | Function::IsStopped => true,
+            Function::Initialize => self.initialize.is_some(),
+            Function::List => self.list.is_some(),
+            Function::RunServer | Function::StopServer | Function::ServerStatus | Function::ServerAddress => {
+                self.server.is_some()
+            }
+            Function::Cleanup => self.cleanup.is_some(),
+        }
+    }
 }
 
 /// A plugin's library, loaded and checked.
@@ -148,7 +168,7 @@ impl Library {
         self.tables
     }
 
-    /// Lets the plugin make an instance.
+    /// Lets the plugin make an instance, to be called through [`tables`](Self::tables) alone: see `Paired`.
     pub(crate) fn make(&self, log: Logger, config: &str) -> Result<Instance, Failure> {
         self.root.create()(log, RStr::from_str(config)).into_result()
     }

@@ -12,8 +12,8 @@ use std::{
 };
 
 use longshore_plugin_abi::{
-    CallContext, Failure, Instance, Logger,
-    abi_stable::std_types::{RResult, RSlice, RStr, RVec},
+    CallContext, Logger,
+    abi_stable::std_types::{RSlice, RStr, RVec},
 };
 use longshore_plugin_api::{
     Error, ErrorKind, Killed, ListedHandle, RunRequest, ServerAddress, ServerRequest, WorkerStatus,
@@ -29,7 +29,8 @@ use crate::{
     call::{Answer, Call, CallScope},
     check::{self, Launched},
     error::{CallError, ConfigError, CreateError, Function, NotSent, Violation},
-    library::{Library, Tables},
+    instance::{Paired, Texts},
+    library::Library,
     log,
     pool::{self, CallLimits, Job, Pool, ProviderLoad},
 };
@@ -39,17 +40,10 @@ pub type Handles = Arc<[Arc<str>]>;
 
 /// What keeps a plugin's instance alive: the provider, and every call that is inside the plugin.
 struct Made {
-    instance: ManuallyDrop<Instance>,
-    library: Arc<Library>,
+    instance: ManuallyDrop<Paired>,
     log: &'static log::Source,
     /// Never sends: its end is the news that the instance is destroyed.
     gone: watch::Sender<()>,
-}
-
-impl Made {
-    fn tables(&self) -> &'static Tables {
-        self.library.tables()
-    }
 }
 
 impl Drop for Made {
@@ -128,8 +122,7 @@ impl Provider {
                 _ => CreateError::Failed(error),
             })?;
         let (sender, gone) = watch::channel(());
-        let made =
-            Made { instance: ManuallyDrop::new(instance), library: Arc::clone(library), log, gone: sender };
+        let made = Made { instance: ManuallyDrop::new(instance), log, gone: sender };
         Ok(Arc::new(Self {
             pool: Pool::new(name, limits),
             name: name.into(),
@@ -156,22 +149,22 @@ impl Provider {
 
     /// Whether it has [`initialize`](Self::initialize).
     pub fn has_initialize(&self) -> bool {
-        self.library.tables().initialize.is_some()
+        self.library.tables().have(Function::Initialize)
     }
 
     /// Whether it has [`list`](Self::list).
     pub fn has_list(&self) -> bool {
-        self.library.tables().list.is_some()
+        self.library.tables().have(Function::List)
     }
 
     /// Whether it has the functions of a server.
     pub fn has_server(&self) -> bool {
-        self.library.tables().server.is_some()
+        self.library.tables().have(Function::RunServer)
     }
 
     /// Whether it has [`cleanup`](Self::cleanup).
     pub fn has_cleanup(&self) -> bool {
-        self.library.tables().cleanup.is_some()
+        self.library.tables().have(Function::Cleanup)
     }
 
     /// How busy its threads are.
@@ -181,9 +174,8 @@ impl Provider {
 
     /// Launches workers.
     pub fn run(&self, scope: &CallScope, request: RunRequest) -> Call<Launched> {
-        self.start(Function::Run, scope, move |made, ctx| {
-            let document = document(&request)?;
-            let reply = taken((made.tables().workers.run)(&made.instance, ctx, RStr::from_str(&document)))?;
+        self.start(Function::Run, scope, move |instance, ctx| {
+            let reply = instance.run(ctx, RStr::from_str(&document(&request)?))?;
             sound(check::run(request.workers, request.container.max_workers(), reply))
         })
     }
@@ -191,104 +183,78 @@ impl Provider {
     /// One status a handle, in order.
     pub fn status(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<WorkerStatus>> {
         let handles = handles.into();
-        self.start(Function::Status, scope, move |made, ctx| {
+        self.start(Function::Status, scope, move |instance, ctx| {
             let texts = texts(&handles);
-            let values = (made.tables().workers.status)(&made.instance, ctx, RSlice::from_slice(&texts));
-            sound(check::status(texts.len(), &taken(values)?))
+            let values = instance.status(ctx, RSlice::from_slice(&texts))?;
+            sound(check::status(texts.len(), &values))
         })
     }
 
     /// Kills every worker on each handle, and answers for each, in order.
     pub fn kill(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<Killed>> {
         let handles = handles.into();
-        self.start(Function::Kill, scope, move |made, ctx| {
+        self.start(Function::Kill, scope, move |instance, ctx| {
             let texts = texts(&handles);
-            let reply = (made.tables().workers.kill)(&made.instance, ctx, RSlice::from_slice(&texts));
-            sound(check::kill(texts.len(), taken(reply)?))
+            let reply = instance.kill(ctx, RSlice::from_slice(&texts))?;
+            sound(check::kill(texts.len(), reply))
         })
     }
 
     /// Whether each handle is initializing.
     pub fn is_initializing(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<bool>> {
-        self.ask(Function::IsInitializing, scope, handles.into(), |tables| tables.workers.is_initializing)
+        self.ask(Function::IsInitializing, scope, handles.into(), Paired::is_initializing)
     }
 
     /// Whether each handle is running.
     pub fn is_running(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<bool>> {
-        self.ask(Function::IsRunning, scope, handles.into(), |tables| tables.workers.is_running)
+        self.ask(Function::IsRunning, scope, handles.into(), Paired::is_running)
     }
 
     /// Whether each handle is stopped.
     pub fn is_stopped(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<bool>> {
-        self.ask(Function::IsStopped, scope, handles.into(), |tables| tables.workers.is_stopped)
+        self.ask(Function::IsStopped, scope, handles.into(), Paired::is_stopped)
     }
 
     /// Prepares the backend for the cluster.
     pub fn initialize(&self, scope: &CallScope) -> Call<()> {
-        let Some(table) = self.library.tables().initialize else {
-            return missing(Function::Initialize);
-        };
-        self.start(Function::Initialize, scope, |made, ctx| taken((table.initialize)(&made.instance, ctx)))
+        self.start(Function::Initialize, scope, Paired::initialize)
     }
 
     /// The live handles of the cluster.
     pub fn list(&self, scope: &CallScope) -> Call<Vec<ListedHandle>> {
-        let Some(table) = self.library.tables().list else {
-            return missing(Function::List);
-        };
-        self.start(Function::List, scope, |made, ctx| {
-            sound(check::list(taken((table.list)(&made.instance, ctx))?))
-        })
+        self.start(Function::List, scope, |instance, ctx| sound(check::list(instance.list(ctx)?)))
     }
 
     /// Starts the cluster's server.
     pub fn run_server(&self, scope: &CallScope, request: ServerRequest) -> Call<()> {
-        let Some(table) = self.library.tables().server else {
-            return missing(Function::RunServer);
-        };
-        self.start(Function::RunServer, scope, move |made, ctx| {
-            let document = document(&request)?;
-            taken((table.run_server)(&made.instance, ctx, RStr::from_str(&document)))
+        self.start(Function::RunServer, scope, move |instance, ctx| {
+            instance.run_server(ctx, RStr::from_str(&document(&request)?))
         })
     }
 
     /// Stops the cluster's server.
     pub fn stop_server(&self, scope: &CallScope) -> Call<()> {
-        let Some(table) = self.library.tables().server else {
-            return missing(Function::StopServer);
-        };
-        self.start(Function::StopServer, scope, |made, ctx| taken((table.stop_server)(&made.instance, ctx)))
+        self.start(Function::StopServer, scope, Paired::stop_server)
     }
 
     /// How the cluster's server is.
     pub fn server_status(&self, scope: &CallScope) -> Call<WorkerStatus> {
-        let Some(table) = self.library.tables().server else {
-            return missing(Function::ServerStatus);
-        };
-        self.start(Function::ServerStatus, scope, |made, ctx| {
-            sound(check::server_status(taken((table.server_status)(&made.instance, ctx))?))
+        self.start(Function::ServerStatus, scope, |instance, ctx| {
+            sound(check::server_status(instance.server_status(ctx)?))
         })
     }
 
     /// Where workers reach the cluster's server, once it has an address.
     pub fn server_address(&self, scope: &CallScope) -> Call<Option<ServerAddress>> {
-        let Some(table) = self.library.tables().server else {
-            return missing(Function::ServerAddress);
-        };
-        self.start(Function::ServerAddress, scope, |made, ctx| {
-            let document = taken((table.server_address)(&made.instance, ctx))?.into_option();
+        self.start(Function::ServerAddress, scope, |instance, ctx| {
+            let document = instance.server_address(ctx)?.into_option();
             sound(document.map(|text| check::server_address(&text)).transpose())
         })
     }
 
     /// Removes what the cluster's stopped workers left behind; `deep` removes more.
     pub fn cleanup(&self, scope: &CallScope, deep: bool) -> Call<()> {
-        let Some(table) = self.library.tables().cleanup else {
-            return missing(Function::Cleanup);
-        };
-        self.start(Function::Cleanup, scope, move |made, ctx| {
-            taken((table.cleanup)(&made.instance, ctx, deep))
-        })
+        self.start(Function::Cleanup, scope, move |instance, ctx| instance.cleanup(ctx, deep))
     }
 
     /// Shuts the provider down and waits until the plugin has destroyed the instance, for at most `limit`. False when it
@@ -311,22 +277,25 @@ impl Provider {
         function: Function,
         scope: &CallScope,
         handles: Handles,
-        predicate: impl FnOnce(&Tables) -> Predicate + Send + 'static,
+        predicate: Predicate,
     ) -> Call<Vec<bool>> {
-        self.start(function, scope, move |made, ctx| {
+        self.start(function, scope, move |instance, ctx| {
             let texts = texts(&handles);
-            let values = predicate(made.tables())(&made.instance, ctx, RSlice::from_slice(&texts));
-            sound(check::predicate(function, texts.len(), &taken(values)?))
+            let values = predicate(instance, ctx, RSlice::from_slice(&texts))?;
+            sound(check::predicate(function, texts.len(), &values))
         })
     }
 
-    /// Hands a call to the provider's threads.
+    /// Hands a call to the provider's threads, unless the plugin does not have the function.
     fn start<T: Send + 'static>(
         &self,
         function: Function,
         scope: &CallScope,
-        work: impl FnOnce(&Made, &CallContext<'_>) -> Answer<T> + Send + 'static,
+        work: impl FnOnce(&Paired, &CallContext<'_>) -> Answer<T> + Send + 'static,
     ) -> Call<T> {
+        if !self.library.tables().have(function) {
+            return Call::not_sent(function, NotSent::Missing(function));
+        }
         let Some(made) = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
             return Call::not_sent(function, NotSent::ShutDown);
         };
@@ -338,7 +307,7 @@ impl Provider {
             let outcome = match begin {
                 Err(reason) => Err(CallError::NotSent { reason }),
                 Ok(()) => span.in_scope(|| {
-                    control.inside(&cluster, verbose, made.log.logger(), |ctx| work(&made, ctx))
+                    control.inside(&cluster, verbose, made.log.logger(), |ctx| work(&made.instance, ctx))
                 }),
             };
             // Nobody listens any more when the `Call` was dropped.
@@ -372,21 +341,12 @@ impl fmt::Debug for Provider {
     }
 }
 
-/// The type of the three predicates in the table.
-type Predicate =
-    extern "C" fn(&Instance, &CallContext<'_>, RSlice<'_, RStr<'_>>) -> RResult<RVec<u8>, Failure>;
+/// One of the three predicates.
+type Predicate = fn(&Paired, &CallContext<'_>, Texts<'_>) -> Answer<RVec<u8>>;
 
 /// Lets the plugin make an instance.
-fn make(library: &Library, log: Logger, config: &Value) -> Result<Instance, Error> {
-    library.make(log, &config.to_string()).map_err(Error::from)
-}
-
-fn missing<T>(function: Function) -> Call<T> {
-    Call::not_sent(function, NotSent::Missing(function))
-}
-
-fn taken<T>(reply: RResult<T, Failure>) -> Answer<T> {
-    reply.into_result().map_err(|failure| CallError::Failed(failure.into()))
+fn make(library: &Library, log: Logger, config: &Value) -> Result<Paired, Error> {
+    Paired::make(library, log, &config.to_string()).map_err(Error::from)
 }
 
 fn sound<T>(checked: Result<T, Violation>) -> Answer<T> {

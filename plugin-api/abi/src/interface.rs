@@ -60,6 +60,10 @@ impl Interface {
 
     /// The table as the type that the host knows by the id it asked for.
     ///
+    /// It is safe to call: the fields are private, so that an `Interface` comes from [`Interface::of`] alone, in this
+    /// program or in a library that it has loaded. Whoever loads a library trusts it to hand out nothing else; that trust
+    /// is given where the library is opened, which is unsafe, and not here.
+    ///
     /// # Errors
     ///
     /// [`LayoutMismatch`] when the plugin was compiled with another layout of that table.
@@ -67,8 +71,8 @@ impl Interface {
         check_layout_compatibility(T::LAYOUT, self.layout)
             .into_result()
             .map_err(|errors| LayoutMismatch { id: T::ID, detail: errors.to_string() })?;
-        // SAFETY: an `Interface` is only made by `Interface::of`, which keeps pointer and layout together, and that
-        // layout was just found to be the one of `T`.
+        // SAFETY: an `Interface` is only made by `Interface::of`, here or in a library, which keeps together the layout
+        // and the pointer to a table that lives for ever; that layout was just found to be the one of `T`.
         Ok(unsafe { &*self.table.cast::<T>() })
     }
 }

@@ -1,4 +1,7 @@
 //! The tables behind the interface ids, version 1. They are frozen: a change is a new table under a new id.
+//!
+//! Every function of a table is unsafe, for one reason, which each table states under *Safety*: only the library that made
+//! an [`Instance`] knows what it points to.
 #![expect(missing_docs, reason = "the clauses of CONTRACT.md say what each function does")]
 
 use abi_stable::{
@@ -30,7 +33,8 @@ impl Instance {
     ///
     /// # Safety
     ///
-    /// `data` must be usable from any thread, by many at once, until `destroy` is called with it, which happens once.
+    /// `data` must be usable from any thread, by many at once, until `destroy` is called with it. That happens at most once,
+    /// when the instance is dropped, on any thread; until then `destroy` must be callable.
     pub const unsafe fn new(data: *const (), destroy: extern "C" fn(*const ())) -> Self {
         Self { data, destroy }
     }
@@ -50,17 +54,25 @@ impl Drop for Instance {
 type Handles<'a> = RSlice<'a, RStr<'a>>;
 
 /// `longshore.workers/1`: what every provider does.
+///
+/// # Safety
+///
+/// The instance must have been made by `create` of the root module whose `query` gave the table (a library has one), and
+/// the context must stay valid until the call returns.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct WorkersV1 {
     /// `request` is a JSON document: container, hardware, workers, token.
-    pub run: extern "C" fn(&Instance, &CallContext<'_>, request: RStr<'_>) -> RResult<RunReply, Failure>,
-    pub status: extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<RVec<u8>, Failure>,
-    pub kill: extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<KillReply, Failure>,
+    pub run:
+        unsafe extern "C" fn(&Instance, &CallContext<'_>, request: RStr<'_>) -> RResult<RunReply, Failure>,
+    pub status: unsafe extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<RVec<u8>, Failure>,
+    pub kill: unsafe extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<KillReply, Failure>,
     pub is_initializing:
-        extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<RVec<u8>, Failure>,
-    pub is_running: extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<RVec<u8>, Failure>,
-    pub is_stopped: extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<RVec<u8>, Failure>,
+        unsafe extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<RVec<u8>, Failure>,
+    pub is_running:
+        unsafe extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<RVec<u8>, Failure>,
+    pub is_stopped:
+        unsafe extern "C" fn(&Instance, &CallContext<'_>, Handles<'_>) -> RResult<RVec<u8>, Failure>,
 }
 
 impl InterfaceTable for WorkersV1 {
@@ -68,10 +80,15 @@ impl InterfaceTable for WorkersV1 {
 }
 
 /// `longshore.initialize/1`.
+///
+/// # Safety
+///
+/// The instance must have been made by `create` of the root module whose `query` gave the table (a library has one), and
+/// the context must stay valid until the call returns.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct InitializeV1 {
-    pub initialize: extern "C" fn(&Instance, &CallContext<'_>) -> RResult<(), Failure>,
+    pub initialize: unsafe extern "C" fn(&Instance, &CallContext<'_>) -> RResult<(), Failure>,
 }
 
 impl InterfaceTable for InitializeV1 {
@@ -79,10 +96,15 @@ impl InterfaceTable for InitializeV1 {
 }
 
 /// `longshore.list/1`.
+///
+/// # Safety
+///
+/// The instance must have been made by `create` of the root module whose `query` gave the table (a library has one), and
+/// the context must stay valid until the call returns.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct ListV1 {
-    pub list: extern "C" fn(&Instance, &CallContext<'_>) -> RResult<ListReply, Failure>,
+    pub list: unsafe extern "C" fn(&Instance, &CallContext<'_>) -> RResult<ListReply, Failure>,
 }
 
 impl InterfaceTable for ListV1 {
@@ -90,15 +112,22 @@ impl InterfaceTable for ListV1 {
 }
 
 /// `longshore.server/1`: one server a cluster.
+///
+/// # Safety
+///
+/// The instance must have been made by `create` of the root module whose `query` gave the table (a library has one), and
+/// the context must stay valid until the call returns.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct ServerV1 {
     /// `request` is a JSON document: container, hardware.
-    pub run_server: extern "C" fn(&Instance, &CallContext<'_>, request: RStr<'_>) -> RResult<(), Failure>,
-    pub stop_server: extern "C" fn(&Instance, &CallContext<'_>) -> RResult<(), Failure>,
-    pub server_status: extern "C" fn(&Instance, &CallContext<'_>) -> RResult<u8, Failure>,
+    pub run_server:
+        unsafe extern "C" fn(&Instance, &CallContext<'_>, request: RStr<'_>) -> RResult<(), Failure>,
+    pub stop_server: unsafe extern "C" fn(&Instance, &CallContext<'_>) -> RResult<(), Failure>,
+    pub server_status: unsafe extern "C" fn(&Instance, &CallContext<'_>) -> RResult<u8, Failure>,
     /// A JSON document, or nothing while the server has no address.
-    pub server_address: extern "C" fn(&Instance, &CallContext<'_>) -> RResult<ROption<RString>, Failure>,
+    pub server_address:
+        unsafe extern "C" fn(&Instance, &CallContext<'_>) -> RResult<ROption<RString>, Failure>,
 }
 
 impl InterfaceTable for ServerV1 {
@@ -106,10 +135,15 @@ impl InterfaceTable for ServerV1 {
 }
 
 /// `longshore.cleanup/1`.
+///
+/// # Safety
+///
+/// The instance must have been made by `create` of the root module whose `query` gave the table (a library has one), and
+/// the context must stay valid until the call returns.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct CleanupV1 {
-    pub cleanup: extern "C" fn(&Instance, &CallContext<'_>, deep: bool) -> RResult<(), Failure>,
+    pub cleanup: unsafe extern "C" fn(&Instance, &CallContext<'_>, deep: bool) -> RResult<(), Failure>,
 }
 
 impl InterfaceTable for CleanupV1 {

@@ -1,7 +1,7 @@
 //! Requests and replies that cross the boundary arrive as they were sent.
 
 use longshore_plugin_abi::{
-    CleanupV1, ListV1, ServerV1, WorkersV1,
+    CallContext, CleanupV1, ListV1, ServerV1, WorkersV1,
     abi_stable::std_types::{RResult, RStr},
     status,
 };
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     exported::root_module,
-    host::{FUNCTIONS, Lines, Made, probe, try_make},
+    host::{FUNCTIONS, Lines, Made, call, probe, try_make},
 };
 
 fn container() -> Container {
@@ -34,8 +34,8 @@ fn hardware() -> Hardware {
 type Answer = (Vec<String>, Option<(String, bool)>);
 
 fn run(probe: &Made, request: &str) -> Result<Answer, Error> {
-    let reply =
-        probe.call("c", |this, ctx| (probe.table::<WorkersV1>().run)(this, ctx, RStr::from_str(request)))?;
+    let request = RStr::from_str(request);
+    let reply = probe.call("c", |ctx| call!(probe, WorkersV1.run, ctx, request))?;
     let shortfall = reply.shortfall.into_option().map(|short| (short.reason.into(), short.retryable));
     Ok((reply.handles.into_iter().map(String::from).collect(), shortfall))
 }
@@ -75,13 +75,13 @@ fn a_shortfall_arrives_with_its_reason() {
 fn answers_come_one_a_handle_and_in_order() {
     let (probe, handles) = (probe(), ["running", "", "initializing", "no: busy", "running"]);
     let handles: Vec<RStr<'_>> = handles.iter().map(|handle| RStr::from_str(handle)).collect();
-    let workers = probe.table::<WorkersV1>();
     let ask = |function: &str, handles: &[RStr<'_>]| {
-        let answers = probe.call("c", |this, ctx| match function {
-            "status" => (workers.status)(this, ctx, handles.into()),
-            "is_initializing" => (workers.is_initializing)(this, ctx, handles.into()),
-            "is_running" => (workers.is_running)(this, ctx, handles.into()),
-            _ => (workers.is_stopped)(this, ctx, handles.into()),
+        let handles = handles.into();
+        let answers = probe.call("c", |ctx| match function {
+            "status" => call!(probe, WorkersV1.status, ctx, handles),
+            "is_initializing" => call!(probe, WorkersV1.is_initializing, ctx, handles),
+            "is_running" => call!(probe, WorkersV1.is_running, ctx, handles),
+            _ => call!(probe, WorkersV1.is_stopped, ctx, handles),
         });
         Vec::from(answers.expect("the probe answers"))
     };
@@ -91,7 +91,8 @@ fn answers_come_one_a_handle_and_in_order() {
     assert_eq!(ask("is_running", &handles), [1, 0, 0, 0, 1]);
     assert_eq!(ask("is_stopped", &handles), [0, 1, 0, 1, 0]);
     assert_eq!(ask("status", &[]), [0_u8; 0]);
-    let reply = probe.call("c", |this, ctx| (workers.kill)(this, ctx, handles.as_slice().into()));
+    let handles = handles.as_slice().into();
+    let reply = probe.call("c", |ctx| call!(probe, WorkersV1.kill, ctx, handles));
     let reply = reply.expect("the probe answers");
     assert_eq!(reply.answers.as_slice(), [1, 1, 1, 0, 1]);
     let reasons: Vec<_> = reply.reasons.iter().map(|reason| (reason.index, reason.text.as_str())).collect();
@@ -102,15 +103,15 @@ fn answers_come_one_a_handle_and_in_order() {
 fn many_handles_cross_at_once() {
     let (probe, texts) = (probe(), vec!["running"; 100_000]);
     let handles: Vec<RStr<'_>> = texts.into_iter().map(RStr::from_str).collect();
-    let answers = probe
-        .call("c", |this, ctx| (probe.table::<WorkersV1>().status)(this, ctx, handles.as_slice().into()));
+    let handles = handles.as_slice().into();
+    let answers = probe.call("c", |ctx| call!(probe, WorkersV1.status, ctx, handles));
     assert_eq!(answers.expect("the probe answers").as_slice(), vec![status::RUNNING; 100_000]);
 }
 
 #[test]
 fn a_list_arrives_whole() {
     let probe = probe();
-    let reply = probe.call("c", |this, ctx| (probe.table::<ListV1>().list)(this, ctx)).expect("it lists");
+    let reply = probe.call("c", |ctx| call!(probe, ListV1.list, ctx)).expect("it lists");
     let entries: Vec<_> = reply
         .entries
         .iter()
@@ -122,18 +123,18 @@ fn a_list_arrives_whole() {
 #[test]
 fn the_server_s_documents_arrive_whole() {
     let probe = probe();
-    let server = probe.table::<ServerV1>();
     let request = ServerRequest { container: container(), hardware: hardware() };
     let text = serde_json::to_string(&request).expect("it can be written");
-    let seen = probe.call("c", |this, ctx| (server.run_server)(this, ctx, RStr::from_str(&text)));
+    let text = RStr::from_str(&text);
+    let seen = probe.call("c", |ctx| call!(probe, ServerV1.run_server, ctx, text));
     let seen = seen.expect_err("the probe answers with an error");
     assert_eq!(serde_json::from_str::<ServerRequest>(seen.message()).expect("the probe wrote it"), request);
 
-    let status = probe.call("c", |this, ctx| (server.server_status)(this, ctx));
+    let status = probe.call("c", |ctx| call!(probe, ServerV1.server_status, ctx));
     assert_eq!(status, Ok(status::INITIALIZING));
     let address = |cluster: &str| {
         let document =
-            probe.call(cluster, |this, ctx| (server.server_address)(this, ctx)).expect("it answers");
+            probe.call(cluster, |ctx| call!(probe, ServerV1.server_address, ctx)).expect("it answers");
         document
             .into_option()
             .map(|text| serde_json::from_str::<ServerAddress>(&text).expect("it is a document"))
@@ -145,7 +146,7 @@ fn the_server_s_documents_arrive_whole() {
 #[test]
 fn cleanup_is_told_how_deep() {
     let probe = probe();
-    let cleanup = |deep| probe.call("c", |this, ctx| (probe.table::<CleanupV1>().cleanup)(this, ctx, deep));
+    let cleanup = |deep| probe.call("c", |ctx| call!(probe, CleanupV1.cleanup, ctx, deep));
     assert_eq!(cleanup(false), Ok(()));
     assert_eq!(cleanup(true), Err(Error::permanent("deep")));
 }
@@ -197,5 +198,5 @@ fn a_call_that_does_nothing_succeeds() {
     for function in FUNCTIONS.into_iter().filter(|function| *function != "run_server") {
         assert_eq!(probe.outcome(function, "c"), Ok(()), "{function}");
     }
-    assert_eq!(probe.call::<()>("c", |_, _| RResult::ROk(())), Ok(()));
+    assert_eq!(probe.call::<()>("c", |_| RResult::ROk(())), Ok(()));
 }

@@ -135,7 +135,7 @@ fn what_is_not_named_is_not_there() {
 #[test]
 fn instances_of_a_plugin_are_apart() {
     let (one, other) = (probe(), probe());
-    assert_ne!(one.instance.data(), other.instance.data());
+    assert_ne!(one.instance().data(), other.instance().data());
     drop(one);
     assert_eq!(other.outcome("status", "c"), Ok(()));
 }

@@ -104,12 +104,22 @@ impl Call<'_> {
     }
 }
 
-/// An instance, and the plugin that it came from.
+/// An instance, and the plugin that it came from: only `try_make` brings the two together.
 pub(crate) struct Made {
-    pub(crate) root: RootModuleRef,
-    pub(crate) instance: Instance,
+    root: RootModuleRef,
+    instance: Instance,
     pub(crate) lines: Lines,
 }
+
+/// Calls a function of a table: of the plugin that made the instance.
+macro_rules! call {
+    ($made:ident, $table:ident.$function:ident, $ctx:expr $(, $argument:tt)?) => {{
+        let (table, ctx): (_, &CallContext<'_>) = ($made.table::<$table>(), $ctx);
+        // SAFETY: instance and table are of the same root module, that of `Made`; the context is borrowed from a `Call`.
+        unsafe { (table.$function)($made.instance(), ctx $(, $argument)?) }
+    }};
+}
+pub(crate) use call;
 
 pub(crate) fn try_make(root: RootModuleRef, config: &str, lines: Lines) -> Result<Made, Error> {
     let made = root.create()(lines.logger(level::INFO), RStr::from_str(config)).into_result();
@@ -139,6 +149,10 @@ pub(crate) const FUNCTIONS: [&str; 13] = [
 ];
 
 impl Made {
+    pub(crate) fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
     pub(crate) fn table<T: InterfaceTable>(&self) -> &'static T {
         let interface = self.root.query()(T::ID.into()).into_option().expect("the plugin has it");
         interface.table().expect("it was compiled with it")
@@ -148,34 +162,33 @@ impl Made {
     pub(crate) fn call<T>(
         &self,
         cluster: &str,
-        work: impl FnOnce(&Instance, &CallContext<'_>) -> RResult<T, Failure>,
+        work: impl FnOnce(&CallContext<'_>) -> RResult<T, Failure>,
     ) -> Result<T, Error> {
         let (control, budget) = (Control::default(), Duration::from_hours(1));
         let call = Call { cluster, budget, control: &control, lines: self.lines, max_level: level::INFO };
-        work(&self.instance, &call.context()).into_result().map_err(Error::from)
+        work(&call.context()).into_result().map_err(Error::from)
     }
 
     /// Calls a function by its name, and tells only how it went.
     pub(crate) fn by_name(&self, function: &str, ctx: &CallContext<'_>) -> Result<(), Error> {
         let handles = [RStr::from_str("running")];
         let handles = handles.as_slice().into();
-        let this = &self.instance;
         let run = r#"{"container":{},"hardware":{},"workers":1,"token":"t"}"#.into();
         let server = r#"{"container":{},"hardware":{}}"#.into();
         let outcome = match function {
-            "run" => (self.table::<WorkersV1>().run)(this, ctx, run).map(drop),
-            "status" => (self.table::<WorkersV1>().status)(this, ctx, handles).map(drop),
-            "kill" => (self.table::<WorkersV1>().kill)(this, ctx, handles).map(drop),
-            "is_initializing" => (self.table::<WorkersV1>().is_initializing)(this, ctx, handles).map(drop),
-            "is_running" => (self.table::<WorkersV1>().is_running)(this, ctx, handles).map(drop),
-            "is_stopped" => (self.table::<WorkersV1>().is_stopped)(this, ctx, handles).map(drop),
-            "initialize" => (self.table::<InitializeV1>().initialize)(this, ctx),
-            "list" => (self.table::<ListV1>().list)(this, ctx).map(drop),
-            "run_server" => (self.table::<ServerV1>().run_server)(this, ctx, server),
-            "stop_server" => (self.table::<ServerV1>().stop_server)(this, ctx),
-            "server_status" => (self.table::<ServerV1>().server_status)(this, ctx).map(drop),
-            "server_address" => (self.table::<ServerV1>().server_address)(this, ctx).map(drop),
-            "cleanup" => (self.table::<CleanupV1>().cleanup)(this, ctx, false),
+            "run" => call!(self, WorkersV1.run, ctx, run).map(drop),
+            "status" => call!(self, WorkersV1.status, ctx, handles).map(drop),
+            "kill" => call!(self, WorkersV1.kill, ctx, handles).map(drop),
+            "is_initializing" => call!(self, WorkersV1.is_initializing, ctx, handles).map(drop),
+            "is_running" => call!(self, WorkersV1.is_running, ctx, handles).map(drop),
+            "is_stopped" => call!(self, WorkersV1.is_stopped, ctx, handles).map(drop),
+            "initialize" => call!(self, InitializeV1.initialize, ctx),
+            "list" => call!(self, ListV1.list, ctx).map(drop),
+            "run_server" => call!(self, ServerV1.run_server, ctx, server),
+            "stop_server" => call!(self, ServerV1.stop_server, ctx),
+            "server_status" => call!(self, ServerV1.server_status, ctx).map(drop),
+            "server_address" => call!(self, ServerV1.server_address, ctx).map(drop),
+            "cleanup" => call!(self, CleanupV1.cleanup, ctx, false),
             other => unreachable!("there is no {other}"),
         };
         outcome.into_result().map_err(Error::from)
@@ -184,7 +197,7 @@ impl Made {
     /// As [`by_name`](Self::by_name), for a cluster.
     pub(crate) fn outcome(&self, function: &str, cluster: &str) -> Result<(), Error> {
         let mut outcome = Ok(());
-        self.call::<()>(cluster, |_, ctx| {
+        self.call::<()>(cluster, |ctx| {
             outcome = self.by_name(function, ctx);
             RResult::ROk(())
         })?;

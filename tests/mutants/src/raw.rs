@@ -51,15 +51,19 @@ fn table<T: InterfaceTable>() -> &'static T {
     found.unwrap_or_else(|| std::process::abort())
 }
 
-/// What our instances point to.
+/// What our instances point to. `inner` is the inner mutant's, for its tables alone.
 struct Made {
     inner: Instance,
     plan: Plan,
 }
 
 /// What `this` points to.
-fn made(this: &Instance) -> &Made {
-    // SAFETY: the tables of this library are only called with the instances that its `create` made, of a box of `Made`.
+///
+/// # Safety
+///
+/// `create` of this module must have made `this`, which is the promise of its tables.
+unsafe fn made(this: &Instance) -> &Made {
+    // SAFETY: the caller's promise; `create` makes instances of a box of `Made`.
     unsafe { &*this.data().cast::<Made>() }
 }
 
@@ -92,17 +96,16 @@ fn unheard_of() -> Failure {
 
 /// Hands a call on, and then spoils the reply with the raw fault of its function, where one is due.
 fn spoilt<T>(
-    this: &Instance,
+    made: &Made,
     function: Function,
-    call: impl FnOnce(&Instance) -> RResult<T, Failure>,
+    call: impl FnOnce() -> RResult<T, Failure>,
     spoil: impl FnOnce(&mut T),
 ) -> RResult<T, Failure> {
-    let made = made(this);
     let fault = made.plan.due(function, true);
     if fault == Some(Fault::UnheardOf) {
         return RResult::RErr(unheard_of());
     }
-    let mut reply = call(&made.inner);
+    let mut reply = call();
     if let (Some(_), RResult::ROk(value)) = (fault, &mut reply) {
         spoil(value);
     }
@@ -116,81 +119,60 @@ fn bad_first(answers: &mut RVec<u8>, bad: u8) {
 }
 
 type Handles<'a> = RSlice<'a, RStr<'a>>;
-type Answers = RResult<RVec<u8>, Failure>;
 
-static WORKERS: WorkersV1 = WorkersV1 { run, status, kill, is_initializing, is_running, is_stopped };
-
-extern "C" fn run(this: &Instance, ctx: &CallContext<'_>, request: RStr<'_>) -> RResult<RunReply, Failure> {
-    spoilt(this, Function::Run, |inner| (table::<WorkersV1>().run)(inner, ctx, request), |_| ())
+/// The functions of a table: each hands its call on, and has a way to spoil the reply.
+macro_rules! functions {
+    ($($table:ident.$name:ident($($argument:ident: $type:ty)?) -> $reply:ty, $function:ident, $spoil:expr;)*) => {$(
+        unsafe extern "C" fn $name(
+            this: &Instance,
+            ctx: &CallContext<'_>
+            $(, $argument: $type)?
+        ) -> RResult<$reply, Failure> {
+            // SAFETY: the caller keeps the promise of the table.
+            let made = unsafe { made(this) };
+            let spoil: fn(&Made, &mut $reply) = $spoil;
+            let call = || {
+                let table = table::<$table>();
+                // SAFETY: instance and table are both the inner mutant's, and the context is that of our own call.
+                unsafe { (table.$name)(&made.inner, ctx $(, $argument)?) }
+            };
+            spoilt(made, Function::$function, call, |reply| spoil(made, reply))
+        }
+    )*};
 }
 
-extern "C" fn kill(
-    this: &Instance,
-    ctx: &CallContext<'_>,
-    handles: Handles<'_>,
-) -> RResult<KillReply, Failure> {
-    let bad_reason = made(this).plan.has(Function::Kill, Fault::BadReason);
-    let call = |inner: &Instance| (table::<WorkersV1>().kill)(inner, ctx, handles);
-    spoilt(this, Function::Kill, call, |reply| {
-        if bad_reason {
+functions! {
+    WorkersV1.run(request: RStr<'_>) -> RunReply, Run, |_, _| ();
+    WorkersV1.status(handles: Handles<'_>) -> RVec<u8>, Status, |_, values| bad_first(values, BAD_STATUS);
+    WorkersV1.kill(handles: Handles<'_>) -> KillReply, Kill, |made, reply| {
+        if made.plan.has(Function::Kill, Fault::BadReason) {
             let index = reply.answers.len() as u64;
             reply.reasons.push(Reason { index, text: "of a handle that nobody asked for".into() });
         } else {
             bad_first(&mut reply.answers, BAD_ANSWER);
         }
-    })
+    };
+    WorkersV1.is_initializing(handles: Handles<'_>) -> RVec<u8>, IsInitializing,
+        |_, answers| bad_first(answers, BAD_ANSWER);
+    WorkersV1.is_running(handles: Handles<'_>) -> RVec<u8>, IsRunning,
+        |_, answers| bad_first(answers, BAD_ANSWER);
+    WorkersV1.is_stopped(handles: Handles<'_>) -> RVec<u8>, IsStopped,
+        |_, answers| bad_first(answers, BAD_ANSWER);
+    InitializeV1.initialize() -> (), Initialize, |_, ()| ();
+    ListV1.list() -> ListReply, List, |_, _| ();
+    ServerV1.run_server(request: RStr<'_>) -> (), RunServer, |_, ()| ();
+    ServerV1.stop_server() -> (), StopServer, |_, ()| ();
+    ServerV1.server_status() -> u8, ServerStatus, |_, status| *status = BAD_STATUS;
+    ServerV1.server_address() -> ROption<RString>, ServerAddress,
+        |_, address| *address = ROption::RSome("{\"host\":".into());
+    CleanupV1.cleanup(deep: bool) -> (), Cleanup, |_, ()| ();
 }
 
-/// The functions that answer with one number a handle.
-macro_rules! answers {
-    ($($name:ident $function:ident $bad:ident),*) => {$(
-        extern "C" fn $name(this: &Instance, ctx: &CallContext<'_>, handles: Handles<'_>) -> Answers {
-            let call = |inner: &Instance| (table::<WorkersV1>().$name)(inner, ctx, handles);
-            spoilt(this, Function::$function, call, |answers| bad_first(answers, $bad))
-        }
-    )*};
-}
-answers!(status Status BAD_STATUS, is_initializing IsInitializing BAD_ANSWER, is_running IsRunning BAD_ANSWER,
-    is_stopped IsStopped BAD_ANSWER);
-
+static WORKERS: WorkersV1 = WorkersV1 { run, status, kill, is_initializing, is_running, is_stopped };
 static INITIALIZE: InitializeV1 = InitializeV1 { initialize };
-
-extern "C" fn initialize(this: &Instance, ctx: &CallContext<'_>) -> RResult<(), Failure> {
-    spoilt(this, Function::Initialize, |inner| (table::<InitializeV1>().initialize)(inner, ctx), |()| ())
-}
-
 static LIST: ListV1 = ListV1 { list };
-
-extern "C" fn list(this: &Instance, ctx: &CallContext<'_>) -> RResult<ListReply, Failure> {
-    spoilt(this, Function::List, |inner| (table::<ListV1>().list)(inner, ctx), |_| ())
-}
-
 static SERVER: ServerV1 = ServerV1 { run_server, stop_server, server_status, server_address };
-
-extern "C" fn run_server(this: &Instance, ctx: &CallContext<'_>, request: RStr<'_>) -> RResult<(), Failure> {
-    let call = |inner: &Instance| (table::<ServerV1>().run_server)(inner, ctx, request);
-    spoilt(this, Function::RunServer, call, |()| ())
-}
-
-extern "C" fn stop_server(this: &Instance, ctx: &CallContext<'_>) -> RResult<(), Failure> {
-    spoilt(this, Function::StopServer, |inner| (table::<ServerV1>().stop_server)(inner, ctx), |()| ())
-}
-
-extern "C" fn server_status(this: &Instance, ctx: &CallContext<'_>) -> RResult<u8, Failure> {
-    let call = |inner: &Instance| (table::<ServerV1>().server_status)(inner, ctx);
-    spoilt(this, Function::ServerStatus, call, |status| *status = BAD_STATUS)
-}
-
-extern "C" fn server_address(this: &Instance, ctx: &CallContext<'_>) -> RResult<ROption<RString>, Failure> {
-    let call = |inner: &Instance| (table::<ServerV1>().server_address)(inner, ctx);
-    spoilt(this, Function::ServerAddress, call, |address| *address = ROption::RSome("{\"host\":".into()))
-}
-
 static CLEANUP: CleanupV1 = CleanupV1 { cleanup };
-
-extern "C" fn cleanup(this: &Instance, ctx: &CallContext<'_>, deep: bool) -> RResult<(), Failure> {
-    spoilt(this, Function::Cleanup, |inner| (table::<CleanupV1>().cleanup)(inner, ctx, deep), |()| ())
-}
 
 extern "C" fn query(id: RStr<'_>) -> ROption<Interface> {
     match id.as_str() {

@@ -1,5 +1,5 @@
 //! Every fault, seen through the tables as a host sees it.
-#![expect(unsafe_code, reason = "it makes contexts as a host does")]
+#![expect(unsafe_code, reason = "it makes contexts and calls tables as a host does")]
 
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,15 @@ fn table<T: InterfaceTable>() -> &'static T {
     interface.table().expect("it was compiled with it")
 }
 
+/// Calls a mutant's function of a table.
+macro_rules! call {
+    ($mutant:ident, $table:ident.$function:ident, $ctx:expr $(, $argument:tt)?) => {{
+        let (table, ctx): (_, &CallContext<'_>) = (table::<$table>(), $ctx);
+        // SAFETY: all mutants and tables of these tests are of `raw::root_module`, and a context's functions look at nothing.
+        unsafe { (table.$function)($mutant, ctx $(, $argument)?) }
+    }};
+}
+
 /// What a call answers, or the kind of its failure.
 type Outcome<T> = Result<T, u8>;
 
@@ -57,26 +66,27 @@ fn outcome_of<T>(reply: RResult<T, Failure>) -> Outcome<T> {
 
 fn run(mutant: &Instance, token: &str, workers: u32) -> Outcome<(Vec<String>, bool)> {
     let request = json!({ "container": {}, "hardware": {}, "workers": workers, "token": token }).to_string();
-    let reply = outcome_of((table::<WorkersV1>().run)(mutant, &context("c"), RStr::from_str(&request)))?;
+    let request = RStr::from_str(&request);
+    let reply = outcome_of(call!(mutant, WorkersV1.run, &context("c"), request))?;
     Ok((reply.handles.into_iter().map(String::from).collect(), reply.shortfall.is_some()))
 }
 
 fn answers(mutant: &Instance, function: &str, handles: &[&str]) -> Outcome<Vec<u8>> {
     let handles: Vec<RStr<'_>> = handles.iter().map(|handle| RStr::from_str(handle)).collect();
-    let (workers, ctx, handles) = (table::<WorkersV1>(), context("c"), handles.as_slice().into());
+    let (ctx, handles) = (context("c"), handles.as_slice().into());
     let answers = match function {
-        "status" => (workers.status)(mutant, &ctx, handles),
-        "kill" => (workers.kill)(mutant, &ctx, handles).map(|reply| reply.answers),
-        "is_initializing" => (workers.is_initializing)(mutant, &ctx, handles),
-        "is_running" => (workers.is_running)(mutant, &ctx, handles),
-        "is_stopped" => (workers.is_stopped)(mutant, &ctx, handles),
+        "status" => call!(mutant, WorkersV1.status, &ctx, handles),
+        "kill" => call!(mutant, WorkersV1.kill, &ctx, handles).map(|reply| reply.answers),
+        "is_initializing" => call!(mutant, WorkersV1.is_initializing, &ctx, handles),
+        "is_running" => call!(mutant, WorkersV1.is_running, &ctx, handles),
+        "is_stopped" => call!(mutant, WorkersV1.is_stopped, &ctx, handles),
         other => unreachable!("{other} is no function of handles"),
     };
     outcome_of(answers).map(Into::into)
 }
 
 fn list(mutant: &Instance, cluster: &str) -> Vec<(String, String, u32)> {
-    let reply = (table::<ListV1>().list)(mutant, &context(cluster)).into_result().expect("it lists");
+    let reply = call!(mutant, ListV1.list, &context(cluster)).into_result().expect("it lists");
     reply.entries.into_iter().map(|entry| (entry.handle.into(), entry.token.into(), entry.workers)).collect()
 }
 
@@ -116,9 +126,9 @@ fn answers_are_of_the_wrong_number_or_value() {
         assert_eq!(bad.len(), 2, "{function}");
         assert!(if function == "status" { bad[0] == 0 } else { bad[0] > 1 }, "{function}: {bad:?}");
     }
-    let spoilt = mutant("kill", "bad_reason");
-    let (handles, ctx) = ([RStr::from_str("a")], context("c"));
-    let reply = (table::<WorkersV1>().kill)(&spoilt, &ctx, handles.as_slice().into());
+    let (spoilt, handles) = (&mutant("kill", "bad_reason"), [RStr::from_str("a")]);
+    let handles = handles.as_slice().into();
+    let reply = call!(spoilt, WorkersV1.kill, &context("c"), handles);
     let reply = reply.into_result().expect("it answers");
     assert_eq!((reply.answers.len(), reply.reasons[0].index), (1, 1));
 }
@@ -156,17 +166,17 @@ fn list_is_wrong() {
 
 /// Calls a function by its name and tells only how it went.
 fn outcome(mutant: &Instance, function: &str) -> Outcome<()> {
-    let (server, ctx) = (table::<ServerV1>(), context("c"));
+    let ctx = context("c");
     let request = RStr::from_str(r#"{"container":{},"hardware":{}}"#);
     match function {
         "run" => run(mutant, "t", 1).map(drop),
-        "list" => outcome_of((table::<ListV1>().list)(mutant, &ctx)).map(drop),
-        "initialize" => outcome_of((table::<InitializeV1>().initialize)(mutant, &ctx)),
-        "cleanup" => outcome_of((table::<CleanupV1>().cleanup)(mutant, &ctx, false)),
-        "run_server" => outcome_of((server.run_server)(mutant, &ctx, request)),
-        "stop_server" => outcome_of((server.stop_server)(mutant, &ctx)),
-        "server_status" => outcome_of((server.server_status)(mutant, &ctx)).map(drop),
-        "server_address" => outcome_of((server.server_address)(mutant, &ctx)).map(drop),
+        "list" => outcome_of(call!(mutant, ListV1.list, &ctx)).map(drop),
+        "initialize" => outcome_of(call!(mutant, InitializeV1.initialize, &ctx)),
+        "cleanup" => outcome_of(call!(mutant, CleanupV1.cleanup, &ctx, false)),
+        "run_server" => outcome_of(call!(mutant, ServerV1.run_server, &ctx, request)),
+        "stop_server" => outcome_of(call!(mutant, ServerV1.stop_server, &ctx)),
+        "server_status" => outcome_of(call!(mutant, ServerV1.server_status, &ctx)).map(drop),
+        "server_address" => outcome_of(call!(mutant, ServerV1.server_address, &ctx)).map(drop),
         other => answers(mutant, other, &["t.0"]).map(drop),
     }
 }
@@ -247,11 +257,10 @@ fn a_fault_begins_and_ends_when_it_is_to() {
 
 #[test]
 fn the_server_answers_wrongly() {
-    let spoilt = mutant("server_status", "bad_value");
-    assert_eq!(outcome_of((table::<ServerV1>().server_status)(&spoilt, &context("c"))), Ok(0));
-    let spoilt = mutant("server_address", "bad_document");
-    let address =
-        (table::<ServerV1>().server_address)(&spoilt, &context("c")).into_result().expect("it answers");
+    let spoilt = &mutant("server_status", "bad_value");
+    assert_eq!(outcome_of(call!(spoilt, ServerV1.server_status, &context("c"))), Ok(0));
+    let spoilt = &mutant("server_address", "bad_document");
+    let address = call!(spoilt, ServerV1.server_address, &context("c")).into_result().expect("it answers");
     let ROption::RSome(address) = address else { panic!("it has an address: {address:?}") };
     let text: RString = address;
     assert!(serde_json::from_str::<serde_json::Value>(&text).is_err(), "{text}");
