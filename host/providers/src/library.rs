@@ -214,12 +214,12 @@ fn hex(digest: &[u8]) -> String {
 
 /// The root module, its layout checked.
 ///
-/// Of its crate's version, only the major number must be ours: the contract's own version is in the metadata, and the
-/// layout says the rest. (`abi_stable`'s own check would turn down the plugins of every older minor version.)
+/// Of its crate's version, only the major number must be ours, which is that of the contract; the layout says the rest.
+/// (`abi_stable`'s own check would turn down the plugins of every older minor version.)
 fn root_module(header: AbiHeaderRef) -> Result<RootModuleRef, RootError> {
     let header = header.upgrade().map_err(RootError::Library)?;
     let theirs = header.version_strings().version;
-    if major(theirs.as_str()) != major(RootModuleRef::expected_version()) {
+    if !agree(theirs.as_str(), RootModuleRef::expected_version()) {
         return Err(RootError::OtherVersion(theirs.as_str().to_owned()));
     }
     if header.layout().is_none() {
@@ -228,8 +228,9 @@ fn root_module(header: AbiHeaderRef) -> Result<RootModuleRef, RootError> {
     header.check_layout::<RootModuleRef>().map_err(RootError::Library)
 }
 
-fn major(version: &str) -> &str {
-    version.split('.').next().unwrap_or_default()
+/// Whether two versions have the same major number, the one before the first dot.
+fn agree(theirs: &str, ours: &str) -> bool {
+    theirs.split('.').next() == ours.split('.').next()
 }
 
 enum RootError {
@@ -312,4 +313,15 @@ fn interface<T: InterfaceTable>(
         let detail = mismatch.detail.clone();
         LoadError::new(path, LoadErrorKind::Layout, mismatch).with_detail(detail)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_agree_by_their_major_number_whichever_is_the_newer() {
+        assert!(agree("1.0.0", "1.0.0") && agree("1.7.3", "1.0.0") && agree("1.0.0", "1.7.3"));
+        assert!(!agree("2.0.0", "1.0.0") && !agree("10.0.0", "1.0.0") && !agree("0.1.0", "1.0.0"));
+    }
 }

@@ -34,7 +34,8 @@ pub use interface::{Interface, InterfaceTable, LayoutMismatch, ids};
 pub use replies::{Failure, KillReply, ListReply, Listed, Reason, RunReply, Shortfall, kind, status};
 pub use tables::{CleanupV1, InitializeV1, Instance, ListV1, ServerV1, WorkersV1};
 
-/// The version of this contract. A host refuses a plugin whose metadata names another one.
+/// The version of this contract, and the major version of this crate. A host refuses a plugin whose metadata names another
+/// one.
 pub const CONTRACT_VERSION: u32 = 1;
 
 /// What a plugin exports: frozen. Anything optional is reached through [`RootModule::query`].
@@ -60,8 +61,16 @@ impl abi_stable::library::RootModule for RootModuleRef {
 }
 
 impl RootModuleRef {
-    /// The layout that the host expects of a plugin's root module, for a message when it differs.
+    /// The version of this crate. A plugin's root module agrees with the host's if both are of the same major version.
     pub fn expected_version() -> &'static str {
         Self::VERSION_STRINGS.version.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_major_version_of_the_crate_is_the_contract_s() {
+        assert_eq!(env!("CARGO_PKG_VERSION_MAJOR"), super::CONTRACT_VERSION.to_string());
     }
 }

@@ -5,7 +5,6 @@
 use abi_stable::{
     StableAbi,
     library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult},
-    package_version_strings,
     prefix_type::PrefixTypeTrait as _,
     sabi_types::VersionStrings,
     std_types::{RStr, RString},
@@ -32,7 +31,8 @@ impl abi_stable::library::RootModule for RootModuleRef {
     abi_stable::declare_root_module_statics! {RootModuleRef}
     const BASE_NAME: &'static str = "longshore_plugin";
     const NAME: &'static str = "longshore_plugin";
-    const VERSION_STRINGS: VersionStrings = package_version_strings!();
+    const VERSION_STRINGS: VersionStrings =
+        <longshore_plugin_abi::RootModuleRef as abi_stable::library::RootModule>::VERSION_STRINGS;
 }
 
 extern "C" fn metadata() -> RString {

@@ -16,6 +16,12 @@ const OTHER_NAMES: &[(&str, &str, &str)] = &[
     ("tests/xtask", "xtask", "`cargo xtask` is what everyone calls it"),
 ];
 
+/// Crates that have a version of their own.
+const OWN_VERSIONS: &[(&str, &str)] = &[(
+    "plugin-api/abi",
+    "its major number is the contract's version, which changes far less often than the rest",
+)];
+
 /// What a crate takes over from the workspace.
 const INHERITED: &[&str] = &["version", "edition", "rust-version", "license", "publish"];
 
@@ -50,15 +56,21 @@ pub fn member(file: &TextFile) -> Breaches {
     let path = &file.path;
     let mut breaches = vec![];
     let package = manifest.get("package").and_then(Value::as_table);
-    for key in INHERITED {
+    let folder = path.strip_suffix("/Cargo.toml").unwrap_or(path);
+    let own_version = OWN_VERSIONS.iter().any(|(at, _)| *at == folder);
+    for key in INHERITED.iter().filter(|key| !(own_version && **key == "version")) {
         if !inherits(package.and_then(|package| package.get(*key))) {
             breaches.push(format!("{path}: write `{key}.workspace = true`"));
         }
     }
+    if own_version && text(&manifest, &["package", "version"]).is_none() {
+        breaches.push(format!(
+            "{path}: give it a `version` of its own, or take it off the list of those that have one"
+        ));
+    }
     if !inherits(manifest.get("lints")) {
         breaches.push(format!("{path}: write `[lints] workspace = true`"));
     }
-    let folder = path.strip_suffix("/Cargo.toml").unwrap_or(path);
     let own = format!("longshore-{}", folder.rsplit('/').next().unwrap_or(folder));
     let other = OTHER_NAMES.iter().find(|(at, ..)| *at == folder).map(|(_, name, _)| *name);
     let (name, wanted) = (text(&manifest, &["package", "name"]).unwrap_or_default(), other.unwrap_or(&own));
@@ -209,6 +221,21 @@ mod tests {
         assert_eq!(breaches("tests/xtask/Cargo.toml", "longshore-good", "xtask"), [""; 0]);
         assert_eq!(breaches("tests/xtask/Cargo.toml", "longshore-good", "longshore-xtask").len(), 1);
         assert_eq!(member(&TextFile::sample(PATH, "= 3")).len(), 1);
+    }
+
+    #[test]
+    fn only_the_boundary_has_a_version_of_its_own() {
+        const ABI: &str = "plugin-api/abi/Cargo.toml";
+        let version = |path: &str, name: &str, version: &str| {
+            let manifest = GOOD.replace("longshore-good", name).replace(" version.workspace = true", version);
+            member(&TextFile::sample(path, &manifest))
+        };
+        assert_eq!(version(ABI, "longshore-plugin-abi", " version = \"1.0.0\""), [""; 0]);
+        assert_eq!(version(ABI, "longshore-plugin-abi", " version.workspace = true").len(), 1);
+        assert_eq!(
+            version("host/good/Cargo.toml", "longshore-good", " version = \"1.0.0\""),
+            ["host/good/Cargo.toml: write `version.workspace = true`"]
+        );
     }
 
     #[test]

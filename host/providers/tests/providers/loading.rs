@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use longshore_plugin_abi::CONTRACT_VERSION;
 use longshore_plugin_api::Clause;
 use longshore_providers::{Library, LoadError, LoadErrorKind, SearchPath};
 use longshore_support::{example, fixture, library};
@@ -127,7 +128,10 @@ fn another_layout_is_refused_with_a_summary_and_the_full_comparison_aside() {
 #[test]
 fn another_version_of_the_root_module_is_refused() {
     let path = example("longshore-mutants", "other_version");
-    refused(&path, LoadErrorKind::Layout, Some(Clause::LoadLayout));
+    let error = refused(&path, LoadErrorKind::Layout, Some(Clause::LoadLayout));
+    // Theirs and ours, whose major number is the contract's.
+    let ours = format!("this host's of {CONTRACT_VERSION}.");
+    assert!(error.to_string().contains("version 99.0.0") && error.to_string().contains(&ours), "{error}");
 }
 
 #[test]
