@@ -193,7 +193,7 @@ fn field(path: &Path) -> String {
     text
 }
 
-extern "C" fn destroy<P: Provider>(data: *const ()) {
+unsafe extern "C" fn destroy<P: Provider>(data: *const ()) {
     // SAFETY: `create` made it from a box of `Made<P>`, and the host's `Instance` calls this once, when it is dropped.
     let made = unsafe { Box::from_raw(data.cast_mut().cast::<Made<P>>()) };
     let Made { provider, log } = *made;

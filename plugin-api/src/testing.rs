@@ -110,12 +110,12 @@ unsafe fn flag<'a>(data: *const ()) -> &'a Flag {
     unsafe { &*data.cast::<Flag>() }
 }
 
-extern "C" fn is_cancelled(data: *const ()) -> bool {
+unsafe extern "C" fn is_cancelled(data: *const ()) -> bool {
     // SAFETY: only `Call::run` passes this function on, together with its flag.
     *unsafe { flag(data) }.cancelled.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-extern "C" fn wait_cancelled(data: *const (), nanos: u64) -> bool {
+unsafe extern "C" fn wait_cancelled(data: *const (), nanos: u64) -> bool {
     // SAFETY: as above.
     let flag = unsafe { flag(data) };
     let limit = Instant::now() + Duration::from_nanos(nanos);

@@ -98,12 +98,12 @@ impl Control {
     }
 }
 
-extern "C" fn is_cancelled(data: *const ()) -> bool {
+unsafe extern "C" fn is_cancelled(data: *const ()) -> bool {
     // SAFETY: `Control::inside` is the only one to hand this function out, together with a pointer to itself.
     unsafe { &*data.cast::<Control>() }.is_cancelled()
 }
 
-extern "C" fn wait_cancelled(data: *const (), nanos: u64) -> bool {
+unsafe extern "C" fn wait_cancelled(data: *const (), nanos: u64) -> bool {
     // SAFETY: as above.
     unsafe { &*data.cast::<Control>() }.wait_cancelled(Duration::from_nanos(nanos))
 }

@@ -62,7 +62,7 @@ fn loudest() -> u8 {
     }
 }
 
-extern "C" fn take_line(data: *const (), line_level: u8, target: RStr<'_>, message: RStr<'_>) {
+unsafe extern "C" fn take_line(data: *const (), line_level: u8, target: RStr<'_>, message: RStr<'_>) {
     // SAFETY: only `Source::logger` hands this function out, together with a `Source` that is never freed.
     let source = unsafe { &*data.cast::<Source>() };
     // A panic must not cross the boundary: it would end the process. A subscriber that panics loses the line.

@@ -29,7 +29,7 @@ use abi_stable::{
 };
 
 pub use abi_stable;
-pub use call::{CallContext, CallControl, LogFn, Logger, level};
+pub use call::{CallContext, CallControl, IsCancelledFn, LogFn, Logger, WaitCancelledFn, level};
 pub use interface::{Interface, InterfaceTable, LayoutMismatch, ids};
 pub use replies::{Failure, KillReply, ListReply, Listed, Reason, RunReply, Shortfall, kind, status};
 pub use tables::{CleanupV1, InitializeV1, Instance, ListV1, ServerV1, WorkersV1};

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, StableAbi)]
 pub struct Instance {
     data: *const (),
-    destroy: extern "C" fn(data: *const ()),
+    destroy: unsafe extern "C" fn(data: *const ()),
 }
 
 // SAFETY: `Instance::new` demands that `data` may be used from any thread, by many at once.
@@ -35,7 +35,7 @@ impl Instance {
     ///
     /// `data` must be usable from any thread, by many at once, until `destroy` is called with it. That happens at most once,
     /// when the instance is dropped, on any thread; until then `destroy` must be callable.
-    pub const unsafe fn new(data: *const (), destroy: extern "C" fn(*const ())) -> Self {
+    pub const unsafe fn new(data: *const (), destroy: unsafe extern "C" fn(*const ())) -> Self {
         Self { data, destroy }
     }
 
@@ -47,7 +47,8 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        (self.destroy)(self.data);
+        // SAFETY: `Instance::new` demands that it may be called once, when the instance is dropped, which is now.
+        unsafe { (self.destroy)(self.data) };
     }
 }
 

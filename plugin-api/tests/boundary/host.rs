@@ -41,7 +41,7 @@ impl Lines {
     }
 }
 
-extern "C" fn remember(data: *const (), level: u8, target: RStr<'_>, message: RStr<'_>) {
+unsafe extern "C" fn remember(data: *const (), level: u8, target: RStr<'_>, message: RStr<'_>) {
     // SAFETY: `Lines::logger` alone passes this function on, with its mutex.
     let lines = unsafe { &*data.cast::<Mutex<Vec<Line>>>() };
     let line = (level, target.as_str().to_owned(), message.as_str().to_owned());
@@ -70,12 +70,12 @@ unsafe fn control<'a>(data: *const ()) -> &'a Control {
     unsafe { &*data.cast::<Control>() }
 }
 
-extern "C" fn is_cancelled(data: *const ()) -> bool {
+unsafe extern "C" fn is_cancelled(data: *const ()) -> bool {
     // SAFETY: `Call::context` alone passes this function on, with its control.
     *unsafe { control(data) }.cancelled.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-extern "C" fn wait_cancelled(data: *const (), nanos: u64) -> bool {
+unsafe extern "C" fn wait_cancelled(data: *const (), nanos: u64) -> bool {
     // SAFETY: as above.
     let control = unsafe { control(data) };
     let cancelled = control.cancelled.lock().unwrap_or_else(PoisonError::into_inner);

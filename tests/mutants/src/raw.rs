@@ -85,7 +85,7 @@ extern "C" fn create(log: Logger, config: RStr<'_>) -> RResult<Instance, Failure
     RResult::ROk(unsafe { Instance::new(data.cast_const().cast(), destroy) })
 }
 
-extern "C" fn destroy(data: *const ()) {
+unsafe extern "C" fn destroy(data: *const ()) {
     // SAFETY: `create` made it of a box, and an `Instance` calls this once.
     drop(unsafe { Box::from_raw(data.cast_mut().cast::<Made>()) });
 }
