@@ -11,7 +11,7 @@ use std::{
 use longshore_plugin_api::{Killed, List as _, Provider as _, WorkerStatus, testing};
 use serde_json::json;
 
-use crate::support::{CLUSTER, House, call, provider, request, stat, wait_until};
+use crate::support::{CLUSTER, House, call, environment, provider, request, stat, wait_until};
 
 #[test]
 fn workers_outlive_their_provider_and_are_listed_by_the_next() {
@@ -64,7 +64,7 @@ fn host_that_launches_without_end() {
 /// The handles in the environments of the marked processes that lead a session.
 fn handles_of_the_living(house: &House) -> BTreeSet<String> {
     let handle = |pid: i32| {
-        let environment = fs::read_to_string(format!("/proc/{pid}/environ")).ok()?;
+        let environment = String::from_utf8(environment(pid)).ok()?;
         environment.split('\0').find_map(|text| text.strip_prefix("LONGSHORE_HANDLE=")).map(str::to_owned)
     };
     let leads = |pid: &i32| stat(*pid).is_some_and(|stat| stat[3] == pid.to_string());

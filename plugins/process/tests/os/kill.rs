@@ -91,14 +91,21 @@ fn what_a_dead_worker_left_behind_is_killed() {
 }
 
 #[test]
-fn a_halted_worker_is_killed() {
+fn a_halted_worker_may_still_end_in_peace() {
     let house = House::new();
-    let handles = house.run("t", 1, "exec sleep 600");
-    let pid = house.alive()[0];
+    let (sign, ready) = (house.file("ended"), house.file("ready"));
+    let script = format!(
+        "trap 'echo 1 > {}; exit' TERM; echo $$ > {}; while :; do sleep 0.01; done",
+        sign.display(),
+        ready.display()
+    );
+    let handles = house.run("t", 1, &script);
+    let pid = number_in(&ready);
     signal(pid, Signal::STOP);
     wait_until("it is halted", || stat(pid).is_some_and(|stat| stat[0] == "T"));
     assert_eq!(house.status(&handles), [WorkerStatus::Running]);
     house.kill(&handles);
+    assert!(sign.exists(), "it went on, and had the time to clean up");
 }
 
 #[test]
@@ -131,6 +138,20 @@ fn a_kill_that_ran_out_of_time_is_not_forgotten() {
     house.kill(&handles);
     let signs = fs::read_to_string(signs).expect("it heard of SIGTERM");
     assert_eq!(signs, "x\n", "once, though it was killed twice");
+}
+
+#[test]
+fn a_kill_that_ran_out_of_time_is_carried_through() {
+    let house = House::with(json!({"grace": 0.5}));
+    let ready = house.file("ready");
+    let script = format!("trap '' TERM; echo $$ > {}; while :; do sleep 1; done", ready.display());
+    let handles = house.run("t", 1, &script);
+    number_in(&ready);
+    let short = Duration::from_millis(20);
+    let answers = testing::call(CLUSTER, short, |ctx| house.provider().kill(ctx, &texts(&handles)));
+    assert!(matches!(answers.as_deref(), Ok([Killed::No(_)])), "{answers:?}");
+    wait_until("nobody is left, though nobody asked again", || house.alive().is_empty());
+    assert_eq!(house.status(&handles), [WorkerStatus::Stopped]);
 }
 
 #[test]

@@ -144,20 +144,24 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
+        // A second panic would end all tests and hide the first.
+        if std::thread::panicking() {
+            self.provider = None;
+            for pid in self.alive() {
+                signal(pid, rustix::process::Signal::KILL);
+            }
+            return;
+        }
         if let Some(provider) = self.provider.take() {
             let handles: Vec<String> = list(&provider).into_iter().map(|listed| listed.handle).collect();
             let killed = call(|ctx| provider.kill(ctx, &texts(&handles)));
-            if !std::thread::panicking() {
-                assert_eq!(killed, Ok(vec![Killed::Yes; handles.len()]));
-            }
+            assert_eq!(killed, Ok(vec![Killed::Yes; handles.len()]));
         }
         let left = self.alive();
         for pid in &left {
             signal(*pid, rustix::process::Signal::KILL);
         }
-        if !std::thread::panicking() {
-            assert_eq!(left, [0_i32; 0], "processes that the provider left behind");
-        }
+        assert_eq!(left, [0_i32; 0], "processes that the provider left behind");
     }
 }
 
@@ -194,12 +198,24 @@ pub(crate) fn texts(handles: &[impl AsRef<str>]) -> Vec<&str> {
 /// The processes with a mark, other than zombies.
 pub(crate) fn marked(mark: &str) -> Vec<i32> {
     let variable = format!("{MARK}={mark}");
-    let has_mark = |pid: &i32| {
-        fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
-            environment.split(|byte| *byte == 0).any(|text| text == variable.as_bytes())
-        })
-    };
+    let has_mark =
+        |pid: &i32| environment(*pid).split(|byte| *byte == 0).any(|text| text == variable.as_bytes());
     pids().filter(|pid| is_alive(*pid) && has_mark(pid)).collect()
+}
+
+/// The environment of a process. It is empty for a moment while the process becomes another program, and while it ends:
+/// that is waited for, unless the process is older than this test program.
+pub(crate) fn environment(pid: i32) -> Vec<u8> {
+    let start = |pid| stat(pid).and_then(|stat| stat[19].parse::<u64>().ok());
+    let began = Instant::now();
+    loop {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let is_young = || start(pid) >= start(std::process::id().cast_signed());
+        let may_have_one = || is_alive(pid) && is_young() && began.elapsed() < Duration::from_millis(100);
+        if !environment.is_empty() || !may_have_one() {
+            return environment;
+        }
+    }
 }
 
 fn pids() -> impl Iterator<Item = i32> {
