@@ -55,8 +55,11 @@ impl State {
                 self.suspicion = None;
             }
             Change::Refreshed => {
-                self.status_call.wanted = true;
-                self.list_call.wanted = self.traits.list;
+                // What an operator asks for does not wait for an earlier failure to be forgiven.
+                self.status_call.hurry();
+                if self.traits.list {
+                    self.list_call.hurry();
+                }
             }
             Change::LaunchStarted { launch, workers } => {
                 let phase = LaunchPhase::InFlight;
@@ -88,14 +91,14 @@ impl State {
                 }
             }
             Change::KillAnswered { handles } => {
-                self.answer_kill(handles);
+                self.answer_kill(handles, now);
                 self.status_call.wanted = true;
                 if self.kill_trouble.as_ref().is_some_and(|(id, _)| handles.contains(id)) {
                     self.kill_trouble = None;
                 }
             }
             Change::KillFailed { handles, trouble } => {
-                self.answer_kill(handles);
+                self.answer_kill(handles, now);
                 self.kill_trouble = handles.first().map(|id| (*id, trouble.clone()));
             }
             Change::PhaseSeen { initializing, running } => {
@@ -126,8 +129,14 @@ impl State {
         match change {
             Change::StatusStarted => self.status_call.start(now),
             Change::StatusEnded { trouble } => self.status_call.end(trouble.as_ref(), policy, seed, now),
-            Change::ListStarted => self.list_call.start(now),
-            Change::ListEnded { trouble } => self.list_call.end(trouble.as_ref(), policy, seed, now),
+            Change::ListStarted => {
+                self.list_call.start(now);
+                self.buried_meanwhile.clear();
+            }
+            Change::ListEnded { trouble } => {
+                self.list_call.end(trouble.as_ref(), policy, seed, now);
+                self.buried_meanwhile.clear();
+            }
             Change::InitializeStarted => self.initialize_call.start(now),
             Change::InitializeEnded { trouble } => {
                 self.initialize_call.end(trouble.as_ref(), policy, seed, now);
@@ -171,14 +180,22 @@ impl State {
         }
     }
 
-    fn doubt_launch(&mut self, launch: LaunchId, trouble: &Trouble, returned: bool, now: Time) {
-        let Some(launch) = self.launches.get_mut(&launch) else { return };
+    fn doubt_launch(&mut self, id: LaunchId, trouble: &Trouble, returned: bool, now: Time) {
+        let Some(launch) = self.launches.get_mut(&id) else { return };
         let (since, repeats) = match launch.phase {
-            LaunchPhase::Unknown { since, repeats, .. } => (since, repeats),
+            LaunchPhase::Unknown { since, repeats, returned: before, .. } if before == returned => {
+                (since, repeats)
+            }
+            // Evidence counts from the moment on at which nothing more could come of the call.
+            LaunchPhase::Unknown { repeats, .. } => (now, repeats),
             LaunchPhase::InFlight => (now, 0),
         };
         launch.phase =
             LaunchPhase::Unknown { since, trouble: trouble.clone(), returned, unlisted: 0, repeats };
+        if returned && launch.held() == 0 {
+            // All that it was asked for is known, and more cannot come.
+            self.launches.remove(&id);
+        }
         self.launch_trouble = Some(trouble.clone());
         self.fail_launch(now);
     }
@@ -220,12 +237,13 @@ impl State {
         }
     }
 
-    fn answer_kill(&mut self, handles: &[HandleId]) {
+    fn answer_kill(&mut self, handles: &[HandleId], now: Time) {
         for id in handles {
-            if let Some(Phase::Terminating { attempts, asked_at, .. }) =
-                self.handles.get(*id).map(|h| h.phase)
+            if let Some(Phase::Terminating { attempts, .. }) =
+                self.handles.get(*id).map(|handle| handle.phase)
             {
-                self.handles.set_phase(*id, Phase::Terminating { attempts, asked_at, in_flight: false });
+                // Patience begins with the answer: the call itself may have taken long, or waited for its turn.
+                self.handles.set_phase(*id, Phase::Terminating { attempts, asked_at: now, in_flight: false });
             }
         }
     }
@@ -235,22 +253,41 @@ impl State {
         for id in died {
             if let Some(handle) = self.handles.remove(*id) {
                 early |= now.since(handle.launched_at) < self.policy.stable_after;
+                self.note_buried(&handle);
             }
         }
         for id in killed {
-            self.handles.remove(*id);
+            if let Some(handle) = self.handles.remove(*id) {
+                self.note_buried(&handle);
+            }
             if self.kill_trouble.as_ref().is_some_and(|(troubled, _)| troubled == id) {
                 self.kill_trouble = None;
             }
         }
         self.last_gone = now;
+        if self.handles.is_empty() {
+            // There is nobody left to look at a second time.
+            self.suspicion = None;
+        }
         if early {
             self.crash(now);
+        }
+    }
+
+    /// A list that is under way may still name it, and must not bring it back.
+    fn note_buried(&mut self, handle: &Handle) {
+        if self.list_call.in_flight {
+            self.buried_meanwhile.insert(handle.name.clone());
         }
     }
 }
 
 impl Call {
+    fn hurry(&mut self) {
+        self.wanted = true;
+        self.backoff.hurry();
+    }
+
     fn start(&mut self, now: Time) {
         self.in_flight = true;
         self.started_at = Some(now);

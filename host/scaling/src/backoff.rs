@@ -52,6 +52,11 @@ impl Backoff {
         self.until = self.until.max(until);
     }
 
+    /// Ends the wait, and keeps the count: the next failure waits for longer still.
+    pub(crate) fn hurry(&mut self) {
+        self.until = Time::default();
+    }
+
     /// Counts a success.
     pub(crate) fn succeed(&mut self) {
         *self = Self::default();

@@ -28,7 +28,7 @@ pub enum Phase {
     Terminating {
         /// How often it was told.
         attempts: u32,
-        /// When it was told last.
+        /// When it was told last; once that has been answered, when it was.
         asked_at: Time,
         /// Whether the provider's answer to that is still out.
         in_flight: bool,
@@ -81,8 +81,12 @@ impl Tally {
 pub(crate) struct Handles {
     by_id: BTreeMap<HandleId, Handle>,
     by_name: BTreeMap<Arc<str>, HandleId>,
-    initializing: BTreeSet<HandleId>,
-    terminating: BTreeSet<HandleId>,
+    /// Those that are initializing, by since when: who has waited longest comes first.
+    initializing: BTreeSet<(Time, HandleId)>,
+    /// Those that were told to stop and whose kill has been answered, by when.
+    dying: BTreeSet<(Time, HandleId)>,
+    /// Those that were told to stop more than once.
+    stubborn: BTreeSet<HandleId>,
     tally: Tally,
     next: u64,
 }
@@ -112,14 +116,19 @@ impl Handles {
         self.by_name.get(name).copied()
     }
 
-    /// Those that are initializing, oldest first.
-    pub(crate) fn initializing(&self) -> impl Iterator<Item = (HandleId, &Handle)> {
-        self.initializing.iter().filter_map(|id| Some((*id, self.by_id.get(id)?)))
+    /// Those that are initializing, with since when, longest first.
+    pub(crate) fn initializing(&self) -> impl Iterator<Item = (Time, HandleId)> {
+        self.initializing.iter().copied()
     }
 
-    /// Those that were told to stop, oldest first.
-    pub(crate) fn terminating(&self) -> impl Iterator<Item = (HandleId, &Handle)> {
-        self.terminating.iter().filter_map(|id| Some((*id, self.by_id.get(id)?)))
+    /// Those that were told to stop and whose kill has been answered, with when, longest ago first.
+    pub(crate) fn dying(&self) -> impl Iterator<Item = (Time, HandleId)> {
+        self.dying.iter().copied()
+    }
+
+    /// The oldest of those that were told to stop more than once.
+    pub(crate) fn stubborn(&self) -> Option<HandleId> {
+        self.stubborn.first().copied()
     }
 
     /// Adds a handle, unless one of that name is there.
@@ -151,18 +160,28 @@ impl Handles {
     fn enter(&mut self, id: HandleId, phase: Phase, workers: u32) {
         *self.tally.of(phase) += u64::from(workers);
         match phase {
-            Phase::Initializing { .. } => _ = self.initializing.insert(id),
+            Phase::Initializing { since } => _ = self.initializing.insert((since, id)),
             Phase::Running => {}
-            Phase::Terminating { .. } => _ = self.terminating.insert(id),
+            Phase::Terminating { attempts, asked_at, in_flight } => {
+                if !in_flight {
+                    self.dying.insert((asked_at, id));
+                }
+                if attempts > 1 {
+                    self.stubborn.insert(id);
+                }
+            }
         }
     }
 
     fn leave(&mut self, id: HandleId, phase: Phase, workers: u32) {
         *self.tally.of(phase) -= u64::from(workers);
         match phase {
-            Phase::Initializing { .. } => _ = self.initializing.remove(&id),
+            Phase::Initializing { since } => _ = self.initializing.remove(&(since, id)),
             Phase::Running => {}
-            Phase::Terminating { .. } => _ = self.terminating.remove(&id),
+            Phase::Terminating { asked_at, .. } => {
+                self.dying.remove(&(asked_at, id));
+                self.stubborn.remove(&id);
+            }
         }
     }
 }

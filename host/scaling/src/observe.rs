@@ -88,7 +88,7 @@ pub enum Observation {
         /// One entry a handle.
         answers: Vec<(HandleId, Result<(), Trouble>)>,
     },
-    /// Statuses were answered.
+    /// Statuses were answered: all that one look brought, so that a mass death is seen as what it is.
     Statuses {
         /// When they were asked for.
         asked_at: Time,
@@ -145,8 +145,9 @@ fn launch_answered(state: &State, launch: LaunchId, outcome: &LaunchOutcome) -> 
                 }
             }
         }
-        // That asking again failed does not say what the first time created.
-        LaunchOutcome::Failed { trouble, .. } if was_repeated(state, launch) => {
+        // That asking again failed for now does not say what the first time created. That it can never succeed does
+        // (RUN-6).
+        LaunchOutcome::Failed { trouble, retryable: true } if was_repeated(state, launch) => {
             Change::LaunchUnknown { launch, trouble: trouble.clone(), claimed: Vec::new(), returned: true }
         }
         LaunchOutcome::Failed { trouble, retryable } => Change::LaunchSettled {
@@ -231,7 +232,7 @@ fn statuses(state: &State, now: Time, asked_at: Time, seen: &[(HandleId, Seen)])
     if !(initializing.is_empty() && running.is_empty()) {
         changes.push(Change::PhaseSeen { initializing, running });
     }
-    let (believed, suspected) = believe(state, asked_at, died);
+    let (believed, suspected) = believe(state, asked_at, seen, died);
     if !(killed.is_empty() && believed.is_empty()) {
         changes.push(Change::Gone { killed, died: believed });
     }
@@ -255,20 +256,29 @@ fn status_ended(state: &State, trouble: Option<&Trouble>) -> Vec<Change> {
 }
 
 /// Splits the dead into those that are believed and those that are looked at a second time.
-fn believe(state: &State, asked_at: Time, died: Vec<HandleId>) -> (Vec<HandleId>, Vec<HandleId>) {
-    let workers = |ids: &[HandleId]| -> u64 {
-        ids.iter().filter_map(|id| state.handles.get(*id)).map(|handle| u64::from(handle.workers)).sum()
-    };
+fn believe(
+    state: &State,
+    asked_at: Time,
+    seen: &[(HandleId, Seen)],
+    died: Vec<HandleId>,
+) -> (Vec<HandleId>, Vec<HandleId>) {
     if let Some(suspicion) = &state.suspicion {
         // What was asked before the first look was in proves nothing. Deaths that are new in the second look belong to the
         // same event.
         let died = if asked_at > suspicion.since { died } else { Vec::new() };
         return (died, Vec::new());
     }
-    let (dead, live) = (workers(&died), state.tally().live());
+    let live = |id: &HandleId| {
+        let handle =
+            state.handles.get(*id).filter(|handle| !matches!(handle.phase, Phase::Terminating { .. }));
+        handle.map_or(0, |handle| u64::from(handle.workers))
+    };
+    // Of those that were looked at: a look that failed in parts is no proof that the others live.
+    let looked_at: u64 = seen.iter().map(|(id, _)| live(id)).sum();
+    let dead: u64 = died.iter().map(live).sum();
     let policy = &state.policy;
     let many = dead >= u64::from(policy.mass_death_workers);
-    if many && dead * 100 >= live * u64::from(policy.mass_death_percent) {
+    if many && dead * 100 >= looked_at * u64::from(policy.mass_death_percent) {
         (Vec::new(), died)
     } else {
         (died, Vec::new())
@@ -290,15 +300,13 @@ fn listed(state: &State, entries: &[Listing]) -> Vec<Change> {
     let asked_at = state.list_call.started_at.unwrap_or_default();
     let mut changes = Vec::new();
 
-    let is_ours_to_take = |launch: Option<LaunchId>| match launch {
-        Some(launch) if state.launches.contains_key(&launch) => true,
-        // It may have died between the list and its burial; a list that is asked for later will tell.
-        _ => asked_at > state.last_gone,
-    };
     let mut adopted = Vec::new();
     for entry in entries {
         let launch = state.launch_of(&entry.token);
-        if entry.workers > 0 && state.handles.find(&entry.name).is_none() && is_ours_to_take(launch) {
+        // One that was buried while the list was under way is dead; a list that is asked for later tells if it is not.
+        let is_new =
+            state.handles.find(&entry.name).is_none() && !state.buried_meanwhile.contains(&entry.name);
+        if entry.workers > 0 && is_new {
             adopted.push(NewHandle { name: Arc::clone(&entry.name), workers: entry.workers, launch });
         }
     }
@@ -306,7 +314,8 @@ fn listed(state: &State, entries: &[Listing]) -> Vec<Change> {
     let mut settled = Vec::new();
     for (id, launch) in &state.launches {
         let LaunchPhase::Unknown { since, returned, unlisted, .. } = &launch.phase else { continue };
-        let found: u32 = adopted.iter().filter(|new| new.launch == Some(*id)).map(|new| new.workers).sum();
+        let of_it = adopted.iter().filter(|new| new.launch == Some(*id));
+        let found = of_it.fold(0_u32, |sum, new| sum.saturating_add(new.workers));
         match launch.held().saturating_sub(found) {
             0 => settled.push(settle(*id, None)),
             missing if *returned && *since < asked_at => settled.push(if unlisted + 1 >= LISTS_TO_BELIEVE {

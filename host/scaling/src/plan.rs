@@ -1,7 +1,7 @@
 //! What to do next, from the state alone. It does not matter which event woke the planner: a plan follows from what is
 //! wanted and what is known, and the report says what keeps the two apart.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     backoff::Backoff,
@@ -17,8 +17,6 @@ use crate::{
 
 /// A kill that was not answered is doubled in its patience so often at the most.
 const KILL_DOUBLINGS: u32 = 6;
-/// A handle that was killed so often and is still there is reported.
-const KILLS_TO_REPORT: u32 = 2;
 
 /// Something for the shell to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,32 +136,43 @@ impl Planner<'_> {
 
     /// Kills again what was killed and is still there.
     fn kill_again(&mut self) {
+        self.explain_stubborn();
         let mut due = Vec::new();
-        let mut reported = false;
-        for (id, handle) in self.state.handles.terminating() {
-            let Phase::Terminating { attempts, asked_at, in_flight } = handle.phase else { continue };
-            let refused = self.state.kill_trouble.as_ref().filter(|(troubled, _)| *troubled == id);
-            if !reported && (refused.is_some() || attempts >= KILLS_TO_REPORT) {
-                reported = true;
-                let trouble = refused.map(|(_, trouble)| trouble.clone());
-                self.because(Reason::KillFailing { handle: handle.name.to_string(), attempts, trouble });
+        for (answered_at, id) in self.state.handles.dying() {
+            // The first patience is the shortest: whoever comes later in this order is not due either.
+            if !self.is_due(answered_at + self.policy().kill_retry) {
+                break;
             }
+            let Some(Phase::Terminating { attempts, .. }) = self.state.handle(id).map(|handle| handle.phase)
+            else {
+                continue;
+            };
             let patience = self.policy().kill_retry * (1 << (attempts - 1).min(KILL_DOUBLINGS));
-            if !in_flight && self.is_due(asked_at + patience) {
+            if self.is_due(answered_at + patience) {
                 due.push(id);
             }
         }
         self.kill(due, KillReason::StillThere);
     }
 
+    /// Says which handle does not die: the one whose kill failed last, or the oldest that was killed more than once.
+    fn explain_stubborn(&mut self) {
+        let refused = self.state.kill_trouble.as_ref();
+        let id = refused.map(|(id, _)| *id).or_else(|| self.state.handles.stubborn());
+        let Some(handle) = id.and_then(|id| self.state.handle(id)) else { return };
+        let Phase::Terminating { attempts, .. } = handle.phase else { return };
+        let trouble = refused.map(|(_, trouble)| trouble.clone());
+        self.because(Reason::KillFailing { handle: handle.name.to_string(), attempts, trouble });
+    }
+
     /// Kills what stayed initializing for too long.
     fn kill_late_starters(&mut self) {
         let mut due = Vec::new();
-        for (id, handle) in self.state.handles.initializing() {
-            let Phase::Initializing { since } = handle.phase else { continue };
-            if self.is_due(since + self.policy().launch_timeout) {
-                due.push(id);
+        for (since, id) in self.state.handles.initializing() {
+            if !self.is_due(since + self.policy().launch_timeout) {
+                break;
             }
+            due.push(id);
         }
         self.kill(due, KillReason::LaunchTimeout);
     }
@@ -232,7 +241,7 @@ impl Planner<'_> {
     }
 
     fn kill_surplus(&mut self, surplus: u64) {
-        let late: std::collections::BTreeSet<_> = self.killed_now().collect();
+        let late: BTreeSet<_> = self.killed_now().collect();
         let candidates: Vec<_> = self
             .state
             .handles()
@@ -246,7 +255,9 @@ impl Planner<'_> {
             .collect();
         let choice = victims::choose(&candidates, surplus, self.policy().prefer);
         if choice.workers < surplus {
-            let smallest = candidates.iter().map(|candidate| candidate.workers).min().unwrap_or(0);
+            let chosen: BTreeSet<_> = choice.handles.iter().collect();
+            let left = candidates.iter().filter(|candidate| !chosen.contains(&candidate.id));
+            let smallest = left.map(|candidate| candidate.workers).min().unwrap_or(0);
             self.because(Reason::SharedHandles { surplus: surplus - choice.workers, smallest });
         }
         self.kill(choice.handles, KillReason::Surplus);
@@ -349,8 +360,7 @@ impl Planner<'_> {
             return;
         }
         // While a kill is out there is nothing to see yet: its answer asks for statuses.
-        let is_dying = |phase| matches!(phase, Phase::Terminating { in_flight: false, .. });
-        let dying = state.handles.terminating().any(|(_, handle)| is_dying(handle.phase));
+        let dying = state.handles.dying().next().is_some();
         let busy = state.tally().initializing > 0 || dying || state.suspicion.is_some();
         let interval = if busy { state.policy.busy_poll_interval } else { state.policy.poll_interval };
         if self.call_is_due(&state.status_call, interval) {

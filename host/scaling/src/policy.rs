@@ -55,7 +55,7 @@ pub struct Policy {
     pub stable_after: Duration,
     /// A death of at least so many workers at once ...
     pub mass_death_workers: u32,
-    /// ... that are at least so many percent of the live ones is believed only when it is seen a second time.
+    /// ... that are at least so many percent of those looked at is believed only when it is seen a second time.
     pub mass_death_percent: u32,
 }
 

@@ -29,6 +29,11 @@ pub enum Reason {
     },
     /// The cluster is on its way out.
     Deleting,
+    /// The host cannot write down what it decides, and so does nothing. (The shell says so, not the planner.)
+    JournalFailing {
+        /// Why.
+        trouble: Trouble,
+    },
     /// It is not known yet which workers run already.
     FindingWorkers {
         /// Why the last attempt failed, where it did.
@@ -181,6 +186,9 @@ impl fmt::Display for Reason {
                 write!(f, "the cluster is stopped; starting it brings {}", Workers(u64::from(*expected)))
             }
             Self::Deleting => f.write_str("the cluster is being deleted"),
+            Self::JournalFailing { trouble } => {
+                write!(f, "nothing is done before the journal can be written again: {trouble}")
+            }
             Self::FindingWorkers { trouble } => {
                 f.write_str(
                     "nothing is launched before the provider has listed the workers that run already",

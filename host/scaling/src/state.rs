@@ -1,6 +1,9 @@
 //! What is known of one cluster: what is wanted, which handles it has, which calls are out. It is the sum of its records.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     backoff::Backoff,
@@ -94,6 +97,8 @@ pub struct State {
     pub(crate) kill_trouble: Option<(HandleId, Trouble)>,
     pub(crate) suspicion: Option<Suspicion>,
     pub(crate) last_gone: Time,
+    /// Names of handles that were buried while a list was under way.
+    pub(crate) buried_meanwhile: BTreeSet<Arc<str>>,
     pub(crate) status_call: Call,
     pub(crate) list_call: Call,
     pub(crate) initialize_call: Call,

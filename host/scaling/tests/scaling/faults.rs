@@ -81,9 +81,11 @@ fn one_list_alone_is_not_believed() {
     world.step();
     let (id, workers) = launch(&world.turn());
     world.lose_launch(id, true);
-    world.pass(SECOND);
+    world.pass(SECOND * 5);
+    assert!(world.turn().contains(&Action::List));
     // The backend lags: the first list after the loss is empty, and then the workers are there.
     world.see(&Observation::Listed(Ok(Vec::new())));
+    assert_eq!(world.state.unknown(), 2);
     world.create(id, workers);
     world.run_for(SECOND * 20);
     assert_eq!((world.alive(), world.state.handle_count()), (2, 2), "doubled");

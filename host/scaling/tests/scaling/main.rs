@@ -1,5 +1,6 @@
 //! Tests of the core as a whole, against a fake backend under a time that the tests move.
 
+mod edges;
 mod faults;
 mod random;
 mod seed;

@@ -24,6 +24,8 @@ pub(crate) struct World {
     pub(crate) backend: BTreeMap<Arc<str>, Container>,
     /// Workers in a container that the backend makes.
     pub(crate) share: u32,
+    /// How a container is that the backend has just made.
+    pub(crate) born: Seen,
     created: u64,
 }
 
@@ -35,6 +37,7 @@ impl World {
             records: Vec::new(),
             backend: BTreeMap::new(),
             share: 1,
+            born: Seen::Running,
             created: 0,
         };
         let create = Command::Create { uid: UID, policy, traits, expected, desired: Desired::Running };
@@ -162,7 +165,7 @@ impl World {
             left -= workers;
             let name: Arc<str> = format!("c{}-{}", self.backend.len(), self.created).into();
             self.created += 1;
-            let container = Container { workers, token: token.clone(), status: Seen::Running };
+            let container = Container { workers, token: token.clone(), status: self.born };
             self.backend.insert(Arc::clone(&name), container);
             handles.push((name, workers));
         }
