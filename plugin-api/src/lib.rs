@@ -86,8 +86,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use log::Log;
 pub use metadata::{Metadata, PanicStrategy};
 pub use model::{
-    Container, Hardware, Killed, Launch, LaunchToken, ListedHandle, RunRequest, ServerAddress, ServerRequest,
-    Shortfall, WorkerStatus,
+    Container, Hardware, Killed, Launch, LaunchToken, ListedHandle, MAX_WORKERS_ON_A_HANDLE, RunRequest,
+    ServerAddress, ServerRequest, Shortfall, WorkerStatus,
 };
 pub use provider::Provider;
 pub use {schemars, serde, tracing};

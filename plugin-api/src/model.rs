@@ -6,6 +6,9 @@ use std::{collections::BTreeMap, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The most workers that one container may hold, and so the most that one handle stands for.
+pub const MAX_WORKERS_ON_A_HANDLE: u32 = 10_000;
+
 /// How a worker is. There is no way back: a worker that has stopped never runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -47,7 +50,7 @@ pub struct Container {
     /// The folder that the program starts in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
-    /// The most workers that one container may hold; `None` is 1.
+    /// The most workers that one container may hold, 1 to [`MAX_WORKERS_ON_A_HANDLE`]; `None` is 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_workers: Option<u32>,
 }

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use longshore_scaling::{PolicyError, WORKERS_LIMIT};
+use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
+use longshore_scaling::PolicyError;
 
 use crate::{
     config::{ClusterConfig, Config, ProviderConfig},
@@ -265,9 +266,13 @@ fn check_container(cluster: &ClusterConfig, checker: &mut Checker<'_>) {
         }
     }
     if let Some(max) = container.max_workers
-        && !(1..=WORKERS_LIMIT).contains(&max)
+        && !(1..=MAX_WORKERS_ON_A_HANDLE).contains(&max)
     {
-        checker.wrong(AT, "max_workers", &format!("must be between 1 and {WORKERS_LIMIT}, not {max}"));
+        checker.wrong(
+            AT,
+            "max_workers",
+            &format!("must be between 1 and {MAX_WORKERS_ON_A_HANDLE}, not {max}"),
+        );
     }
 }
 

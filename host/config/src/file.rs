@@ -6,7 +6,7 @@ use std::{
     path::{self, Path},
 };
 
-use longshore_plugin_api::{Container, Hardware};
+use longshore_plugin_api::{Container, Hardware, MAX_WORKERS_ON_A_HANDLE};
 use longshore_scaling::{Policy, Prefer, WORKERS_LIMIT};
 use toml::{
     Spanned,
@@ -214,7 +214,7 @@ fn read_container(section: &mut Section<'_, '_>) -> Container {
         args: section.texts("args").unwrap_or_default(),
         env: section.text_map("env").unwrap_or_default(),
         working_dir: section.text("working_dir"),
-        max_workers: section.count("max_workers", WORKERS_LIMIT),
+        max_workers: section.count("max_workers", MAX_WORKERS_ON_A_HANDLE),
     }
 }
 

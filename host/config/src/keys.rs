@@ -35,7 +35,7 @@
 //! | `args` | its arguments, a list of texts | none | |
 //! | `env` | a table of variables for its environment, all texts | none | |
 //! | `working_dir` | the folder that it starts in, passed to the provider as it is | the provider's | |
-//! | `max_workers` | the most workers that one container may hold | 1 | 1 to 1 000 000 |
+//! | `max_workers` | the most workers that one container may hold | 1 | 1 to 10 000 |
 //!
 //! # `[cluster.hardware]`
 //!

@@ -248,7 +248,7 @@ fn numbers_out_of_range() {
         ("hardware]\nid = \"\"", format!("`id` {hardware} must not be empty; leave it out instead")),
         (
             "container]\nmax_workers = 0",
-            "`max_workers` in [cluster.container] of cluster \"web\", line 8, must be between 1 and 1000000, not 0".to_owned(),
+            "`max_workers` in [cluster.container] of cluster \"web\", line 8, must be between 1 and 10000, not 0".to_owned(),
         ),
         (
             "container]\nenv = { \"A=B\" = \"\" }",

@@ -52,6 +52,13 @@ enum State {
     Taken,
 }
 
+impl<T> Drop for Call<T> {
+    fn drop(&mut self) {
+        // Where it has started, or has ended, this changes nothing.
+        self.control.abandon();
+    }
+}
+
 impl<T> Call<T> {
     /// A call, and where its answer goes. The clock starts now.
     pub(crate) fn new(function: Function, budget: Duration) -> (Self, oneshot::Sender<Answer<T>>) {

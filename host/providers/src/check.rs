@@ -5,7 +5,8 @@ use std::{collections::HashMap, fmt::Display, sync::Arc};
 
 use longshore_plugin_abi::{KillReply, ListReply, RunReply, status};
 use longshore_plugin_api::{
-    Clause, Killed, LaunchToken, ListedHandle, ServerAddress, Shortfall, WorkerStatus,
+    Clause, Killed, LaunchToken, ListedHandle, MAX_WORKERS_ON_A_HANDLE, ServerAddress, Shortfall,
+    WorkerStatus,
 };
 
 use crate::error::{Function, Violation};
@@ -184,6 +185,13 @@ pub(crate) fn list(reply: ListReply) -> Result<Vec<ListedHandle>, Violation> {
         }
         if entry.workers == 0 {
             let detail = format_args!("the handle {handle} is listed with no workers");
+            return Err(breach(Clause::ListComplete, Function::List, detail));
+        }
+        if entry.workers > MAX_WORKERS_ON_A_HANDLE {
+            let detail = format_args!(
+                "the handle {handle} is listed with {} workers; the most are {MAX_WORKERS_ON_A_HANDLE}",
+                entry.workers
+            );
             return Err(breach(Clause::ListComplete, Function::List, detail));
         }
         if !seen.insert(handle) {

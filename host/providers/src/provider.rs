@@ -21,7 +21,7 @@ use longshore_plugin_api::{
 use serde::Serialize;
 use serde_json::Value;
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, oneshot, watch},
     time::timeout,
 };
 
@@ -79,6 +79,9 @@ pub struct Provider {
     name: Arc<str>,
     library: Arc<Library>,
     pool: Pool,
+    /// Half of the queue for the functions that may take long, half for the others.
+    slow_places: Semaphore,
+    places: Semaphore,
     made: Mutex<Option<Arc<Made>>>,
     gone: watch::Receiver<()>,
 }
@@ -124,6 +127,8 @@ impl Provider {
         let (sender, gone) = watch::channel(());
         let made = Made { instance: ManuallyDrop::new(instance), log, gone: sender };
         Ok(Arc::new(Self {
+            slow_places: Semaphore::new((limits.queue / 2).max(1)),
+            places: Semaphore::new((limits.queue / 2).max(1)),
             pool: Pool::new(name, limits),
             name: name.into(),
             library: Arc::clone(library),
@@ -165,6 +170,20 @@ impl Provider {
     /// Whether it has [`cleanup`](Self::cleanup).
     pub fn has_cleanup(&self) -> bool {
         self.library.tables().have(Function::Cleanup)
+    }
+
+    /// Waits, in turn and for at most so long, until one more call of that function is welcome. Who calls without a place
+    /// may find the queue full; who holds one while it calls does not.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSent::OutOfTime`]: the calls before it took too long.
+    pub async fn place(&self, function: Function, limit: Duration) -> Result<SemaphorePermit<'_>, CallError> {
+        let places = if function.is_slow() { &self.slow_places } else { &self.places };
+        let place = timeout(limit, places.acquire()).await.map(Result::ok);
+        // The semaphores are never closed.
+        let place = place.ok().flatten();
+        place.ok_or(CallError::NotSent { reason: NotSent::OutOfTime { waited: limit } })
     }
 
     /// How busy its threads are.

@@ -68,9 +68,13 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`ApplyError`]. Unless it is of the journal, nothing has changed.
+    /// [`ApplyError`]. Nothing has changed, unless the error came up while the clusters were brought about one after the
+    /// other: the journal failed, or somebody deleted one meanwhile. Applying again completes it.
     pub async fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
         let _one_at_a_time = self.applying.lock().await;
+        if self.shared.registry().closed {
+            return Err(CommandError::ShuttingDown.into());
+        }
         let providers = self.prepare(&config).await?;
         for cluster in &config.clusters {
             self.check_cluster(cluster, provider_of(cluster, &providers)).await?;
@@ -103,6 +107,9 @@ impl Host {
     /// As `apply`.
     pub async fn plan(&self, config: Config) -> Result<Vec<Preview>, ApplyError> {
         let _one_at_a_time = self.applying.lock().await;
+        if self.shared.registry().closed {
+            return Err(CommandError::ShuttingDown.into());
+        }
         let providers = self.prepare(&config).await?;
         let mut previews = Vec::new();
         for cluster in &config.clusters {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use longshore_config::ClusterConfig;
 use longshore_plugin_api::{ErrorKind, Killed, LaunchToken, ListedHandle, RunRequest, WorkerStatus};
-use longshore_providers::{CallError, CallScope, Launched, NotSent, Provider};
+use longshore_providers::{Call, CallError, CallScope, Function, Launched, NotSent, Provider};
 use longshore_scaling::{
     Action, HandleId, LaunchId, LaunchOutcome, Listing, Observation, ProviderTraits, Seen, State, Time,
     Trouble,
@@ -62,17 +62,17 @@ impl Caller {
         let deadlines = &config.deadlines;
         match action {
             Action::Initialize => {
-                let call = self.provider.initialize(&self.scope(config, deadlines.initialize));
+                let (provider, scope) =
+                    (Arc::clone(&self.provider), self.scope(config, deadlines.initialize));
                 self.answer(async move {
-                    let mut call = call;
-                    Observation::Initialized(call.reply().await.map_err(|error| trouble(&error)))
+                    let answer = called(&provider, Function::Initialize, &scope, Provider::initialize).await;
+                    Observation::Initialized(answer.map_err(|error| trouble(&error)))
                 });
             }
             Action::List => {
-                let call = self.provider.list(&self.scope(config, deadlines.list));
+                let (provider, scope) = (Arc::clone(&self.provider), self.scope(config, deadlines.list));
                 self.answer(async move {
-                    let mut call = call;
-                    listed(call.reply().await)
+                    listed(called(&provider, Function::List, &scope, Provider::list).await)
                 });
             }
             Action::Launch { launch, workers, .. } => self.launch(*launch, *workers, state, config),
@@ -104,10 +104,18 @@ impl Caller {
             workers,
             token: LaunchToken::new(state.token(launch)),
         };
-        let mut call = self.provider.run(&self.scope(config, config.deadlines.run), request);
+        let (provider, scope) = (Arc::clone(&self.provider), self.scope(config, config.deadlines.run));
         let inbox = self.inbox.clone();
         self.tasks.spawn(async move {
+            let place = match provider.place(Function::Run, scope.budget).await {
+                Ok(place) => place,
+                Err(error) => {
+                    return tell(&inbox, Observation::Launch { launch, outcome: outcome(Err(error)) }).await;
+                }
+            };
+            let mut call = provider.run(&scope, request);
             let answer = call.reply().await;
+            drop(place);
             let hangs = matches!(answer, Err(CallError::Deadline { .. }));
             tell(&inbox, Observation::Launch { launch, outcome: outcome(answer) }).await;
             if hangs {
@@ -123,11 +131,11 @@ impl Caller {
         self.answer(async move {
             // The semaphore is never closed.
             let _permit = kills.acquire().await;
-            let answer = provider.kill(&scope, names(&batch)).reply().await;
-            let ids = batch.into_iter().map(|(id, _)| id);
+            let kill = |provider: &Provider, scope: &CallScope| provider.kill(scope, names(&batch));
+            let answer = called(&provider, Function::Kill, &scope, kill).await;
             let answers = match answer {
-                Ok(killed) => ids.zip(killed.into_iter().map(was_killed)).collect(),
-                Err(error) => ids.map(|id| (id, Err(trouble(&error)))).collect(),
+                Ok(killed) => ids(&batch).zip(killed.into_iter().map(was_killed)).collect(),
+                Err(error) => ids(&batch).map(|id| (id, Err(trouble(&error)))).collect(),
             };
             Observation::Killed { answers }
         });
@@ -137,26 +145,42 @@ impl Caller {
         let (provider, inbox) = (Arc::clone(&self.provider), self.inbox.clone());
         self.answer(async move {
             let mut failed = None;
+            // One look is one observation, however many calls it takes: only as a whole does it tell a mass death.
+            let mut all = Vec::with_capacity(live.len() + terminating.len());
             for batch in live.chunks(STATUS_BATCH) {
-                match provider.status(&scope, names(batch)).reply().await {
-                    Ok(statuses) => tell_seen(&inbox, asked_at, batch, statuses.into_iter().map(seen)).await,
+                let status = |provider: &Provider, scope: &CallScope| provider.status(scope, names(batch));
+                match called(&provider, Function::Status, &scope, status).await {
+                    Ok(statuses) => all.extend(ids(batch).zip(statuses.into_iter().map(seen))),
                     Err(error) => failed = Some(trouble(&error)),
                 }
             }
             // Of those that were killed one thing only matters, and a provider may have a faster way to tell it.
             for batch in terminating.chunks(STATUS_BATCH) {
-                match provider.is_stopped(&scope, names(batch)).reply().await {
+                let stopped =
+                    |provider: &Provider, scope: &CallScope| provider.is_stopped(scope, names(batch));
+                match called(&provider, Function::IsStopped, &scope, stopped).await {
                     Ok(stopped) => {
-                        let seen =
-                            stopped.into_iter().map(|yes| if yes { Seen::Stopped } else { Seen::Running });
-                        tell_seen(&inbox, asked_at, batch, seen).await;
+                        let seen = |yes| if yes { Seen::Stopped } else { Seen::Running };
+                        all.extend(ids(batch).zip(stopped.into_iter().map(seen)));
                     }
                     Err(error) => failed = Some(trouble(&error)),
                 }
             }
+            tell(&inbox, Observation::Statuses { asked_at, seen: all }).await;
             Observation::StatusEnded { trouble: failed }
         });
     }
+}
+
+/// Calls the provider once there is a place for the call: who waits is not refused, and waits in turn.
+async fn called<T>(
+    provider: &Provider,
+    function: Function,
+    scope: &CallScope,
+    call: impl FnOnce(&Provider, &CallScope) -> Call<T>,
+) -> Result<T, CallError> {
+    let _place = provider.place(function, scope.budget).await?;
+    call(provider, scope).reply().await
 }
 
 async fn tell(inbox: &mpsc::Sender<Message>, observation: Observation) {
@@ -164,18 +188,12 @@ async fn tell(inbox: &mpsc::Sender<Message>, observation: Observation) {
     let _ = inbox.send(Message::Seen(observation)).await;
 }
 
-async fn tell_seen(
-    inbox: &mpsc::Sender<Message>,
-    asked_at: Time,
-    batch: &[(HandleId, Arc<str>)],
-    seen: impl Iterator<Item = Seen>,
-) {
-    let seen = batch.iter().map(|(id, _)| *id).zip(seen).collect();
-    tell(inbox, Observation::Statuses { asked_at, seen }).await;
-}
-
 fn named(state: &State, ids: &[HandleId]) -> Named {
     ids.iter().filter_map(|id| Some((*id, Arc::clone(&state.handle(*id)?.name)))).collect()
+}
+
+fn ids(batch: &[(HandleId, Arc<str>)]) -> impl Iterator<Item = HandleId> {
+    batch.iter().map(|(id, _)| *id)
 }
 
 fn names(batch: &[(HandleId, Arc<str>)]) -> Vec<Arc<str>> {
@@ -254,7 +272,7 @@ fn outcome(answer: Result<Launched, CallError>) -> LaunchOutcome {
 #[cfg(test)]
 mod tests {
     use longshore_plugin_api::{Clause, Error};
-    use longshore_providers::{Function, Violation};
+    use longshore_providers::Violation;
 
     use super::*;
 

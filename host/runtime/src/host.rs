@@ -1,9 +1,6 @@
 //! The host: providers and clusters by name, and the way to each. Many may ask at once; each cluster answers in turn.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use longshore_config::ClusterConfig;
 use longshore_providers::{Provider, SearchPath};
@@ -12,7 +9,7 @@ use longshore_store::Journal;
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc, oneshot, watch},
     task::JoinSet,
-    time::{Instant, timeout, timeout_at},
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -25,6 +22,10 @@ use crate::{
     view::{ClusterStatus, ProviderStatus, WorkerPage},
 };
 
+/// How long a cluster's loop may take to end: between two messages it waits for the journal alone.
+const RECONCILER_SHUTDOWN: Duration = Duration::from_secs(5);
+/// How long to wait between two looks at clusters that are being stopped, at least and at most.
+const STOP_LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// How long a provider may take to shut down when the host ends.
 const PROVIDER_SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -204,39 +205,29 @@ impl Host {
             shared: Arc::clone(&self.shared),
         });
         let task = tokio::spawn(reconciler.run(receiver));
-        let task = Arc::new(Mutex::new(Some(task)));
-        self.shared
-            .registry()
-            .clusters
-            .insert(name, Cluster { provider: provider_name, inbox, status, task });
+        let cluster = Cluster::new(provider_name, inbox, status, task);
+        self.shared.registry().clusters.insert(name, cluster);
         self.shared.note_change();
     }
 
     /// Ends the host. True when the workers are as `leaving` asked for.
     pub async fn shut_down(&self, leaving: Leaving) -> bool {
-        // No configuration comes in between.
+        // No configuration comes in between, and none after.
         let _applying = self.applying.lock().await;
         let done = match leaving {
             Leaving::Workers => true,
-            Leaving::Nothing { patience } => self.stop_all(patience).await,
+            Leaving::Nothing { patience } => timeout(patience, self.stop_all()).await.is_ok(),
         };
         let (clusters, providers) = {
             let mut registry = self.shared.registry();
             registry.closed = true;
             (std::mem::take(&mut registry.clusters), std::mem::take(&mut registry.providers))
         };
-        for cluster in clusters.values() {
-            // A reconciler that ended already needs no telling.
-            let _ = cluster.inbox.send(Message::Leave).await;
-        }
-        for cluster in clusters.into_values() {
-            let task = cluster.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(task) = task {
-                // Between two messages a reconciler waits for the journal alone.
-                let _ = timeout(PROVIDER_SHUTDOWN, task).await;
-            }
-        }
         let mut closing = JoinSet::new();
+        for (name, cluster) in clusters {
+            closing.spawn(leave(name, cluster));
+        }
+        while closing.join_next().await.is_some() {}
         for Installed { provider, .. } in providers.into_values() {
             closing.spawn(async move {
                 if !provider.shut_down(PROVIDER_SHUTDOWN).await {
@@ -249,28 +240,75 @@ impl Host {
         done
     }
 
-    async fn stop_all(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+    /// Stops all clusters, and returns when they are down.
+    async fn stop_all(&self) {
         let names: Vec<_> = self.shared.registry().clusters.keys().cloned().collect();
-        for name in &names {
-            if let Err(error) = self.command(name, Command::Stop).await {
-                tracing::warn!(cluster = name, "the cluster is not stopped: {error}");
-            }
-        }
         let mut version = self.version();
         loop {
             version.mark_unchanged();
             let mut all_down = true;
             for name in &names {
-                // A cluster that is gone by now is down.
-                all_down &= self.status(name).await.map_or(true, |status| status.converged);
+                all_down &= self.is_down(name).await;
             }
             if all_down {
-                return true;
+                return;
             }
-            if timeout_at(deadline, version.changed()).await.is_err() {
-                return false;
+            // What changes by time alone, such as a journal that works again, is looked at as well.
+            let _ = timeout(STOP_LOOKS.1, version.changed()).await;
+            sleep(STOP_LOOKS.0).await;
+        }
+    }
+
+    /// Tells a cluster to stop, where it has not been told, and whether it has.
+    async fn is_down(&self, name: &str) -> bool {
+        let told = self.command(name, Command::Stop).await;
+        if let Err(CommandError::NoSuchCluster { .. }) = told {
+            return true;
+        }
+        if let Err(error) = told
+            && !matches!(error, CommandError::Denied { .. })
+        {
+            tracing::warn!(cluster = name, "the cluster is not stopped: {error}");
+            return false;
+        }
+        let status = self.status(name).await;
+        status.is_ok_and(|status| status.converged && status.target() == 0)
+    }
+}
+
+impl Drop for Host {
+    /// A host that is not there decides nothing any more. The workers are left as they are.
+    fn drop(&mut self) {
+        let clusters = {
+            let mut registry = self.shared.registry();
+            registry.closed = true;
+            std::mem::take(&mut registry.clusters)
+        };
+        for cluster in clusters.into_values() {
+            if let Some(task) = cluster.take_task() {
+                task.abort();
             }
+        }
+    }
+}
+
+/// Lets a cluster's loop end between two messages, or ends it.
+async fn leave(name: String, cluster: Cluster) {
+    let Some(task) = cluster.take_task() else { return };
+    let abort = task.abort_handle();
+    let end = async {
+        // One that ended already needs no telling.
+        let _ = cluster.inbox.send(Message::Leave).await;
+        task.await
+    };
+    match timeout(RECONCILER_SHUTDOWN, end).await {
+        Ok(Err(error)) if error.is_panic() => {
+            tracing::error!(cluster = name, "the cluster's loop had failed: {error}");
+        }
+        Ok(_) => {}
+        Err(_) => {
+            tracing::warn!(cluster = name, "the cluster's loop did not end in time: the journal hangs");
+            abort.abort();
         }
     }
 }

@@ -38,6 +38,13 @@ pub(crate) enum Message {
     Leave,
 }
 
+impl Message {
+    /// Whether it may have changed the cluster; a question does not.
+    pub(crate) fn moves(&self) -> bool {
+        matches!(self, Self::Command { .. } | Self::Seen(_))
+    }
+}
+
 /// What a command came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Obeyed {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use longshore_config::ClusterConfig;
 use longshore_scaling::{
-    Action, Command, Observation, PlanReport, Record, State, Time, admit, observe, plan,
+    Action, Command, Observation, PlanReport, Reason, Record, State, Time, Trouble, admit, observe, plan,
 };
 use longshore_store::{Entry, Journal, JournalError};
 use tokio::{
@@ -39,6 +39,8 @@ pub(crate) struct Reconciler {
     status: watch::Sender<ClusterStatus>,
     /// Observations that the journal has not taken yet. It holds at most what the provider's calls in flight can answer.
     untaken: VecDeque<Observation>,
+    /// Why the journal does not take what it must before anything is done.
+    journal_trouble: Option<Trouble>,
     /// Who waits until no look at the workers is wanted or under way: [`INBOX`] at most.
     awaiting_look: Vec<oneshot::Sender<ClusterStatus>>,
 }
@@ -69,6 +71,7 @@ impl Reconciler {
             shared,
             status,
             untaken: VecDeque::new(),
+            journal_trouble: None,
             awaiting_look: Vec::new(),
         };
         (reconciler, receiver)
@@ -76,8 +79,8 @@ impl Reconciler {
 
     /// Runs until the cluster is deleted, or is left.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        let mut wake_at = self.turn().await;
         loop {
-            let wake_at = self.turn().await;
             if self.state.is_finished() {
                 self.forget().await;
                 return;
@@ -89,11 +92,14 @@ impl Reconciler {
                     None => std::future::pending().await,
                 }
             };
+            let mut moved = true;
             tokio::select! {
                 message = inbox.recv() => {
+                    moved = false;
                     let mut next = message;
                     let mut taken = 0;
                     while let Some(message) = next {
+                        moved |= message.moves();
                         if !self.take(message).await {
                             return;
                         }
@@ -103,6 +109,10 @@ impl Reconciler {
                 }
                 () = timer => {}
             }
+            // Who only asked has changed nothing, and what was planned stands.
+            if moved {
+                wake_at = self.turn().await;
+            }
         }
     }
 
@@ -110,21 +120,19 @@ impl Reconciler {
     async fn turn(&mut self) -> Option<Time> {
         self.take_observations().await;
         let now = self.clock.now();
-        if !self.untaken.is_empty() {
-            // Nothing is decided on a state that lags behind what was seen.
-            self.publish(plan(&self.state, now).1);
-            return Some(now + JOURNAL_RETRY);
-        }
         let (next, report) = plan(&self.state, now);
-        let saved = self.save(&next.records(now), None).await;
-        if saved.is_ok() {
+        // Nothing is decided on a state that lags behind what was seen.
+        let is_behind = !self.untaken.is_empty();
+        let saved = !is_behind && self.save(&next.records(now), None).await.is_ok();
+        if saved {
+            self.journal_trouble = None;
             for action in &next.actions {
                 self.announce(action);
                 self.caller.carry_out(action, &self.state, &self.config, now);
             }
         }
         self.publish(report);
-        if saved.is_ok() { next.wake_at } else { Some(now + JOURNAL_RETRY) }
+        if saved { next.wake_at } else { Some(now + JOURNAL_RETRY) }
     }
 
     /// Answers those who wait for a look at the workers, when it is over.
@@ -186,7 +194,10 @@ impl Reconciler {
         let records = admit(&self.state, self.clock.now(), command).map_err(|denied| self.denied(denied))?;
         let config = config.filter(|config| **config != self.config);
         let changed = !records.is_empty() || config.is_some();
-        self.save(&records, config).await?;
+        self.save(&records, config).await.inspect_err(|_| {
+            // Whoever asked is told; nothing of it waits to be done.
+            self.journal_trouble = None;
+        })?;
         if let Some(config) = config {
             self.config = config.clone();
         }
@@ -221,6 +232,7 @@ impl Reconciler {
         if !entries.is_empty() {
             let outcome = self.journal.append(&self.name, entries).await;
             if let Err(error) = &outcome {
+                self.journal_trouble = Some(Trouble::new(error.to_string()));
                 tracing::error!(
                     cluster = &*self.name,
                     "nothing is done until the journal works again: {error}"
@@ -275,8 +287,12 @@ impl Reconciler {
         }
     }
 
-    fn view(&self, report: PlanReport) -> ClusterStatus {
-        ClusterStatus::of(&self.name, self.caller.provider().name(), &self.state, report)
+    fn view(&self, mut report: PlanReport) -> ClusterStatus {
+        let trouble = self.journal_trouble.clone();
+        let failing = trouble.is_some();
+        report.reasons.splice(..0, trouble.map(|trouble| Reason::JournalFailing { trouble }));
+        let status = ClusterStatus::of(&self.name, self.caller.provider().name(), &self.state, report);
+        ClusterStatus { converged: status.converged && !failing, ..status }
     }
 
     fn publish(&self, report: PlanReport) {

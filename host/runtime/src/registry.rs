@@ -20,7 +20,23 @@ pub(crate) struct Cluster {
     pub(crate) provider: String,
     pub(crate) inbox: mpsc::Sender<Message>,
     pub(crate) status: watch::Receiver<ClusterStatus>,
-    pub(crate) task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(
+        provider: String,
+        inbox: mpsc::Sender<Message>,
+        status: watch::Receiver<ClusterStatus>,
+        task: JoinHandle<()>,
+    ) -> Self {
+        Self { provider, inbox, status, task: Arc::new(Mutex::new(Some(task))) }
+    }
+
+    /// Its loop, to be awaited or ended; once.
+    pub(crate) fn take_task(&self) -> Option<JoinHandle<()>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// A provider and what it was made from.

@@ -1,20 +1,16 @@
 //! The host as a library, with the memory plugin loaded from its shared library.
 
-use std::{
-    future::Future,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+mod ends;
+mod journals;
+mod many;
+
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use longshore_config::Config;
 use longshore_providers::SearchPath;
 use longshore_runtime::{ApplyError, ClusterStatus, CommandError, Effect, Host, Leaving, WorkerPhase};
 use longshore_scaling::{Command, Denied, Desired, Record, State};
-use longshore_store::{Entry, Journal, JournalError, Journaling, MemoryJournal};
+use longshore_store::{Entry, Journal, MemoryJournal};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -292,78 +288,4 @@ async fn the_journal_replays_to_the_same_numbers() {
     let state = State::replay(&records);
     assert_eq!((state.tally().running, state.expected()), (4, 4));
     assert_eq!((state.generation(), state.handle_count()), (status.generation, status.handles));
-}
-
-/// A journal that can be broken and mended.
-#[derive(Default)]
-struct Fragile {
-    inner: MemoryJournal,
-    broken: AtomicBool,
-}
-
-impl Fragile {
-    fn check(&self, cluster: &str) -> Result<(), JournalError> {
-        let reason = || JournalError {
-            cluster: cluster.to_owned(),
-            action: "written",
-            reason: "no space left on device".to_owned(),
-        };
-        if self.broken.load(Ordering::SeqCst) { Err(reason()) } else { Ok(()) }
-    }
-}
-
-impl Journal for Fragile {
-    fn append<'a>(&'a self, cluster: &'a str, entries: Vec<Entry>) -> Journaling<'a, ()> {
-        Box::pin(async move {
-            self.check(cluster)?;
-            self.inner.append(cluster, entries).await
-        })
-    }
-
-    fn read<'a>(&'a self, cluster: &'a str) -> Journaling<'a, Vec<Entry>> {
-        self.inner.read(cluster)
-    }
-
-    fn clusters(&self) -> Journaling<'_, Vec<String>> {
-        self.inner.clusters()
-    }
-
-    fn remove<'a>(&'a self, cluster: &'a str) -> Journaling<'a, ()> {
-        self.inner.remove(cluster)
-    }
-}
-
-#[tokio::test]
-async fn nothing_is_done_that_the_journal_did_not_take() {
-    let journal = Arc::new(Fragile::default());
-    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
-    host.apply(one(2, &json!({}))).await.expect("legal");
-    until(&host, "web", "up", |status| status.converged).await;
-
-    journal.broken.store(true, Ordering::SeqCst);
-    let refused = host.command("web", Command::Scale { expected: 5 }).await;
-    assert!(matches!(refused, Err(CommandError::Journal(_))), "{refused:?}");
-    let status = host.status("web").await.expect("there");
-    assert_eq!((status.expected, status.running, status.launching), (2, 2, 0));
-
-    journal.broken.store(false, Ordering::SeqCst);
-    host.command("web", Command::Scale { expected: 5 }).await.expect("the journal works again");
-    until(&host, "web", "scaled", |status| status.running == 5).await;
-}
-
-#[tokio::test]
-async fn what_was_seen_while_the_journal_failed_is_not_lost() {
-    let journal = Arc::new(Fragile::default());
-    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
-    let mut config = one(2, &json!({ "latency_ms": { "run": 300 } }));
-    config.clusters[0].policy.poll_interval = Duration::from_millis(20);
-    host.apply(config).await.expect("legal");
-    until(&host, "web", "launching", |status| status.launching == 2).await;
-    // The answer comes while it cannot be recorded; nobody commands anything, and nothing is launched a second time.
-    journal.broken.store(true, Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(host.status("web").await.expect("there").launching, 2);
-    journal.broken.store(false, Ordering::SeqCst);
-    let status = until(&host, "web", "up", |status| status.converged && status.running == 2).await;
-    assert_eq!(status.handles, 2);
 }

@@ -1,0 +1,112 @@
+//! A journal that fails: nothing is done that it did not take, and nothing is lost that was seen meanwhile.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use longshore_runtime::CommandError;
+use longshore_scaling::Command;
+use longshore_store::{Entry, Journal, JournalError, Journaling, MemoryJournal};
+use serde_json::json;
+
+use crate::{host_with, one, until};
+
+/// A journal that can be broken and mended.
+#[derive(Default)]
+pub(crate) struct Fragile {
+    inner: MemoryJournal,
+    pub(crate) broken: AtomicBool,
+}
+
+impl Fragile {
+    fn check(&self, cluster: &str) -> Result<(), JournalError> {
+        let reason = || JournalError {
+            cluster: cluster.to_owned(),
+            action: "written",
+            reason: "no space left on device".to_owned(),
+        };
+        if self.broken.load(Ordering::SeqCst) { Err(reason()) } else { Ok(()) }
+    }
+}
+
+impl Journal for Fragile {
+    fn append<'a>(&'a self, cluster: &'a str, entries: Vec<Entry>) -> Journaling<'a, ()> {
+        Box::pin(async move {
+            self.check(cluster)?;
+            self.inner.append(cluster, entries).await
+        })
+    }
+
+    fn read<'a>(&'a self, cluster: &'a str) -> Journaling<'a, Vec<Entry>> {
+        self.inner.read(cluster)
+    }
+
+    fn clusters(&self) -> Journaling<'_, Vec<String>> {
+        self.inner.clusters()
+    }
+
+    fn remove<'a>(&'a self, cluster: &'a str) -> Journaling<'a, ()> {
+        self.inner.remove(cluster)
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_done_that_the_journal_did_not_take() {
+    let journal = Arc::new(Fragile::default());
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    host.apply(one(2, &json!({}))).await.expect("legal");
+    until(&host, "web", "up", |status| status.converged).await;
+
+    journal.broken.store(true, Ordering::SeqCst);
+    let refused = host.command("web", Command::Scale { expected: 5 }).await;
+    assert!(matches!(refused, Err(CommandError::Journal(_))), "{refused:?}");
+    let status = host.status("web").await.expect("there");
+    assert_eq!((status.expected, status.running, status.launching), (2, 2, 0));
+
+    journal.broken.store(false, Ordering::SeqCst);
+    host.command("web", Command::Scale { expected: 5 }).await.expect("the journal works again");
+    until(&host, "web", "scaled", |status| status.running == 5).await;
+}
+
+#[tokio::test]
+async fn what_was_seen_while_the_journal_failed_is_not_lost() {
+    let journal = Arc::new(Fragile::default());
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let mut config = one(2, &json!({ "latency_ms": { "run": 300 } }));
+    config.clusters[0].policy.poll_interval = Duration::from_millis(20);
+    host.apply(config).await.expect("legal");
+    until(&host, "web", "launching", |status| status.launching == 2).await;
+    // The answer comes while it cannot be recorded; nobody commands anything, and nothing is launched a second time.
+    journal.broken.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(host.status("web").await.expect("there").launching, 2);
+    journal.broken.store(false, Ordering::SeqCst);
+    let status = until(&host, "web", "up", |status| status.converged && status.running == 2).await;
+    assert_eq!(status.handles, 2);
+}
+
+#[tokio::test]
+async fn a_journal_that_fails_is_explained() {
+    let journal = Arc::new(Fragile::default());
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let mut config = one(3, &json!({ "lifetime": { "observations": 3 } }));
+    config.clusters[0].policy.poll_interval = Duration::from_millis(50);
+    host.apply(config).await.expect("legal");
+    until(&host, "web", "up", |status| status.running == 3).await;
+    journal.broken.store(true, Ordering::SeqCst);
+    // A worker dies, and its death cannot be recorded.
+    let status = until(&host, "web", "in trouble", |status| {
+        status.reasons.iter().any(|reason| reason.text.contains("no space left on device"))
+    })
+    .await;
+    assert!(!status.converged);
+    journal.broken.store(false, Ordering::SeqCst);
+    until(&host, "web", "well again", |status| {
+        status.reasons.iter().all(|reason| !reason.text.contains("no space left"))
+    })
+    .await;
+}
