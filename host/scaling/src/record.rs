@@ -208,6 +208,21 @@ impl Change {
         )
     }
 
+    /// How many handles it names: what its size grows with.
+    pub fn handles(&self) -> usize {
+        match self {
+            Self::LaunchSettled { handles, .. } | Self::Adopted { handles } => handles.len(),
+            Self::LaunchUnknown { claimed, .. } => claimed.len(),
+            Self::KillStarted { handles, .. }
+            | Self::KillAnswered { handles }
+            | Self::KillFailed { handles, .. }
+            | Self::Suspected { handles } => handles.len(),
+            Self::PhaseSeen { initializing, running } => initializing.len() + running.len(),
+            Self::Gone { killed, died } => killed.len() + died.len(),
+            _ => 0,
+        }
+    }
+
     /// The change, happening at a time.
     pub fn at(self, at: Time) -> Record {
         Record { at, change: self }

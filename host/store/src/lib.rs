@@ -10,7 +10,7 @@ use std::{future::Future, pin::Pin};
 use longshore_scaling::Record;
 use serde::{Deserialize, Serialize};
 
-pub use memory::{KEPT_ENTRIES, MemoryJournal};
+pub use memory::{KEPT_ENTRIES, KEPT_HANDLES, MemoryJournal};
 
 /// One entry of a cluster's journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -70,7 +70,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     wait("all files", || Ok(spool.done()? == spool.jobs.len()), &host, &spool)?;
 
     spool.check(&root)?;
-    say(&format!("all {} checksums are there, each once, and each is right", spool.jobs.len()));
+    say(&format!("all {} checksums are there, and each is right", spool.jobs.len()));
     host.show(&["delete", CLUSTER])?;
     host.stop()?;
     let left = mark.processes()?;

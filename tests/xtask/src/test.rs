@@ -35,7 +35,7 @@ pub(crate) fn steps(steps: &mut Steps, filters: &[String]) -> Result<(), Failure
             run.push("--no-tests=warn");
         }
         let doc = ["test", "--workspace", "--doc", "--locked", "--quiet", "--"];
-        vec![with_filters(&run), with_filters(&doc)]
+        vec![with_filters(&doc), with_filters(&run)]
     } else {
         // One after the other to the end, as nextest does it: a second failure often explains the first.
         vec![with_filters(&["test", "--workspace", "--no-fail-fast", "--locked", "--"])]

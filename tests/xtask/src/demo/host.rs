@@ -35,10 +35,10 @@ impl Host {
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()?;
-        let host = Self { program: program.to_owned(), socket, log, child };
+        let mut host = Self { program: program.to_owned(), socket, log, child };
         let end = Instant::now() + PATIENCE;
         while host.json(&["status"]).is_err() {
-            if Instant::now() > end {
+            if Instant::now() > end || host.child.try_wait()?.is_some() {
                 return Err(Failure::new(format!("the host does not listen; {}", host.log()?)));
             }
             std::thread::sleep(Duration::from_millis(50));
