@@ -96,7 +96,7 @@ impl Library {
         registry::once(path, &hash, load)
     }
 
-    /// Loads the bytes; true beside an error means that the library is in the process now, and would be again.
+    /// Loads the bytes. A refusal says whether the library is in the process already, for then it stays there.
     fn load(path: &Path, bytes: &[u8], hash: String) -> Result<Self, registry::Refusal> {
         image::check(bytes)
             .map_err(|(kind, message)| registry::Refusal::before(LoadError::new(path, kind, message)))?;

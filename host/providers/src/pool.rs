@@ -1,7 +1,7 @@
 //! The threads that call one provider. They are the provider's own, so that one that hangs costs others nothing; they are
 //! bounded in number, begin when there is work and end when there is none for a while.
 //!
-//! Slow functions (`run`, `cleanup`, …) may not take every thread: some are kept for `status` and `kill`.
+//! Slow functions (`run`, `cleanup`, …) may not take every thread where there is more than one: some are kept for `status` and `kill`.
 
 use std::{
     cell::Cell,

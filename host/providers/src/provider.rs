@@ -74,7 +74,7 @@ impl Drop for Made {
 /// An instance of a plugin with a configuration of its own.
 ///
 /// Dropping it shuts it down: calls that wait are turned down, those under way are told to stop, and the instance is
-/// destroyed on a thread of its own once the last of them has returned. While one hangs, the instance stays as it is.
+/// destroyed once the last of them has returned, on the thread of that call or on one of its own. While one hangs, the instance stays as it is.
 pub struct Provider {
     name: Arc<str>,
     library: Arc<Library>,

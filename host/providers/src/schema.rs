@@ -52,9 +52,11 @@ impl ConfigSchema {
     fn tell(&self, error: &ValidationError<'_>) -> ConfigError {
         if let ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } =
             error.kind()
-            && let Some(inner) = closest(error, context)
         {
-            return self.tell(inner);
+            return match closest(error, context) {
+                Some(inner) => self.tell(inner),
+                None => self.tell_choice(error, context),
+            };
         }
         let mut field = field(error.instance_path());
         let message = match error.kind() {
@@ -85,6 +87,25 @@ impl ConfigSchema {
             _ => format!("is not valid: {}", error.masked()),
         };
         ConfigError { field, message: one_line(&message) }
+    }
+
+    /// A value that is none of several that it may be.
+    fn tell_choice(
+        &self,
+        error: &ValidationError<'_>,
+        alternatives: &[Vec<ValidationError<'_>>],
+    ) -> ConfigError {
+        let wanted = alternatives.iter().filter_map(|errors| errors.first()).map(|error| {
+            let message = self.tell(error).message;
+            let wanted = message.strip_prefix("must be ").unwrap_or(&message);
+            wanted.split_once(", not ").map_or(wanted, |(wanted, _)| wanted).to_owned()
+        });
+        let mut message = String::from("must be one of ");
+        for (i, wanted) in wanted.enumerate() {
+            message.push_str(if i > 0 { ", " } else { "" });
+            message.push_str(&wanted);
+        }
+        ConfigError { field: field(error.instance_path()), message: one_line(&message) }
     }
 
     fn unknown_key(&self, error: &ValidationError<'_>, unknown: &str) -> String {

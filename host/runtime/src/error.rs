@@ -1,4 +1,4 @@
-//! Why the host refuses something. Each error names what, where and what to do, and nothing has changed.
+//! Why the host refuses something: what, where and, where the host knows it, what to do.
 
 use longshore_config::ConfigError;
 use longshore_providers::{CreateError, LoadError, NotFound};
@@ -11,7 +11,10 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum CommandError {
     /// There is no cluster of that name.
-    #[error("there is no cluster `{name}`{}", suggestion(nearest.as_deref()))]
+    #[error("there is no cluster `{name}`{}", nearest.as_deref().map_or_else(
+        || "; `longshore status` shows which there are".to_owned(),
+        |nearest| suggestion(Some(nearest)),
+    ))]
     NoSuchCluster {
         /// The name asked for.
         name: String,
@@ -43,7 +46,8 @@ pub enum CommandError {
     ShuttingDown,
 }
 
-/// Why a configuration was refused. Nothing of it has taken effect.
+/// Why a configuration was refused. Nothing of it has taken effect, unless the error came up while its clusters were
+/// brought about.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ApplyError {

@@ -1,11 +1,12 @@
 //! The loop of one cluster. It is woken by a command, a reply or a timer, and then plans from the state alone. Every
-//! record is in the journal before it counts, and every intent before it is carried out.
+//! record that must outlive the host is in the journal before it counts, and every intent before it is carried out.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use longshore_config::ClusterConfig;
 use longshore_scaling::{
-    Action, Command, Observation, PlanReport, Reason, Record, State, Time, Trouble, admit, observe, plan,
+    Action, Change, Command, Observation, PlanReport, Reason, Record, State, Time, Trouble, admit, observe,
+    plan,
 };
 use longshore_store::{Entry, Journal, JournalError};
 use tokio::{
@@ -218,6 +219,9 @@ impl Reconciler {
                 self.untaken.push_front(observation);
                 return;
             }
+            for record in &records {
+                self.tell_of(&record.change);
+            }
         }
     }
 
@@ -244,6 +248,47 @@ impl Reconciler {
             self.state.apply(record);
         }
         Ok(())
+    }
+
+    /// Tells an operator who reads the log what went wrong, and which workers died.
+    fn tell_of(&self, change: &Change) {
+        let cluster = &*self.name;
+        match change {
+            Change::LaunchSettled { launch, trouble: Some(trouble), .. } => {
+                let token = self.state.token(*launch);
+                tracing::warn!(cluster, token, "the launch fell short: {trouble}");
+            }
+            Change::LaunchUnknown { launch, trouble, claimed, .. } => {
+                let (token, claimed) = (self.state.token(*launch), claimed.len());
+                tracing::warn!(cluster, token, claimed, "what the launch created is not known: {trouble}");
+            }
+            Change::KillFailed { handles, trouble } => {
+                tracing::warn!(cluster, containers = handles.len(), "a kill failed: {trouble}");
+            }
+            Change::StatusEnded { trouble: Some(trouble) } => {
+                tracing::warn!(cluster, "statuses cannot be had: {trouble}");
+            }
+            Change::ListEnded { trouble: Some(trouble) } => {
+                tracing::warn!(cluster, "the workers cannot be listed: {trouble}");
+            }
+            Change::InitializeEnded { trouble: Some(trouble) } => {
+                tracing::warn!(cluster, "the provider cannot prepare itself: {trouble}");
+            }
+            Change::Suspected { handles } => {
+                tracing::warn!(
+                    cluster,
+                    containers = handles.len(),
+                    "many died at once; looking a second time"
+                );
+            }
+            Change::Gone { died, .. } if !died.is_empty() => {
+                tracing::info!(cluster, containers = died.len(), "containers died");
+            }
+            Change::Adopted { handles } => {
+                tracing::info!(cluster, containers = handles.len(), "containers were found running");
+            }
+            _ => {}
+        }
     }
 
     fn preview(

@@ -32,7 +32,7 @@ pub struct ClusterStatus {
     pub unknown: u64,
     /// Containers that are not known to have stopped.
     pub handles: usize,
-    /// Grows with every command that was admitted.
+    /// Grows with every command that changed what is wanted.
     pub generation: u64,
     /// Whether there are just the workers that there shall be, all of them running.
     pub converged: bool,

@@ -56,6 +56,8 @@ impl State {
             }
             Change::Refreshed => {
                 // What an operator asks for does not wait for an earlier failure to be forgiven.
+                self.launch_backoff.hurry();
+                self.crash_backoff.hurry();
                 self.status_call.hurry();
                 if self.traits.list {
                     self.list_call.hurry();

@@ -49,7 +49,7 @@ pub enum Command {
         /// Forget it at once, alive or not.
         force: bool,
     },
-    /// Ask for fresh statuses now.
+    /// Ask for fresh statuses, and a list where there is one, now; and try again now what failed.
     Refresh,
 }
 
@@ -58,7 +58,7 @@ pub enum Command {
 #[serde(rename_all = "snake_case")]
 pub enum Denied {
     /// The number is outside the cluster's limits.
-    #[error("{expected} workers are outside the limits of {min} to {max}")]
+    #[error("{expected} workers are outside the limits of {min} to {max}, which its configuration sets")]
     OutOfLimits {
         /// The number asked for.
         expected: u32,

@@ -4,7 +4,7 @@
 //!
 //! One cluster is one [`State`]. A turn of the shell around it goes:
 //!
-//! 1. A command is [`admit`]ted, or a reply is [`observe`]d: both give [`Record`]s. The shell makes them durable, then
+//! 1. A command is [`admit`]ted, or a reply is [`observe`]d: both give [`Record`]s. The shell makes those durable that must outlive it, then
 //!    [`State::apply`]s them.
 //! 2. [`plan`] looks at the state alone, never at the event that woke it, and gives a [`Plan`] and a [`PlanReport`].
 //! 3. [`Plan::records`] says what is about to be done. The shell makes that durable and applies it, and only then carries

@@ -82,7 +82,7 @@ pub enum Change {
     },
     /// An operator gave up what is left of it.
     Forgotten,
-    /// An operator wants fresh statuses now.
+    /// An operator wants fresh statuses now, and what failed tried again.
     Refreshed,
     /// Workers are about to be asked for.
     LaunchStarted {
@@ -198,8 +198,7 @@ impl Change {
     pub fn is_durable(&self) -> bool {
         !matches!(
             self,
-            Self::Refreshed
-                | Self::StatusStarted
+            Self::StatusStarted
                 | Self::StatusEnded { .. }
                 | Self::ListStarted
                 | Self::ListEnded { .. }

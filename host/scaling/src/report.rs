@@ -9,7 +9,7 @@ use crate::{record::KillReason, trouble::Trouble};
 /// What a plan does not do, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanReport {
-    /// The reasons, most telling first.
+    /// The reasons, in the order in which the planner came upon them.
     pub reasons: Vec<Reason>,
 }
 
@@ -221,12 +221,18 @@ impl fmt::Display for Reason {
                 write!(f, "{} killed and not yet seen stopped", Workers(*workers))
             }
             Self::BackingOff { failures, retry_in, trouble } => {
-                write!(f, "launching failed {failures} times in a row; next try in {}", Seconds(*retry_in))?;
+                write!(
+                    f,
+                    "launching failed {} in a row; next try in {}",
+                    Times(*failures),
+                    Seconds(*retry_in)
+                )?;
                 after(f, trouble.as_ref())
             }
             Self::CrashLoop { crashes, retry_in } => write!(
                 f,
-                "workers died soon after their launch {crashes} times in a row; next launch in {}",
+                "workers died soon after their launch {} in a row; next launch in {}",
+                Times(*crashes),
                 Seconds(*retry_in)
             ),
             Self::HeldForUnknown { token, workers, trouble, remedy } => {
@@ -234,7 +240,9 @@ impl fmt::Display for Reason {
                     Remedy::WaitForReturn => "the provider's call has not returned yet",
                     Remedy::List => "the provider is being asked for all its workers",
                     Remedy::Repeat => "the same launch is being asked for again",
-                    Remedy::Operator => "the provider cannot tell: an operator must look",
+                    Remedy::Operator => {
+                        "the provider cannot tell: look at its backend, and delete the cluster by force if it is to go"
+                    }
                 };
                 write!(
                     f,
@@ -260,14 +268,14 @@ impl fmt::Display for Reason {
             ),
             Self::StatusFailing { failures, trouble } => write!(
                 f,
-                "the provider failed to tell statuses {failures} times in a row, so that what was known is kept: \
-                 {trouble}"
+                "the provider failed to tell statuses {} in a row, so that what was known is kept: {trouble}",
+                Times(*failures)
             ),
             Self::ListFailing { failures, trouble } => {
-                write!(f, "the provider failed to list its workers {failures} times in a row: {trouble}")
+                write!(f, "the provider failed to list its workers {} in a row: {trouble}", Times(*failures))
             }
             Self::KillFailing { handle, attempts, trouble } => {
-                write!(f, "{handle} was killed {attempts} times and is still there")?;
+                write!(f, "{handle} was killed {} and is still there", Times(*attempts))?;
                 after(f, trouble.as_ref())
             }
         }
@@ -283,6 +291,14 @@ struct Workers(u64);
 impl fmt::Display for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} worker{}", self.0, if self.0 == 1 { "" } else { "s" })
+    }
+}
+
+struct Times(u32);
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} time{}", self.0, if self.0 == 1 { "" } else { "s" })
     }
 }
 

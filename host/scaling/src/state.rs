@@ -105,7 +105,7 @@ pub struct State {
 }
 
 impl State {
-    /// Grows with every command that was admitted.
+    /// Grows with every command that changed what is wanted.
     pub fn generation(&self) -> u64 {
         self.generation
     }

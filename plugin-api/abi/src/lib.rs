@@ -69,8 +69,31 @@ impl RootModuleRef {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_major_version_of_the_crate_is_the_contract_s() {
-        assert_eq!(env!("CARGO_PKG_VERSION_MAJOR"), super::CONTRACT_VERSION.to_string());
+        assert_eq!(env!("CARGO_PKG_VERSION_MAJOR"), CONTRACT_VERSION.to_string());
+    }
+
+    /// What was released never changes: a type that grows or shrinks is a new one, under a new id.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn the_types_of_version_1_keep_their_sizes() {
+        let pointer = size_of::<usize>();
+        assert_eq!(CONTRACT_VERSION, 1);
+        assert_eq!(size_of::<RootModule>(), 3 * pointer);
+        assert_eq!(size_of::<WorkersV1>(), 6 * pointer);
+        assert_eq!(size_of::<InitializeV1>(), pointer);
+        assert_eq!(size_of::<ListV1>(), pointer);
+        assert_eq!(size_of::<ServerV1>(), 4 * pointer);
+        assert_eq!(size_of::<CleanupV1>(), pointer);
+        assert_eq!(size_of::<Instance>(), 2 * pointer);
+        assert_eq!(size_of::<Interface>(), 2 * pointer);
+        assert_eq!(size_of::<Logger>(), 3 * pointer);
+        assert_eq!(size_of::<CallControl<'_>>(), 3 * pointer);
+        assert_eq!(size_of::<CallContext<'_>>(), 10 * pointer);
+        assert_eq!(size_of::<Failure>(), 9 * pointer);
+        assert_eq!(size_of::<Listed>(), 9 * pointer);
     }
 }

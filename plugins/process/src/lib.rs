@@ -31,6 +31,9 @@
 //!
 //! # Limits
 //!
+//! A root belongs to one host: two hosts with clusters of one name in one root take each other's workers for their own. Give
+//! each host a root of its own.
+//!
 //! The limit of logs is kept by copying and truncating, once a second while a host runs: until then a log may be longer, and
 //! what is written in the moment of the truncation is lost. The state folder must be on a local file system, as locks of
 //! network file systems do not reach the children, and be seen from one numbering of processes (container) only.

@@ -10,10 +10,10 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
+use ignore::WalkBuilder;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -178,17 +178,17 @@ impl Spool {
         for part in ["jobs", "claimed", "done", "workers"] {
             fs::create_dir_all(folder.join(part))?;
         }
-        let files = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
-        let files = String::from_utf8_lossy(&files.stdout).into_owned();
-        let files = files.split('\0').filter(|file| !file.is_empty() && root.join(file).is_file());
         let mut jobs = BTreeMap::new();
-        for (number, file) in files.enumerate() {
-            let name = format!("{number:05}");
-            fs::write(folder.join("jobs").join(&name), file)?;
-            jobs.insert(name, PathBuf::from(file));
-        }
-        if jobs.is_empty() {
-            return Err(Failure::new("git names no files here: run this in a clone of the repository"));
+        // What is built, and what git keeps to itself, is not of the repository.
+        let files =
+            WalkBuilder::new(root).hidden(false).filter_entry(|entry| entry.file_name() != ".git").build();
+        for entry in files {
+            let path = entry.map_err(|error| Failure::new(error.to_string()))?.into_path();
+            if let (true, Ok(file)) = (path.is_file(), path.strip_prefix(root)) {
+                let name = format!("{:05}", jobs.len());
+                fs::write(folder.join("jobs").join(&name), file.as_os_str().as_encoded_bytes())?;
+                jobs.insert(name, file.to_owned());
+            }
         }
         Ok(Self { folder: folder.to_owned(), jobs })
     }

@@ -101,6 +101,21 @@ async fn a_cluster_is_brought_up_scaled_and_taken_down() {
 }
 
 #[tokio::test]
+async fn a_request_is_met_at_once_and_not_at_the_next_tick() {
+    let host = host();
+    let mut config = one(3, &json!({}));
+    let policy = &mut config.clusters[0].policy;
+    let hour = Duration::from_hours(1);
+    (policy.poll_interval, policy.busy_poll_interval, policy.list_interval) = (hour, hour, hour);
+    host.apply(config).await.expect("legal");
+    until(&host, "web", "up", |status| status.converged && status.running == 3).await;
+    host.command("web", Command::Scale { expected: 8 }).await.expect("legal");
+    until(&host, "web", "scaled up", |status| status.converged && status.running == 8).await;
+    host.command("web", Command::Scale { expected: 1 }).await.expect("legal");
+    until(&host, "web", "scaled down", |status| status.converged && status.running == 1).await;
+}
+
+#[tokio::test]
 async fn two_instances_of_one_plugin_serve_three_clusters() {
     let host = host();
     let config = config(

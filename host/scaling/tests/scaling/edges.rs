@@ -313,6 +313,16 @@ fn a_refresh_asks_now_though_statuses_failed() {
 }
 
 #[test]
+fn a_refresh_launches_now_though_launching_failed() {
+    let mut world = World::plain(1);
+    let (id, _) = launch(&world.turn());
+    world.fail_launch(id, "no such image", false);
+    assert!(!launches(&world.turn()));
+    world.command(&Command::Refresh).expect("at any time");
+    assert!(launches(&world.turn()));
+}
+
+#[test]
 fn a_repeat_that_can_never_succeed_settles_the_launch() {
     let mut world = World::new(Policy::default(), idempotent(), 3);
     let (id, _) = launch(&world.turn());

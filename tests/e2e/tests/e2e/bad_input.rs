@@ -103,6 +103,8 @@ fn a_provider_configuration_that_breaks_its_schema() {
     let house = house();
     refused(&house, &with_plugin("memory", "capasity = 3"), 8, &["capasity", "`capacity`"]);
     refused(&house, &with_plugin("memory", "latency_ms = { run = \"slow\" }"), 8, &["latency_ms.run"]);
+    let kind = "fail = { run = { every = 1, kind = \"retriable\" } }";
+    refused(&house, &with_plugin("memory", kind), 8, &["fail.run.kind", "must be one of", "\"retryable\""]);
 }
 
 #[test]

@@ -75,6 +75,24 @@ fn one_that_answers_with_too_few() {
     // The answer is refused, but what it claimed is kept and what it hid is found: nothing is launched twice.
     house.until_status("rough", "running", 3);
     assert_eq!(house.status("rough")["handles"], 3);
+    assert!(house.log().contains("RUN-1"), "the log names the clause");
+    nobody_else_notices(&house);
+}
+
+#[test]
+fn one_that_always_answers_with_too_few() {
+    let house = house(r#"faults = { run = "fewer" }"#);
+    explains(&house, &["RUN-1"]);
+    nobody_else_notices(&house);
+}
+
+#[test]
+fn one_that_answers_a_kill_with_too_few() {
+    let house = house(r#"faults = { kill = "fewer" }"#);
+    house.until_status("rough", "running", 3);
+    // Its word is not taken, but it did what it was told, and a status says so.
+    let _ = house.run(&["stop", "rough"]).ok();
+    assert!(house.log().contains("KILL-1"), "the log names the clause");
     nobody_else_notices(&house);
 }
 
