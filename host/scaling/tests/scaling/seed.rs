@@ -1,9 +1,10 @@
 //! What the R package `ManagedCloudProvider` promises about scaling, one test a sentence. The sentences are cited in short.
 
-use crate::world::World;
-use longshore_scaling::{Action, Command, Desired, Observation, Reason, Seen};
+use crate::world::{World, launch};
+use longshore_scaling::{Action, Command, Desired, Observation, Reason, Seen, Trouble};
 
-/// "can automatically scale the number of workers up or down according to the user's request"
+/// "can automatically scale the number of workers up or down according to the user's request", which "takes over the control
+/// of the worker container by defining the method for setDockerWorkerNumber"
 #[test]
 fn scales_up_and_down_on_request() {
     let mut world = World::plain(3);
@@ -17,7 +18,8 @@ fn scales_up_and_down_on_request() {
     assert_eq!((world.alive(), world.state.handle_count()), (2, 2));
 }
 
-/// "The provider ... does not need to manage the workers itself": what died is dropped and replaced without being asked.
+/// "The provider ... does not need to manage the workers itself", and "only needs to define functions to run and stop the
+/// worker": what died is dropped and replaced without being asked.
 #[test]
 fn the_dead_are_dropped_and_the_shortfall_is_run() {
     let mut world = World::plain(4);
@@ -67,7 +69,7 @@ fn a_shared_handle_is_killed_whole_or_not_at_all() {
 }
 
 /// "a worker can have three possible status, namely initializing, running and stopped"; the numbers of the first two are
-/// told apart.
+/// told apart, as by "getDockerWorkerNumbers".
 #[test]
 fn initializing_and_running_are_counted_apart() {
     let mut world = World::plain(3);
@@ -109,6 +111,43 @@ fn killing_what_is_gone_succeeds() {
     let answers = handles.iter().map(|id| (*id, Ok(()))).collect();
     world.see(&Observation::Killed { answers });
     world.settle();
+    assert_eq!(world.state.handle_count(), 0);
+}
+
+/// "The handle should be used to manage the lifecycle of the workers": what is asked and killed is what run returned.
+#[test]
+fn handles_are_all_that_is_managed() {
+    let mut world = World::plain(3);
+    let (id, workers) = launch(&world.turn());
+    let handles = world.create(id, workers);
+    let returned: Vec<_> = handles.iter().map(|(name, _)| name.to_string()).collect();
+    world.answer_launch(id, handles);
+    world.settle();
+    assert_eq!(world.names(), returned);
+    world.command(&Command::Stop).expect("a cluster may be stopped");
+    let kill = world.turn();
+    let [Action::Kill { handles, .. }] = &*kill else { panic!("not one kill: {kill:?}") };
+    let killed = handles.iter().map(|id| world.state.handle(*id).expect("it is there").name.to_string());
+    let mut killed: Vec<_> = killed.collect();
+    killed.sort_unstable();
+    assert_eq!(killed, returned);
+}
+
+/// "The return value is a logical vector indicating whether the killing process is successful": handle by handle, and one
+/// that was not killed is not forgotten.
+#[test]
+fn a_kill_is_answered_handle_by_handle() {
+    let mut world = World::plain(2);
+    world.settle();
+    world.command(&Command::Stop).expect("a cluster may be stopped");
+    let kill = world.turn();
+    let [Action::Kill { handles, .. }] = &*kill else { panic!("not one kill: {kill:?}") };
+    world.stop(handles[0]);
+    let answers = vec![(handles[0], Ok(())), (handles[1], Err(Trouble::new("refused")))];
+    world.see(&Observation::Killed { answers });
+    world.settle();
+    assert_eq!((world.state.handle_count(), world.terminating()), (1, 1));
+    world.run_for(std::time::Duration::from_secs(31));
     assert_eq!(world.state.handle_count(), 0);
 }
 
