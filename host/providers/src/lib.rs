@@ -24,7 +24,8 @@ pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath};
 pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
 };
-pub use library::{LOAD_LIMIT, Library, MAX_LIBRARIES, MAX_LIBRARY_BYTES};
+pub use library::{Library, MAX_LIBRARY_BYTES};
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET};
 pub use pool::{CallLimits, ProviderLoad};
 pub use provider::{Handles, Provider};
+pub use registry::{LOAD_LIMIT, MAX_LIBRARIES};

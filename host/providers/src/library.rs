@@ -6,8 +6,7 @@ use std::{
     fmt, fs,
     io::Read as _,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, LazyLock},
 };
 
 use longshore_plugin_abi::{
@@ -24,18 +23,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::{ConfigError, Function, LoadError, LoadErrorKind},
-    image, private_copy, registry,
+    image, private_copy,
+    registry::{Refusal, Registry},
     schema::ConfigSchema,
 };
 
 /// The largest library that is read: 1 GiB.
 pub const MAX_LIBRARY_BYTES: u64 = 1 << 30;
 
-/// The most libraries of different content that one process loads, as they are never unloaded.
-pub const MAX_LIBRARIES: usize = 256;
-
-/// How long a library may take to load: one that hangs while it loads is refused.
-pub const LOAD_LIMIT: Duration = Duration::from_secs(30);
+/// The libraries of this process.
+static LIBRARIES: LazyLock<Registry<Library>> = LazyLock::new(Registry::default);
 
 /// The tables that a library has.
 pub(crate) struct Tables {
@@ -81,7 +78,7 @@ impl Library {
     /// again, under whatever path, gives the same library.
     ///
     /// The file is read once and what was read is loaded, so that it may be replaced, overwritten or deleted afterwards.
-    /// Blocks, for at most [`LOAD_LIMIT`] beside the reading.
+    /// Blocks, for at most [`LOAD_LIMIT`](crate::LOAD_LIMIT) beside the reading.
     ///
     /// # Errors
     ///
@@ -93,21 +90,21 @@ impl Library {
             let (path, hash) = (path.to_owned(), hash.clone());
             move || Self::load(&path, &bytes, hash)
         };
-        registry::once(path, &hash, load)
+        LIBRARIES.once(path, &hash, load)
     }
 
     /// Loads the bytes. A refusal says whether the library is in the process already, for then it stays there.
-    fn load(path: &Path, bytes: &[u8], hash: String) -> Result<Self, registry::Refusal> {
+    fn load(path: &Path, bytes: &[u8], hash: String) -> Result<Self, Refusal> {
         image::check(bytes)
-            .map_err(|(kind, message)| registry::Refusal::before(LoadError::new(path, kind, message)))?;
+            .map_err(|(kind, message)| Refusal::before(LoadError::new(path, kind, message)))?;
         let header = private_copy::load(bytes, &hash, |library| {
             // SAFETY: the symbol is abi_stable's own, which nobody else exports, and is a static that starts with an
             // `AbiHeader`; the library is never unloaded.
             unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) }
                 .map(|symbol| *symbol)
         })
-        .map_err(|failure| registry::Refusal::before(LoadError::new(path, failure.kind, failure.message)))?;
-        Self::examine(path, hash, header).map_err(registry::Refusal::after)
+        .map_err(|failure| Refusal::before(LoadError::new(path, failure.kind, failure.message)))?;
+        Self::examine(path, hash, header).map_err(Refusal::after)
     }
 
     /// Checks a library that is in the process.
