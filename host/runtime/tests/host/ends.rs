@@ -1,16 +1,13 @@
 //! How hosts and clusters end, and what must not happen after it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use longshore_runtime::{ApplyError, CommandError, Leaving};
 use longshore_scaling::Command;
-use longshore_store::{Entry, Journal, Journaling, MemoryJournal};
+use longshore_store::Journal;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -52,38 +49,9 @@ async fn a_stop_waits_until_the_journal_works_again() {
     assert!(done);
 }
 
-/// A journal whose device stops answering.
-struct Hanging {
-    inner: MemoryJournal,
-    hangs: AtomicBool,
-}
-
-impl Journal for Hanging {
-    fn append<'a>(&'a self, cluster: &'a str, entries: Vec<Entry>) -> Journaling<'a, ()> {
-        Box::pin(async move {
-            if self.hangs.load(Ordering::SeqCst) {
-                std::future::pending::<()>().await;
-            }
-            self.inner.append(cluster, entries).await
-        })
-    }
-
-    fn read<'a>(&'a self, cluster: &'a str) -> Journaling<'a, Vec<Entry>> {
-        self.inner.read(cluster)
-    }
-
-    fn clusters(&self) -> Journaling<'_, Vec<String>> {
-        self.inner.clusters()
-    }
-
-    fn remove<'a>(&'a self, cluster: &'a str) -> Journaling<'a, ()> {
-        self.inner.remove(cluster)
-    }
-}
-
 #[tokio::test]
 async fn a_host_ends_though_its_journal_hangs() {
-    let journal = Arc::new(Hanging { inner: MemoryJournal::default(), hangs: AtomicBool::new(false) });
+    let journal = Arc::new(Fragile::default());
     let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
     host.apply(one(2, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged).await;

@@ -15,11 +15,12 @@ use serde_json::json;
 
 use crate::{host_with, one, until};
 
-/// A journal that can be broken and mended.
+/// A journal that can be broken and mended, or whose device stops answering.
 #[derive(Default)]
 pub(crate) struct Fragile {
     inner: MemoryJournal,
     pub(crate) broken: AtomicBool,
+    pub(crate) hangs: AtomicBool,
 }
 
 impl Fragile {
@@ -36,6 +37,9 @@ impl Fragile {
 impl Journal for Fragile {
     fn append<'a>(&'a self, cluster: &'a str, entries: Vec<Entry>) -> Journaling<'a, ()> {
         Box::pin(async move {
+            if self.hangs.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             self.check(cluster)?;
             self.inner.append(cluster, entries).await
         })
@@ -82,8 +86,11 @@ async fn what_was_seen_while_the_journal_failed_is_not_lost() {
     until(&host, "web", "launching", |status| status.launching == 2).await;
     // The answer comes while it cannot be recorded; nobody commands anything, and nothing is launched a second time.
     journal.broken.store(true, Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(host.status("web").await.expect("there").launching, 2);
+    let status = until(&host, "web", "unable to record it", |status| {
+        status.reasons.iter().any(|reason| reason.text.contains("no space left on device"))
+    })
+    .await;
+    assert_eq!((status.launching, status.handles), (2, 0));
     journal.broken.store(false, Ordering::SeqCst);
     let status = until(&host, "web", "up", |status| status.converged && status.running == 2).await;
     assert_eq!(status.handles, 2);
