@@ -15,6 +15,7 @@ use crate::{
     calls::{listed, traits},
     error::{ApplyError, CommandError, nearest},
     host::Host,
+    message::Previewed,
     reconciler::definition,
     registry::Installed,
     view::Explanation,
@@ -72,25 +73,22 @@ impl Host {
     /// other: the journal failed, or somebody deleted one meanwhile. Applying again completes it.
     pub async fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
         let _one_at_a_time = self.applying.lock().await;
-        if self.shared.registry().closed {
-            return Err(CommandError::ShuttingDown.into());
-        }
         let providers = self.prepare(&config).await?;
         for cluster in &config.clusters {
-            self.check_cluster(cluster, provider_of(cluster, &providers)).await?;
+            self.look_ahead(cluster, provider_of(cluster, &providers)).await?;
         }
 
         let mut applied = Applied::default();
-        for (name, prepared) in &providers {
-            if let Prepared::New { effect, .. } | Prepared::Kept { effect, .. } = prepared {
-                applied.providers.push((name.clone(), *effect));
-            }
-            if let Prepared::New { installed, .. } = prepared {
-                self.shared.registry().providers.insert(name.clone(), installed.clone());
-            }
+        for ProviderConfig { name, .. } in &config.providers {
+            let effect = match &providers[name] {
+                Prepared::Current(_) => Effect::Unchanged,
+                Prepared::New { installed, effect } => {
+                    self.shared.registry().providers.insert(name.clone(), installed.clone());
+                    *effect
+                }
+            };
+            applied.providers.push((name.clone(), effect));
         }
-        // In the order of the file, as a person reads it.
-        applied.providers.sort_by_key(|(name, _)| config.providers.iter().position(|it| it.name == *name));
         for cluster in config.clusters {
             let provider = Arc::clone(provider_of(&cluster, &providers));
             let (name, effect) = (cluster.name.clone(), self.bring_about(cluster, provider).await?);
@@ -107,18 +105,13 @@ impl Host {
     /// As `apply`.
     pub async fn plan(&self, config: Config) -> Result<Vec<Preview>, ApplyError> {
         let _one_at_a_time = self.applying.lock().await;
-        if self.shared.registry().closed {
-            return Err(CommandError::ShuttingDown.into());
-        }
         let providers = self.prepare(&config).await?;
         let mut previews = Vec::new();
         for cluster in &config.clusters {
             let provider = provider_of(cluster, &providers);
-            self.check_cluster(cluster, provider).await?;
-            previews.push(if self.is_known(&cluster.name) {
-                self.preview_update(cluster, provider).await?
-            } else {
-                preview_new(cluster, provider).await?
+            previews.push(match self.look_ahead(cluster, provider).await? {
+                Some(previewed) => preview_update(cluster, previewed),
+                None => preview_new(cluster, provider).await?,
             });
         }
         Ok(previews)
@@ -126,15 +119,16 @@ impl Host {
 
     /// Finds, loads and makes what providers the configuration needs, without letting anybody use them.
     async fn prepare(&self, config: &Config) -> Result<BTreeMap<String, Prepared>, ApplyError> {
+        if self.shared.registry().closed {
+            return Err(CommandError::ShuttingDown.into());
+        }
         config.check()?;
         let mut providers = BTreeMap::new();
         for wanted in &config.providers {
             let library = self.open(wanted).await?;
             let current = self.shared.registry().providers.get(&wanted.name).cloned();
             let prepared = match current {
-                Some(current) if is_same(&current, wanted, &library) => {
-                    Prepared::Kept { provider: current.provider, effect: Effect::Unchanged }
-                }
+                Some(current) if is_same(&current, wanted, &library) => Prepared::Current(current.provider),
                 current => {
                     if let Some(current) = &current {
                         // That it is wrong is worth more to know than that it differs.
@@ -160,8 +154,8 @@ impl Host {
                 let (cluster, provider) = (cluster.name.clone(), cluster.provider.clone());
                 return Err(ApplyError::NoSuchProvider { cluster, provider, nearest });
             };
-            let before = Prepared::FromBefore { provider: Arc::clone(&current.provider) };
-            providers.insert(cluster.provider.clone(), before);
+            let current = Prepared::Current(Arc::clone(&current.provider));
+            providers.insert(cluster.provider.clone(), current);
         }
         Ok(providers)
     }
@@ -197,23 +191,26 @@ impl Host {
         self.shared.registry().clusters.contains_key(cluster)
     }
 
-    /// Whether the command that a cluster comes down to would be admitted.
-    async fn check_cluster(&self, cluster: &ClusterConfig, provider: &Provider) -> Result<(), ApplyError> {
+    /// Whether the command that a cluster comes down to would be admitted, and what it would lead to where the cluster is
+    /// there already.
+    async fn look_ahead(
+        &self,
+        cluster: &ClusterConfig,
+        provider: &Provider,
+    ) -> Result<Option<Previewed>, ApplyError> {
         let current = self.shared.registry().clusters.get(&cluster.name).map(|known| known.provider.clone());
         match current {
             None => {
                 let denied = |denied| CommandError::Denied { cluster: cluster.name.clone(), denied };
                 admit(&State::default(), self.clock.now(), &create(cluster, provider)?).map_err(denied)?;
+                Ok(None)
             }
             Some(from) if from != cluster.provider => {
                 let (cluster, to) = (cluster.name.clone(), cluster.provider.clone());
-                return Err(ApplyError::OtherProvider { cluster, from, to });
+                Err(ApplyError::OtherProvider { cluster, from, to })
             }
-            Some(_) => {
-                self.preview(cluster, update(cluster, provider)).await?;
-            }
+            Some(_) => Ok(Some(self.preview(cluster, update(cluster, provider)).await?)),
         }
-        Ok(())
     }
 
     async fn bring_about(
@@ -237,32 +234,19 @@ impl Host {
         self.start(cluster, state, provider);
         Ok(Effect::Created)
     }
-
-    async fn preview_update(
-        &self,
-        cluster: &ClusterConfig,
-        provider: &Provider,
-    ) -> Result<Preview, ApplyError> {
-        let previewed = self.preview(cluster, update(cluster, provider)).await?;
-        let effect = if previewed.changes { Effect::Updated } else { Effect::Unchanged };
-        let (before, live) = (previewed.before, previewed.live);
-        Ok(preview(cluster, effect, before, previewed.after, live, &previewed.actions, previewed.report))
-    }
 }
 
 /// A provider that is ready to be used.
 enum Prepared {
-    /// Named by the configuration, and there just so.
-    Kept { provider: Arc<Provider>, effect: Effect },
+    /// In the host just so, or not named by the configuration at all.
+    Current(Arc<Provider>),
     /// Made for the configuration.
     New { installed: Installed, effect: Effect },
-    /// Not named by the configuration, but used by its clusters.
-    FromBefore { provider: Arc<Provider> },
 }
 
 fn provider_of<'a>(cluster: &ClusterConfig, providers: &'a BTreeMap<String, Prepared>) -> &'a Arc<Provider> {
     match &providers[&cluster.provider] {
-        Prepared::Kept { provider, .. } | Prepared::FromBefore { provider } => provider,
+        Prepared::Current(provider) => provider,
         Prepared::New { installed, .. } => &installed.provider,
     }
 }
@@ -314,6 +298,12 @@ fn update(cluster: &ClusterConfig, provider: &Provider) -> Command {
 /// A number that no other cluster has: 64 random bits.
 fn unique() -> Result<u64, ApplyError> {
     getrandom::u64().map_err(|error| ApplyError::NoRandomness { reason: error.to_string() })
+}
+
+fn preview_update(cluster: &ClusterConfig, previewed: Previewed) -> Preview {
+    let Previewed { changes, before, after, live, actions, report } = previewed;
+    let effect = if changes { Effect::Updated } else { Effect::Unchanged };
+    preview(cluster, effect, before, after, live, &actions, report)
 }
 
 async fn preview_new(cluster: &ClusterConfig, provider: &Arc<Provider>) -> Result<Preview, ApplyError> {
