@@ -1,19 +1,22 @@
 //! The one function that changes a state: every legal transition is here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     handles::{Handle, Handles, Phase},
     ids::{HandleId, LaunchId},
     policy::{Desired, Policy, ProviderTraits},
     record::{Change, KillReason, NewHandle, Record},
-    state::{Call, Launch, LaunchPhase, State, Suspicion},
+    state::{Call, Calls, Launch, LaunchPhase, State, Stray, Suspicion},
     time::Time,
     trouble::Trouble,
 };
 
 /// So many early deaths in a row are replaced at once; only then does a crash loop slow down.
 const FREE_CRASHES: u32 = 1;
+/// Launches that one host's term has numbers for; at a thousand a second they last for seven weeks, and then the numbers of
+/// the next term begin, which nobody has used.
+const LAUNCHES_IN_A_TERM: u64 = 1 << 32;
 
 impl State {
     /// The state that records add up to.
@@ -28,17 +31,29 @@ impl State {
     /// Takes one record in.
     pub fn apply(&mut self, record: &Record) {
         let now = record.at;
+        if record.change.is_durable() {
+            self.latest = self.latest.max(now);
+        }
         match &record.change {
-            Change::Created { uid, policy, traits, expected, desired } => {
+            Change::Created { uid, policy, traits, expected, desired, reconnect } => {
                 self.uid = *uid;
                 self.desired = *desired;
+                self.reconnect = reconnect.then_some(0);
                 self.configure(policy, *traits, *expected);
             }
-            Change::Scaled { expected } => {
+            Change::Recovered { term } => self.recover(*term, now),
+            Change::Rested => self.resting = true,
+            Change::ReconnectLooked { quiet } => self.reconnect = Some(*quiet),
+            Change::Scaled { expected } | Change::Reconnected { expected } => {
                 self.generation += 1;
                 self.expected = *expected;
+                // Whoever names a number has it: nothing more is guessed from what runs.
+                self.reconnect = None;
             }
-            Change::Updated { policy, traits, expected } => self.configure(policy, *traits, *expected),
+            Change::Updated { policy, traits, expected } => {
+                self.configure(policy, *traits, *expected);
+                self.reconnect = None;
+            }
             Change::DesiredSet { desired } => {
                 self.generation += 1;
                 self.desired = *desired;
@@ -52,18 +67,19 @@ impl State {
                 self.forgotten = true;
                 self.handles = Handles::default();
                 self.launches = BTreeMap::new();
+                self.strays = BTreeMap::new();
                 self.suspicion = None;
             }
             Change::Refreshed => {
                 // What an operator asks for does not wait for an earlier failure to be forgiven.
                 self.launch_backoff.hurry();
                 self.crash_backoff.hurry();
-                self.status_call.hurry();
+                self.calls.status.hurry();
                 if self.traits.list {
-                    self.list_call.hurry();
+                    self.calls.list.hurry();
                 }
             }
-            Change::LaunchStarted { launch, workers } => {
+            Change::LaunchStarted { launch, workers, .. } => {
                 let phase = LaunchPhase::InFlight;
                 self.launches.insert(*launch, Launch { workers: *workers, found: 0, started_at: now, phase });
                 self.next_launch = self.next_launch.max(launch.0 + 1);
@@ -85,8 +101,20 @@ impl State {
                     *unlisted += 1;
                 }
             }
+            Change::LaunchResolved { launch, handles } => {
+                self.add(handles, now);
+                self.launches.remove(launch);
+                self.launch_backoff.succeed();
+            }
+            Change::StraysSeen { strays } => {
+                for (name, workers) in strays {
+                    self.strays.insert(Arc::clone(name), Stray { workers: *workers, since: now });
+                }
+            }
+            Change::StraysGone { strays } => self.strays.retain(|name, _| !strays.contains(name)),
+            Change::StraysCondemned { handles } => self.condemn(handles, now),
             Change::Adopted { handles } => self.add(handles, now),
-            Change::KillStarted { handles, why } => {
+            Change::KillStarted { handles, why, .. } => {
                 self.start_kill(handles, now);
                 if *why == KillReason::LaunchTimeout {
                     self.crash(now);
@@ -94,7 +122,7 @@ impl State {
             }
             Change::KillAnswered { handles } => {
                 self.answer_kill(handles, now);
-                self.status_call.wanted = true;
+                self.calls.status.wanted = true;
                 if self.kill_trouble.as_ref().is_some_and(|(id, _)| handles.contains(id)) {
                     self.kill_trouble = None;
                 }
@@ -117,7 +145,7 @@ impl State {
                     handles.iter().filter_map(|id| self.handles.get(*id)).map(|h| u64::from(h.workers));
                 let workers = workers.sum();
                 self.suspicion = Some(Suspicion { since: now, workers });
-                self.status_call.wanted = true;
+                self.calls.status.wanted = true;
             }
             Change::SuspicionEnded => self.suspicion = None,
             Change::Stable => self.crash_backoff.succeed(),
@@ -129,21 +157,57 @@ impl State {
     fn apply_call(&mut self, change: &Change, now: Time) {
         let (policy, seed) = (&self.policy, self.uid);
         match change {
-            Change::StatusStarted => self.status_call.start(now),
-            Change::StatusEnded { trouble } => self.status_call.end(trouble.as_ref(), policy, seed, now),
+            Change::StatusStarted => self.calls.status.start(now),
+            Change::StatusEnded { trouble } => self.calls.status.end(trouble.as_ref(), policy, seed, now),
             Change::ListStarted => {
-                self.list_call.start(now);
-                self.buried_meanwhile.clear();
+                self.calls.list.start(now);
+                self.calls.buried_meanwhile.clear();
             }
             Change::ListEnded { trouble } => {
-                self.list_call.end(trouble.as_ref(), policy, seed, now);
-                self.buried_meanwhile.clear();
+                self.calls.list.end(trouble.as_ref(), policy, seed, now);
+                self.calls.buried_meanwhile.clear();
             }
-            Change::InitializeStarted => self.initialize_call.start(now),
+            Change::InitializeStarted => self.calls.initialize.start(now),
             Change::InitializeEnded { trouble } => {
-                self.initialize_call.end(trouble.as_ref(), policy, seed, now);
+                self.calls.initialize.end(trouble.as_ref(), policy, seed, now);
             }
             _ => unreachable!("every other change is taken in above"),
+        }
+    }
+
+    /// Cuts off what was under way: the calls of a host that is gone will not be answered.
+    fn recover(&mut self, term: u64, now: Time) {
+        self.term = term;
+        self.resting = false;
+        self.calls = Calls::default();
+        // Each term has numbers of its own: a token that was given out is never given out again, even where the journal
+        // has lost its end.
+        self.next_launch = self.next_launch.max(term.saturating_mul(LAUNCHES_IN_A_TERM));
+        for launch in self.launches.values_mut() {
+            match &mut launch.phase {
+                LaunchPhase::Unknown { returned: true, .. } => {}
+                LaunchPhase::Unknown { since, returned, unlisted, .. } => {
+                    (*since, *returned, *unlisted) = (now, true, 0);
+                }
+                phase @ LaunchPhase::InFlight => {
+                    let trouble = Trouble::new("the host ended before the provider answered");
+                    *phase =
+                        LaunchPhase::Unknown { since: now, trouble, returned: true, unlisted: 0, repeats: 0 };
+                }
+            }
+        }
+        self.launches.retain(|_, launch| launch.held() > 0);
+        let cut_off: Vec<_> = self.handles.being_killed().collect();
+        for (id, attempts) in cut_off {
+            // Whether it reached the provider is not known, so that it does not count.
+            self.handles.set_phase(id, outstanding(attempts.saturating_sub(1)));
+        }
+    }
+
+    fn condemn(&mut self, handles: &[NewHandle], now: Time) {
+        for new in handles {
+            self.strays.remove(&new.name);
+            self.insert(new, outstanding(0), now);
         }
     }
 
@@ -162,15 +226,15 @@ impl State {
             if let Some(launch) = new.launch.and_then(|launch| self.launches.get_mut(&launch)) {
                 launch.found = launch.found.saturating_add(new.workers);
             }
-            self.handles.insert(Handle {
-                name: new.name.clone(),
-                workers: new.workers,
-                launch: new.launch,
-                launched_at: now,
-                phase: Phase::Initializing { since: now },
-            });
+            self.strays.remove(&new.name);
+            self.insert(new, Phase::Initializing { since: now }, now);
         }
-        self.status_call.wanted |= !handles.is_empty();
+        self.calls.status.wanted |= !handles.is_empty();
+    }
+
+    fn insert(&mut self, new: &NewHandle, phase: Phase, now: Time) {
+        let NewHandle { id, name, workers, launch } = new.clone();
+        self.handles.insert(id, Handle { name, workers, launch, launched_at: now, phase });
     }
 
     fn repeat_launch(&mut self, launch: LaunchId, now: Time) {
@@ -278,10 +342,15 @@ impl State {
 
     /// A list that is under way may still name it, and must not bring it back.
     fn note_buried(&mut self, handle: &Handle) {
-        if self.list_call.in_flight {
-            self.buried_meanwhile.insert(handle.name.clone());
+        if self.calls.list.in_flight {
+            self.calls.buried_meanwhile.insert(handle.name.clone());
         }
     }
+}
+
+/// Told to stop so often, and to be told again at once.
+fn outstanding(attempts: u32) -> Phase {
+    Phase::Terminating { attempts, asked_at: Time::default(), in_flight: false }
 }
 
 impl Call {

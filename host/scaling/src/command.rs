@@ -1,11 +1,13 @@
 //! Admission: whether a command may be carried out, and the records that it leaves. A denied command changes nothing.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     policy::{Desired, Policy, PolicyError, ProviderTraits},
     record::{Change, Record},
-    state::State,
+    state::{LaunchPhase, State},
     time::Time,
 };
 
@@ -25,6 +27,8 @@ pub enum Command {
         expected: u32,
         /// Whether it starts out running or stopped.
         desired: Desired,
+        /// Its workers run already: find them, and expect as many as there are. `expected` holds until they are found.
+        reconnect: bool,
     },
     /// Expect another number of workers.
     Scale {
@@ -49,6 +53,15 @@ pub enum Command {
         /// Forget it at once, alive or not.
         force: bool,
     },
+    /// Kill all workers, because the host leaves; the next host that takes the cluster up brings them back.
+    Rest,
+    /// Say what a launch of unknown fate created, when nobody but an operator can tell.
+    Resolve {
+        /// The launch's token.
+        token: String,
+        /// All handles that it created and that are not known yet, with the workers on each; none where nothing came of it.
+        handles: Vec<(Arc<str>, u32)>,
+    },
     /// Ask for fresh statuses, and a list where there is one, now; and try again now what failed.
     Refresh,
 }
@@ -70,6 +83,43 @@ pub enum Denied {
     /// The policy cannot be kept.
     #[error("{0}")]
     Policy(PolicyError),
+    /// A cluster can be taken over only from a provider that lists its workers.
+    #[error("the provider cannot list its workers, so that nothing can be taken over from it")]
+    CannotList,
+    /// There is no such launch whose outcome is unknown.
+    #[error(
+        "there is no launch {token} whose outcome is unknown; `longshore explain` names those that there are"
+    )]
+    NoSuchLaunch {
+        /// The token.
+        token: String,
+    },
+    /// The provider has not answered the launch yet.
+    #[error("the launch {token} is in flight: the provider is still at it, and its answer is waited for")]
+    InFlight {
+        /// The token.
+        token: String,
+    },
+    /// More workers were named than the launch can have created.
+    #[error(
+        "the launch {token} can have created {held} workers that are not known yet, and {named} were named"
+    )]
+    TooMany {
+        /// The token.
+        token: String,
+        /// How many workers are held for it.
+        held: u32,
+        /// How many were named.
+        named: u64,
+    },
+    /// A handle cannot be one of this launch.
+    #[error("the handle `{handle}` {why}")]
+    BadHandle {
+        /// The handle.
+        handle: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The cluster is on its way out.
     #[error("the cluster is being deleted")]
     BeingDeleted,
@@ -83,16 +133,23 @@ pub enum Denied {
 pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>, Denied> {
     let gone = state.desired == Desired::Deleted;
     let change = match command {
-        Command::Create { uid, policy, traits, expected, desired } => {
+        Command::Create { uid, policy, traits, expected, desired, reconnect } => {
             check(policy, *expected)?;
-            let (uid, traits, expected, desired) = (*uid, *traits, *expected, *desired);
-            Some(Change::Created { uid, policy: policy.clone(), traits, expected, desired })
+            if *reconnect && !traits.list {
+                return Err(Denied::CannotList);
+            }
+            let (uid, traits, expected, desired, reconnect) =
+                (*uid, *traits, *expected, *desired, *reconnect);
+            Some(Change::Created { uid, policy: policy.clone(), traits, expected, desired, reconnect })
         }
         Command::Delete { force: true } => {
             let going = Change::DesiredSet { desired: Desired::Deleted };
             return Ok(vec![going.at(now), Change::Forgotten.at(now)]);
         }
         Command::Delete { force: false } => set_desired(state, Desired::Deleted),
+        // What is unknown stands in the way of the end as well.
+        Command::Resolve { token, handles } => Some(resolve(state, token, handles)?),
+        Command::Rest => (!state.resting).then_some(Change::Rested),
         _ if gone => return Err(Denied::BeingDeleted),
         Command::Scale { expected } => {
             check(&state.policy, *expected)?;
@@ -114,6 +171,34 @@ fn check(policy: &Policy, expected: u32) -> Result<(), Denied> {
     policy.check().map_err(Denied::Policy)?;
     let (min, max) = (policy.min, policy.max);
     if (min..=max).contains(&expected) { Ok(()) } else { Err(Denied::OutOfLimits { expected, min, max }) }
+}
+
+fn resolve(state: &State, token: &str, handles: &[(Arc<str>, u32)]) -> Result<Change, Denied> {
+    let known = state.launch_of(token).and_then(|id| Some((id, state.launches.get(&id)?)));
+    let Some((launch, found)) = known else {
+        return Err(Denied::NoSuchLaunch { token: token.to_owned() });
+    };
+    if found.phase == LaunchPhase::InFlight {
+        return Err(Denied::InFlight { token: token.to_owned() });
+    }
+    let mut names = BTreeSet::new();
+    for (name, workers) in handles {
+        let bad = |why: &str| Denied::BadHandle { handle: name.to_string(), why: why.to_owned() };
+        if state.handles.find(name).is_some() {
+            return Err(bad("is known already, and needs no naming"));
+        }
+        if !names.insert(name) {
+            return Err(bad("is named twice"));
+        }
+        if name.is_empty() || *workers == 0 {
+            return Err(bad("must have a name and hold a worker at least"));
+        }
+    }
+    let (held, named) = (found.held(), handles.iter().map(|(_, workers)| u64::from(*workers)).sum());
+    if named > u64::from(held) {
+        return Err(Denied::TooMany { token: token.to_owned(), held, named });
+    }
+    Ok(Change::LaunchResolved { launch, handles: state.handles.number(handles.to_vec(), Some(launch)) })
 }
 
 fn set_desired(state: &State, desired: Desired) -> Option<Change> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{HandleId, LaunchId},
+    record::NewHandle,
     time::Time,
 };
 
@@ -36,7 +37,7 @@ pub enum Phase {
 }
 
 /// One container: a handle and the workers that live and die with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handle {
     /// The provider's name for it.
     pub name: Arc<str>,
@@ -131,13 +132,40 @@ impl Handles {
         self.stubborn.first().copied()
     }
 
+    /// The number that the next handle gets.
+    pub(crate) fn next_id(&self) -> HandleId {
+        HandleId(self.next)
+    }
+
+    /// Handles that are not known yet, numbered as the next ones.
+    pub(crate) fn number(
+        &self,
+        handles: impl IntoIterator<Item = (Arc<str>, u32)>,
+        launch: Option<LaunchId>,
+    ) -> Vec<NewHandle> {
+        let ids = (self.next..).map(HandleId);
+        ids.zip(handles).map(|(id, (name, workers))| NewHandle { id, name, workers, launch }).collect()
+    }
+
+    /// Numbers go on here, whatever the handles that are there have.
+    pub(crate) fn go_on_at(&mut self, next: HandleId) {
+        self.next = self.next.max(next.0);
+    }
+
+    /// Those whose kill has not been answered, with how often they were told to stop.
+    pub(crate) fn being_killed(&self) -> impl Iterator<Item = (HandleId, u32)> {
+        self.by_id.iter().filter_map(|(id, handle)| match handle.phase {
+            Phase::Terminating { attempts, in_flight: true, .. } => Some((*id, attempts)),
+            _ => None,
+        })
+    }
+
     /// Adds a handle, unless one of that name is there.
-    pub(crate) fn insert(&mut self, handle: Handle) {
+    pub(crate) fn insert(&mut self, id: HandleId, handle: Handle) {
+        self.next = self.next.max(id.0 + 1);
         if self.by_name.contains_key(&handle.name) {
             return;
         }
-        let id = HandleId(self.next);
-        self.next += 1;
         self.by_name.insert(Arc::clone(&handle.name), id);
         self.enter(id, handle.phase, handle.workers);
         self.by_id.insert(id, handle);

@@ -1,13 +1,14 @@
 //! What was seen, and what it means: replies of the provider become records. A reply that failed changes nothing but the
 //! knowledge that it failed; what is not sure is neither taken for dead nor for alive.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     handles::Phase,
     ids::{HandleId, LaunchId},
+    policy::Strays,
     record::{Change, NewHandle, Record},
     state::{Launch, LaunchPhase, State},
     time::Time,
@@ -192,7 +193,7 @@ fn reused<'a>(state: &State, launch: LaunchId, handles: &'a [(Arc<str>, u32)]) -
 
 fn unknown_names(state: &State, handles: &[(Arc<str>, u32)], launch: Option<LaunchId>) -> Vec<NewHandle> {
     let new = handles.iter().filter(|(name, workers)| *workers > 0 && state.handles.find(name).is_none());
-    new.map(|(name, workers)| NewHandle { name: Arc::clone(name), workers: *workers, launch }).collect()
+    state.handles.number(new.cloned(), launch)
 }
 
 fn killed(answers: &[(HandleId, Result<(), Trouble>)]) -> Vec<Change> {
@@ -247,7 +248,7 @@ fn statuses(state: &State, now: Time, asked_at: Time, seen: &[(HandleId, Seen)])
 
 fn status_ended(state: &State, trouble: Option<&Trouble>) -> Vec<Change> {
     let mut changes = vec![Change::StatusEnded { trouble: trouble.cloned() }];
-    let asked_at = state.status_call.started_at.unwrap_or_default();
+    let asked_at = state.calls.status.started_at.unwrap_or_default();
     if trouble.is_none() && state.suspicion.as_ref().is_some_and(|suspicion| asked_at > suspicion.since) {
         // The second look is complete: who is still here is alive.
         changes.push(Change::SuspicionEnded);
@@ -297,20 +298,10 @@ fn is_stable(state: &State, now: Time, seen: &[(HandleId, Seen)]) -> bool {
 }
 
 fn listed(state: &State, entries: &[Listing]) -> Vec<Change> {
-    let asked_at = state.list_call.started_at.unwrap_or_default();
+    let asked_at = state.calls.list.started_at.unwrap_or_default();
     let mut changes = Vec::new();
 
-    let mut adopted = Vec::new();
-    for entry in entries {
-        let launch = state.launch_of(&entry.token);
-        // One that was buried while the list was under way is dead; a list that is asked for later tells if it is not.
-        let is_new =
-            state.handles.find(&entry.name).is_none() && !state.buried_meanwhile.contains(&entry.name);
-        if entry.workers > 0 && is_new {
-            adopted.push(NewHandle { name: Arc::clone(&entry.name), workers: entry.workers, launch });
-        }
-    }
-
+    let Found { adopted, new_strays, condemned } = sort(state, asked_at, entries);
     let mut settled = Vec::new();
     for (id, launch) in &state.launches {
         let LaunchPhase::Unknown { since, returned, unlisted, .. } = &launch.phase else { continue };
@@ -327,12 +318,75 @@ fn listed(state: &State, entries: &[Listing]) -> Vec<Change> {
         }
     }
 
+    changes.extend(taken_over(state, &adopted));
     if !adopted.is_empty() {
         changes.push(Change::Adopted { handles: adopted });
+    }
+    if !condemned.is_empty() {
+        changes.push(Change::StraysCondemned { handles: condemned });
+    }
+    if !new_strays.is_empty() {
+        changes.push(Change::StraysSeen { strays: new_strays });
+    }
+    let listed: BTreeSet<_> = entries.iter().map(|entry| &entry.name).collect();
+    let gone = state.strays.iter().filter(|(name, stray)| stray.since < asked_at && !listed.contains(name));
+    let gone: Vec<_> = gone.map(|(name, _)| Arc::clone(name)).collect();
+    if !gone.is_empty() {
+        changes.push(Change::StraysGone { strays: gone });
     }
     changes.extend(settled);
     changes.push(Change::ListEnded { trouble: None });
     changes
+}
+
+/// What a list has that was not known.
+struct Found {
+    adopted: Vec<NewHandle>,
+    new_strays: Vec<(Arc<str>, u32)>,
+    condemned: Vec<NewHandle>,
+}
+
+fn sort(state: &State, asked_at: Time, entries: &[Listing]) -> Found {
+    let policy = &state.policy;
+    let (mut ours, mut new_strays, mut condemned) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in entries {
+        // One that was buried while the list was under way is dead; a list that is asked for later tells if it is not.
+        let is_new =
+            state.handles.find(&entry.name).is_none() && !state.calls.buried_meanwhile.contains(&entry.name);
+        if entry.workers == 0 || !is_new {
+            continue;
+        }
+        let launch = state.launch_of(&entry.token);
+        let spared = policy.strays == Strays::Adopt || state.reconnect.is_some();
+        let named = (Arc::clone(&entry.name), entry.workers);
+        match state.strays.get(&entry.name) {
+            _ if launch.is_some() || spared => ours.push((named, launch)),
+            None => new_strays.push(named),
+            Some(stray) if asked_at >= stray.since + policy.stray_grace => condemned.push(named),
+            Some(_) => {}
+        }
+    }
+    let number = |(n, ((name, workers), launch))| NewHandle {
+        id: HandleId(state.handles.next_id().0 + n as u64),
+        name,
+        workers,
+        launch,
+    };
+    let adopted: Vec<_> = ours.into_iter().enumerate().map(number).collect();
+    let after = adopted.len();
+    let condemned =
+        condemned.into_iter().enumerate().map(|(n, named)| number((after + n, (named, None)))).collect();
+    Found { adopted, new_strays, condemned }
+}
+
+/// How far the taking over of a cluster has come with a list that had these handles anew.
+fn taken_over(state: &State, adopted: &[NewHandle]) -> Option<Change> {
+    let quiet = if adopted.is_empty() { state.reconnect? + 1 } else { state.reconnect.map(|_| 0)? };
+    if quiet < LISTS_TO_BELIEVE {
+        return Some(Change::ReconnectLooked { quiet });
+    }
+    let found = u32::try_from(state.tally().live()).unwrap_or(u32::MAX);
+    Some(Change::Reconnected { expected: found.clamp(state.policy.min, state.policy.max) })
 }
 
 fn settle(launch: LaunchId, trouble: Option<Trouble>) -> Change {

@@ -8,7 +8,7 @@ use crate::{
     handles::Phase,
     ids::{HandleId, LaunchId},
     policy::{Desired, Policy},
-    record::{Change, KillReason, Record},
+    record::{Aim, Change, KillReason, Record},
     report::{PlanReport, Reason, Remedy},
     state::{Call, LaunchPhase, State},
     time::Time,
@@ -56,6 +56,8 @@ pub enum Action {
 pub struct Plan {
     /// What to do, in this order.
     pub actions: Vec<Action>,
+    /// What it is for.
+    pub aim: Aim,
     /// When time alone makes a new plan worth while.
     pub wake_at: Option<Time>,
 }
@@ -68,9 +70,11 @@ impl Plan {
             Action::List => Change::ListStarted,
             Action::Launch { launch, again: true, .. } => Change::LaunchRepeated { launch: *launch },
             Action::Launch { launch, workers, again: false } => {
-                Change::LaunchStarted { launch: *launch, workers: *workers }
+                Change::LaunchStarted { launch: *launch, workers: *workers, aim: self.aim }
             }
-            Action::Kill { handles, why } => Change::KillStarted { handles: handles.clone(), why: *why },
+            Action::Kill { handles, why } => {
+                Change::KillStarted { handles: handles.clone(), why: *why, aim: self.aim }
+            }
             Action::Status { .. } => Change::StatusStarted,
         };
         self.actions.iter().map(|action| change(action).at(now)).collect()
@@ -84,7 +88,9 @@ impl Plan {
 
 /// Plans a cluster's next steps. Planning changes nothing, and the same state and time give the same plan.
 pub fn plan(state: &State, now: Time) -> (Plan, PlanReport) {
-    let mut planner = Planner { state, now, plan: Plan::default(), report: PlanReport::default() };
+    let had = state.tally().live() + state.in_flight() + state.unknown();
+    let plan = Plan { aim: Aim { target: state.target(), had }, ..Plan::default() };
+    let mut planner = Planner { state, now, plan, report: PlanReport::default() };
     planner.explain_desired();
     planner.kill_again();
     planner.kill_late_starters();
@@ -92,6 +98,7 @@ pub fn plan(state: &State, now: Time) -> (Plan, PlanReport) {
     if planner.knows_its_workers() {
         planner.meet_target();
     }
+    planner.explain_strays();
     planner.list();
     planner.ask_statuses();
     planner.explain_waiting();
@@ -128,6 +135,9 @@ impl Planner<'_> {
 
     fn explain_desired(&mut self) {
         match self.state.desired {
+            Desired::Running if self.state.resting => {
+                self.because(Reason::Resting { expected: self.state.expected });
+            }
             Desired::Running => {}
             Desired::Stopped => self.because(Reason::Stopped { expected: self.state.expected }),
             Desired::Deleted => self.because(Reason::Deleting),
@@ -137,7 +147,7 @@ impl Planner<'_> {
     /// Kills again what was killed and is still there.
     fn kill_again(&mut self) {
         self.explain_stubborn();
-        let mut due = Vec::new();
+        let (mut outstanding, mut due) = (Vec::new(), Vec::new());
         for (answered_at, id) in self.state.handles.dying() {
             // The first patience is the shortest: whoever comes later in this order is not due either.
             if !self.is_due(answered_at + self.policy().kill_retry) {
@@ -147,11 +157,16 @@ impl Planner<'_> {
             else {
                 continue;
             };
-            let patience = self.policy().kill_retry * (1 << (attempts - 1).min(KILL_DOUBLINGS));
+            if answered_at == Time::default() {
+                outstanding.push(id);
+                continue;
+            }
+            let patience = self.policy().kill_retry * (1 << attempts.saturating_sub(1).min(KILL_DOUBLINGS));
             if self.is_due(answered_at + patience) {
                 due.push(id);
             }
         }
+        self.kill(outstanding, KillReason::Outstanding);
         self.kill(due, KillReason::StillThere);
     }
 
@@ -165,11 +180,14 @@ impl Planner<'_> {
         self.because(Reason::KillFailing { handle: handle.name.to_string(), attempts, trouble });
     }
 
-    /// Kills what stayed initializing for too long.
+    /// Kills what stayed initializing for too long, as a look has shown that was taken after that time: while nobody looked,
+    /// because the provider could not tell or because there was no host, it may have begun to work.
     fn kill_late_starters(&mut self) {
         let mut due = Vec::new();
         for (since, id) in self.state.handles.initializing() {
-            if !self.is_due(since + self.policy().launch_timeout) {
+            let deadline = since + self.policy().launch_timeout;
+            let looked = self.state.calls.status.succeeded_at.is_some_and(|asked_at| asked_at >= deadline);
+            if !self.is_due(deadline) || !looked {
                 break;
             }
             due.push(id);
@@ -207,10 +225,20 @@ impl Planner<'_> {
         backoff.until(self.now).is_none_or(|until| self.is_due(until))
     }
 
+    fn explain_strays(&mut self) {
+        let Some(since) = self.state.strays.values().map(|stray| stray.since).min() else { return };
+        let kill_in = (since + self.policy().stray_grace).since(self.now);
+        self.because(Reason::Strays { workers: self.state.stray_workers(), kill_in });
+    }
+
     fn knows_its_workers(&mut self) -> bool {
+        if self.state.reconnect.is_some() {
+            self.because(Reason::Reconnecting { found: self.state.tally().live() });
+            return false;
+        }
         let known = self.state.knows_its_workers();
         if !known {
-            self.because(Reason::FindingWorkers { trouble: self.state.list_call.trouble.clone() });
+            self.because(Reason::FindingWorkers { trouble: self.state.calls.list.trouble.clone() });
         }
         known
     }
@@ -266,7 +294,8 @@ impl Planner<'_> {
     fn launch_missing(&mut self, missing: u64, counted: u64) {
         // What this plan kills is still alive while it launches.
         let stopping = self.state.tally().terminating + self.workers_killed_now();
-        let room = u64::from(self.policy().max).saturating_sub(counted + stopping);
+        let beside = stopping + self.state.stray_workers();
+        let room = u64::from(self.policy().max).saturating_sub(counted + beside);
         if room < missing {
             let max = self.policy().max;
             self.because(Reason::AtMaximum { max, stopping, waiting: missing - room });
@@ -301,9 +330,9 @@ impl Planner<'_> {
     /// Whether nothing but room stands in the way of a launch.
     fn may_launch(&mut self) -> bool {
         let mut clear = true;
-        if self.state.traits.initialize && self.state.initialize_call.succeeded_at.is_none() {
+        if self.state.traits.initialize && self.state.calls.initialize.succeeded_at.is_none() {
             clear = false;
-            let call = &self.state.initialize_call;
+            let call = &self.state.calls.initialize;
             self.because(Reason::Initializing { trouble: call.trouble.clone() });
             if !call.in_flight && self.is_due_after(call.backoff) {
                 self.plan.actions.push(Action::Initialize);
@@ -336,15 +365,24 @@ impl Planner<'_> {
         let unknown = |phase: &LaunchPhase| matches!(phase, LaunchPhase::Unknown { .. });
         let doubtful = state.launches().any(|(_, launch)| unknown(&launch.phase));
         let interval = if doubtful { policy.poll_interval } else { policy.list_interval };
-        if let Some(trouble) = state.list_call.trouble.clone() {
-            let failures = state.list_call.backoff.failures();
+        if let Some(trouble) = state.calls.list.trouble.clone() {
+            let failures = state.calls.list.backoff.failures();
             self.because(Reason::ListFailing { failures, trouble });
         }
         // A cluster that is deleted goes only after a last look has found nothing of it.
         let last_look =
             state.is_empty() && state.desired == Desired::Deleted && !state.has_looked_since_last_death();
-        let interval = if last_look { policy.busy_poll_interval } else { interval };
-        if self.call_is_due(&state.list_call, interval) {
+        let hurry = last_look || state.reconnect.is_some();
+        let mut interval = if hurry { policy.busy_poll_interval } else { interval };
+        if let (Some(condemned_at), Some(last)) = (
+            state.strays.values().map(|stray| stray.since + policy.stray_grace).min(),
+            state.calls.list.started_at,
+        ) && last < condemned_at
+        {
+            // The list that condemns strays is asked for when their time is up.
+            interval = interval.min(condemned_at.since(last));
+        }
+        if self.call_is_due(&state.calls.list, interval) {
             self.plan.actions.push(Action::List);
         }
     }
@@ -352,8 +390,8 @@ impl Planner<'_> {
     /// Asks for statuses: often while something is under way, now and then otherwise.
     fn ask_statuses(&mut self) {
         let state = self.state;
-        if let Some(trouble) = state.status_call.trouble.clone() {
-            let failures = state.status_call.backoff.failures();
+        if let Some(trouble) = state.calls.status.trouble.clone() {
+            let failures = state.calls.status.backoff.failures();
             self.because(Reason::StatusFailing { failures, trouble });
         }
         if state.handles.is_empty() {
@@ -363,7 +401,7 @@ impl Planner<'_> {
         let dying = state.handles.dying().next().is_some();
         let busy = state.tally().initializing > 0 || dying || state.suspicion.is_some();
         let interval = if busy { state.policy.busy_poll_interval } else { state.policy.poll_interval };
-        if self.call_is_due(&state.status_call, interval) {
+        if self.call_is_due(&state.calls.status, interval) {
             let (mut live, mut terminating) = (Vec::new(), Vec::new());
             for (id, handle) in state.handles() {
                 match handle.phase {

@@ -22,6 +22,18 @@ pub enum Desired {
     Deleted,
 }
 
+/// What becomes of workers that carry the cluster's name and that none of its launches brought: those of a host that had
+/// the cluster before, say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strays {
+    /// They are the cluster's own from then on, and count.
+    #[default]
+    Adopt,
+    /// They are killed once they have been there for [`Policy::stray_grace`]. Until then they count against the maximum.
+    Kill,
+}
+
 /// How a cluster is scaled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -47,6 +59,10 @@ pub struct Policy {
     pub busy_poll_interval: Duration,
     /// How often the provider is asked for all its workers, where it can tell.
     pub list_interval: Duration,
+    /// What becomes of listed workers that no launch of this cluster brought.
+    pub strays: Strays,
+    /// How long such workers are let live where they shall be killed.
+    pub stray_grace: Duration,
     /// The first wait after a failed launch; doubled at each further failure.
     pub backoff: Duration,
     /// The longest wait after a failed launch.
@@ -72,6 +88,8 @@ impl Default for Policy {
             poll_interval: Duration::from_secs(5),
             busy_poll_interval: Duration::from_millis(500),
             list_interval: Duration::from_mins(1),
+            strays: Strays::Adopt,
+            stray_grace: Duration::from_mins(10),
             backoff: Duration::from_secs(1),
             backoff_max: Duration::from_mins(5),
             stable_after: Duration::from_secs(10),
@@ -125,6 +143,7 @@ impl Policy {
             ("poll_interval", millis(self.poll_interval), 10, DAY),
             ("busy_poll_interval", millis(self.busy_poll_interval), 10, DAY),
             ("list_interval", millis(self.list_interval), 100, 30 * DAY),
+            ("stray_grace", millis(self.stray_grace), 0, 30 * DAY),
             ("backoff", millis(self.backoff), 1, DAY),
             ("backoff_max", millis(self.backoff_max), millis(self.backoff), 30 * DAY),
             ("stable_after", millis(self.stable_after), 0, DAY),

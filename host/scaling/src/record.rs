@@ -24,6 +24,8 @@ pub struct Record {
 /// A handle that was not known before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewHandle {
+    /// Its number from now on.
+    pub id: HandleId,
     /// The provider's name for it.
     pub name: Arc<str>,
     /// How many workers it holds.
@@ -42,6 +44,17 @@ pub enum KillReason {
     LaunchTimeout,
     /// They were killed before and are still there.
     StillThere,
+    /// It was decided before, and not carried out to its end.
+    Outstanding,
+}
+
+/// What was wanted and what was there when something was decided: why a cluster grew or shrank.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aim {
+    /// How many workers the cluster shall have.
+    pub target: u32,
+    /// How many there were, with those that launches may still bring.
+    pub had: u64,
 }
 
 /// A change to a cluster's state.
@@ -60,6 +73,13 @@ pub enum Change {
         expected: u32,
         /// Whether it starts out running or stopped.
         desired: Desired,
+        /// Whether its workers run already, and as many are expected as are found.
+        reconnect: bool,
+    },
+    /// Another host, or the same one anew, has taken the cluster up from its journal. What was under way is cut off.
+    Recovered {
+        /// Grows with every host that takes it up.
+        term: u64,
     },
     /// Another number of workers is expected.
     Scaled {
@@ -80,6 +100,18 @@ pub enum Change {
         /// Which.
         desired: Desired,
     },
+    /// The host leaves and shall leave no workers behind. The next host brings them back.
+    Rested,
+    /// A list of a cluster that is taken over was taken in.
+    ReconnectLooked {
+        /// So many lists in a row had nothing new.
+        quiet: u32,
+    },
+    /// All workers of a cluster that is taken over are found.
+    Reconnected {
+        /// As many are expected from now on.
+        expected: u32,
+    },
     /// An operator gave up what is left of it.
     Forgotten,
     /// An operator wants fresh statuses now, and what failed tried again.
@@ -90,6 +122,8 @@ pub enum Change {
         launch: LaunchId,
         /// How many workers.
         workers: u32,
+        /// What it is for.
+        aim: Aim,
     },
     /// The same launch is about to be asked for again, because its fate is unknown.
     LaunchRepeated {
@@ -123,6 +157,28 @@ pub enum Change {
         /// The launch's number.
         launch: LaunchId,
     },
+    /// An operator says what a launch of unknown fate created.
+    LaunchResolved {
+        /// The launch's number.
+        launch: LaunchId,
+        /// The handles that were not known yet.
+        handles: Vec<NewHandle>,
+    },
+    /// Workers of somebody else's launch were found, and the policy is to kill such.
+    StraysSeen {
+        /// Their handles, with the workers on each.
+        strays: Vec<(Arc<str>, u32)>,
+    },
+    /// They are not there any more.
+    StraysGone {
+        /// Their handles.
+        strays: Vec<Arc<str>>,
+    },
+    /// They are there after all patience, and shall be killed.
+    StraysCondemned {
+        /// Which.
+        handles: Vec<NewHandle>,
+    },
     /// Workers that were not known were found alive.
     Adopted {
         /// Which.
@@ -134,6 +190,8 @@ pub enum Change {
         handles: Vec<HandleId>,
         /// Why.
         why: KillReason,
+        /// What was wanted when it was decided.
+        aim: Aim,
     },
     /// The provider says that it killed them.
     KillAnswered {
@@ -210,7 +268,12 @@ impl Change {
     /// How many handles it names: what its size grows with.
     pub fn handles(&self) -> usize {
         match self {
-            Self::LaunchSettled { handles, .. } | Self::Adopted { handles } => handles.len(),
+            Self::LaunchSettled { handles, .. }
+            | Self::LaunchResolved { handles, .. }
+            | Self::StraysCondemned { handles }
+            | Self::Adopted { handles } => handles.len(),
+            Self::StraysSeen { strays } => strays.len(),
+            Self::StraysGone { strays } => strays.len(),
             Self::LaunchUnknown { claimed, .. } => claimed.len(),
             Self::KillStarted { handles, .. }
             | Self::KillAnswered { handles }

@@ -27,6 +27,11 @@ pub enum Reason {
         /// How many workers it will have when it is started.
         expected: u32,
     },
+    /// The host leaves, and the workers with it.
+    Resting {
+        /// How many workers the next host brings back.
+        expected: u32,
+    },
     /// The cluster is on its way out.
     Deleting,
     /// The host cannot write down what it decides, and so does nothing. (The shell says so, not the planner.)
@@ -38,6 +43,18 @@ pub enum Reason {
     FindingWorkers {
         /// Why the last attempt failed, where it did.
         trouble: Option<Trouble>,
+    },
+    /// The cluster is taken over: nothing is done before all workers that run already are found.
+    Reconnecting {
+        /// How many are found so far.
+        found: u64,
+    },
+    /// Workers are there that none of the cluster's launches brought, and the policy is to kill such.
+    Strays {
+        /// How many.
+        workers: u64,
+        /// When the first of them is killed, if it is still there then.
+        kill_in: Duration,
     },
     /// The provider has not yet prepared itself for the cluster.
     Initializing {
@@ -185,6 +202,22 @@ impl fmt::Display for Reason {
             Self::Stopped { expected } => {
                 write!(f, "the cluster is stopped; starting it brings {}", Workers(u64::from(*expected)))
             }
+            Self::Resting { expected } => write!(
+                f,
+                "the host leaves, and the workers with it; the next host brings {} back",
+                Workers(u64::from(*expected))
+            ),
+            Self::Reconnecting { found } => write!(
+                f,
+                "the cluster is being taken over: {} found so far, and nothing is done before all are",
+                Workers(*found)
+            ),
+            Self::Strays { workers, kill_in } => write!(
+                f,
+                "{} of this cluster's name that none of its launches brought; killed in {} if still there",
+                Workers(*workers),
+                Seconds(*kill_in)
+            ),
             Self::Deleting => f.write_str("the cluster is being deleted"),
             Self::JournalFailing { trouble } => {
                 write!(f, "nothing is done before the journal can be written again: {trouble}")
@@ -205,6 +238,7 @@ impl fmt::Display for Reason {
                     KillReason::Surplus => "of the surplus",
                     KillReason::LaunchTimeout => "that did not start in time",
                     KillReason::StillThere => "that were killed before and are still there",
+                    KillReason::Outstanding => "that were to be killed before, which may not have been done",
                 };
                 write!(f, "killing {handles} container{} {why}", if *handles == 1 { "" } else { "s" })
             }
@@ -241,7 +275,7 @@ impl fmt::Display for Reason {
                     Remedy::List => "the provider is being asked for all its workers",
                     Remedy::Repeat => "the same launch is being asked for again",
                     Remedy::Operator => {
-                        "the provider cannot tell: look at its backend, and delete the cluster by force if it is to go"
+                        "the provider cannot tell: look at its backend, and say what is there with `longshore resolve`"
                     }
                 };
                 write!(

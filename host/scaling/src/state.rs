@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     backoff::Backoff,
     handles::{Handle, Handles, Tally},
@@ -15,7 +17,7 @@ use crate::{
 };
 
 /// A launch whose outcome is not known yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// How many workers were asked for.
     pub workers: u32,
@@ -35,7 +37,8 @@ impl Launch {
 }
 
 /// Where a launch is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LaunchPhase {
     /// Asked for, no answer yet.
     InFlight,
@@ -71,22 +74,47 @@ pub struct Call {
     pub wanted: bool,
 }
 
+/// The calls of which at most one is out: what a host knows of them ends with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) status: Call,
+    pub(crate) list: Call,
+    pub(crate) initialize: Call,
+    /// Names of handles that were buried while a list was under way.
+    pub(crate) buried_meanwhile: BTreeSet<Arc<str>>,
+}
+
 /// A mass death that is looked at a second time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Suspicion {
     pub(crate) since: Time,
     pub(crate) workers: u64,
+}
+
+/// A handle of the cluster's that none of its launches brought, and that is to be killed if it stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stray {
+    /// How many workers it holds.
+    pub workers: u32,
+    /// When it was seen first.
+    pub since: Time,
 }
 
 /// Everything that is known of one cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     pub(crate) uid: u64,
+    /// Which host in a row has it.
+    pub(crate) term: u64,
     pub(crate) generation: u64,
     pub(crate) policy: Policy,
     pub(crate) traits: ProviderTraits,
     pub(crate) desired: Desired,
     pub(crate) forgotten: bool,
+    /// The host leaves, and its workers with it.
+    pub(crate) resting: bool,
+    /// Where the cluster is being taken over: how many lists in a row had nothing new.
+    pub(crate) reconnect: Option<u32>,
     pub(crate) expected: u32,
     pub(crate) handles: Handles,
     pub(crate) launches: BTreeMap<LaunchId, Launch>,
@@ -97,17 +125,41 @@ pub struct State {
     pub(crate) kill_trouble: Option<(HandleId, Trouble)>,
     pub(crate) suspicion: Option<Suspicion>,
     pub(crate) last_gone: Time,
-    /// Names of handles that were buried while a list was under way.
-    pub(crate) buried_meanwhile: BTreeSet<Arc<str>>,
-    pub(crate) status_call: Call,
-    pub(crate) list_call: Call,
-    pub(crate) initialize_call: Call,
+    pub(crate) strays: BTreeMap<Arc<str>, Stray>,
+    /// When the last record was made that a journal holds.
+    pub(crate) latest: Time,
+    /// Known to this host alone.
+    pub(crate) calls: Calls,
 }
 
 impl State {
     /// Grows with every command that changed what is wanted.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Which host in a row has the cluster: grows with each that takes it up.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// When the last record was made that a journal holds. A host that takes the cluster up begins no earlier.
+    pub fn latest(&self) -> Time {
+        self.latest
+    }
+
+    /// Whether the host is leaving, and the cluster's workers with it.
+    pub fn is_resting(&self) -> bool {
+        self.resting
+    }
+
+    /// Handles that none of the cluster's launches brought, and that will be killed if they stay.
+    pub fn strays(&self) -> impl Iterator<Item = (&str, &Stray)> {
+        self.strays.iter().map(|(name, stray)| (&**name, stray))
+    }
+
+    pub(crate) fn stray_workers(&self) -> u64 {
+        self.strays.values().map(|stray| u64::from(stray.workers)).sum()
     }
 
     /// How the cluster is scaled.
@@ -128,6 +180,7 @@ impl State {
     /// How many workers it shall have now.
     pub fn target(&self) -> u32 {
         match self.desired {
+            Desired::Running if self.resting => 0,
             Desired::Running => self.expected.clamp(self.policy.min, self.policy.max),
             Desired::Stopped | Desired::Deleted => 0,
         }
@@ -185,12 +238,12 @@ impl State {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.handles.is_empty() && self.launches.is_empty()
+        self.handles.is_empty() && self.launches.is_empty() && self.strays.is_empty()
     }
 
     /// Whether the provider, where it can, has listed all workers since the last one was buried.
     pub(crate) fn has_looked_since_last_death(&self) -> bool {
-        !self.traits.list || self.list_call.succeeded_at.is_some_and(|asked_at| asked_at > self.last_gone)
+        !self.traits.list || self.calls.list.succeeded_at.is_some_and(|asked_at| asked_at > self.last_gone)
     }
 
     /// Whether the cluster was deleted and nothing of it is left, at a last look.
@@ -208,6 +261,7 @@ impl State {
             && tally.terminating == 0
             && tally.running == u64::from(self.target())
             && self.suspicion.is_none()
+            && self.reconnect.is_none()
             && self.knows_its_workers()
     }
 
@@ -215,11 +269,12 @@ impl State {
     pub fn is_looking(&self) -> bool {
         let is_on = |call: &Call| call.wanted || call.in_flight;
         // Nobody asks for the statuses of no handles.
-        (is_on(&self.status_call) && !self.handles.is_empty()) || (self.traits.list && is_on(&self.list_call))
+        (is_on(&self.calls.status) && !self.handles.is_empty())
+            || (self.traits.list && is_on(&self.calls.list))
     }
 
     /// Whether the workers that ran before this host did are known, where the provider can tell.
     pub(crate) fn knows_its_workers(&self) -> bool {
-        !self.traits.list || self.list_call.succeeded_at.is_some()
+        !self.traits.list || self.calls.list.succeeded_at.is_some()
     }
 }

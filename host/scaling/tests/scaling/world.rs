@@ -40,7 +40,8 @@ impl World {
             born: Seen::Running,
             created: 0,
         };
-        let create = Command::Create { uid: UID, policy, traits, expected, desired: Desired::Running };
+        let desired = Desired::Running;
+        let create = Command::Create { uid: UID, policy, traits, expected, desired, reconnect: false };
         world.command(&create).expect("the cluster is legal");
         world
     }
