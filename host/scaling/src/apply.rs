@@ -35,15 +35,12 @@ impl State {
             self.latest = self.latest.max(now);
         }
         match &record.change {
-            Change::Created { uid, policy, traits, expected, desired, reconnect } => {
+            Change::Created { uid, policy, traits, expected, desired } => {
                 self.uid = *uid;
                 self.desired = *desired;
-                self.reconnect = reconnect.then_some(0);
                 self.configure(policy, *traits, *expected);
             }
             Change::Recovered { term } => self.recover(*term, now),
-            Change::Rested => self.resting = true,
-            Change::ReconnectLooked { quiet } => self.reconnect = Some(*quiet),
             Change::Scaled { expected } | Change::Reconnected { expected } => {
                 self.generation += 1;
                 self.expected = *expected;
@@ -63,6 +60,12 @@ impl State {
                     self.crash_backoff.succeed();
                 }
             }
+            Change::Rested => self.resting = true,
+            Change::ReconnectStarted => {
+                self.reconnect = Some(0);
+                self.calls.list.hurry();
+            }
+            Change::ReconnectLooked { quiet } => self.reconnect = Some(*quiet),
             Change::Forgotten => {
                 self.forgotten = true;
                 self.handles = Handles::default();
@@ -79,6 +82,13 @@ impl State {
                     self.calls.list.hurry();
                 }
             }
+            change => self.apply_launch(change, now),
+        }
+    }
+
+    /// The changes of launches, and of workers that were found.
+    fn apply_launch(&mut self, change: &Change, now: Time) {
+        match change {
             Change::LaunchStarted { launch, workers, .. } => {
                 let phase = LaunchPhase::InFlight;
                 self.launches.insert(*launch, Launch { workers: *workers, found: 0, started_at: now, phase });
@@ -106,6 +116,7 @@ impl State {
                 self.launches.remove(launch);
                 self.launch_backoff.succeed();
             }
+            Change::Adopted { handles } => self.add(handles, now),
             Change::StraysSeen { strays } => {
                 for (name, workers) in strays {
                     self.strays.insert(Arc::clone(name), Stray { workers: *workers, since: now });
@@ -113,7 +124,13 @@ impl State {
             }
             Change::StraysGone { strays } => self.strays.retain(|name, _| !strays.contains(name)),
             Change::StraysCondemned { handles } => self.condemn(handles, now),
-            Change::Adopted { handles } => self.add(handles, now),
+            change => self.apply_end(change, now),
+        }
+    }
+
+    /// The changes of how workers are, and of how they end.
+    fn apply_end(&mut self, change: &Change, now: Time) {
+        match change {
             Change::KillStarted { handles, why, .. } => {
                 self.start_kill(handles, now);
                 if *why == KillReason::LaunchTimeout {

@@ -27,8 +27,6 @@ pub enum Command {
         expected: u32,
         /// Whether it starts out running or stopped.
         desired: Desired,
-        /// Its workers run already: find them, and expect as many as there are. `expected` holds until they are found.
-        reconnect: bool,
     },
     /// Expect another number of workers.
     Scale {
@@ -53,6 +51,8 @@ pub enum Command {
         /// Forget it at once, alive or not.
         force: bool,
     },
+    /// Take over what runs: find all workers, whoever launched them, and expect as many as there are.
+    Reconnect,
     /// Kill all workers, because the host leaves; the next host that takes the cluster up brings them back.
     Rest,
     /// Say what a launch of unknown fate created, when nobody but an operator can tell.
@@ -133,14 +133,10 @@ pub enum Denied {
 pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>, Denied> {
     let gone = state.desired == Desired::Deleted;
     let change = match command {
-        Command::Create { uid, policy, traits, expected, desired, reconnect } => {
+        Command::Create { uid, policy, traits, expected, desired } => {
             check(policy, *expected)?;
-            if *reconnect && !traits.list {
-                return Err(Denied::CannotList);
-            }
-            let (uid, traits, expected, desired, reconnect) =
-                (*uid, *traits, *expected, *desired, *reconnect);
-            Some(Change::Created { uid, policy: policy.clone(), traits, expected, desired, reconnect })
+            let (uid, traits, expected, desired) = (*uid, *traits, *expected, *desired);
+            Some(Change::Created { uid, policy: policy.clone(), traits, expected, desired })
         }
         Command::Delete { force: true } => {
             let going = Change::DesiredSet { desired: Desired::Deleted };
@@ -160,6 +156,8 @@ pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>,
             let same = *policy == state.policy && *traits == state.traits && *expected == state.expected;
             (!same).then(|| Change::Updated { policy: policy.clone(), traits: *traits, expected: *expected })
         }
+        Command::Reconnect if !state.traits.list => return Err(Denied::CannotList),
+        Command::Reconnect => state.reconnect.is_none().then_some(Change::ReconnectStarted),
         Command::Start => set_desired(state, Desired::Running),
         Command::Stop => set_desired(state, Desired::Stopped),
         Command::Refresh => Some(Change::Refreshed),

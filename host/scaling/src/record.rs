@@ -73,8 +73,6 @@ pub enum Change {
         expected: u32,
         /// Whether it starts out running or stopped.
         desired: Desired,
-        /// Whether its workers run already, and as many are expected as are found.
-        reconnect: bool,
     },
     /// Another host, or the same one anew, has taken the cluster up from its journal. What was under way is cut off.
     Recovered {
@@ -102,6 +100,8 @@ pub enum Change {
     },
     /// The host leaves and shall leave no workers behind. The next host brings them back.
     Rested,
+    /// Its workers run already: they are looked for, and as many are expected as are found.
+    ReconnectStarted,
     /// A list of a cluster that is taken over was taken in.
     ReconnectLooked {
         /// So many lists in a row had nothing new.

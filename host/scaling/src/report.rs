@@ -254,6 +254,15 @@ impl fmt::Display for Reason {
             Self::Stopping { workers } => {
                 write!(f, "{} killed and not yet seen stopped", Workers(*workers))
             }
+            failing => failing.fmt_failing(f),
+        }
+    }
+}
+
+impl Reason {
+    /// Those that tell of something that fails, or that stands in the way.
+    fn fmt_failing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::BackingOff { failures, retry_in, trouble } => {
                 write!(
                     f,
@@ -312,6 +321,7 @@ impl fmt::Display for Reason {
                 write!(f, "{handle} was killed {} and is still there", Times(*attempts))?;
                 after(f, trouble.as_ref())
             }
+            _ => unreachable!("every other reason is told above"),
         }
     }
 }

@@ -41,7 +41,7 @@ impl World {
             created: 0,
         };
         let desired = Desired::Running;
-        let create = Command::Create { uid: UID, policy, traits, expected, desired, reconnect: false };
+        let create = Command::Create { uid: UID, policy, traits, expected, desired };
         world.command(&create).expect("the cluster is legal");
         world
     }
