@@ -1,15 +1,17 @@
 //! The handles of one cluster, with the sums and the order that planning needs kept up to date at every change, so that
 //! planning at rest does not walk over a million workers.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{HandleId, LaunchId},
+    names::Names,
+    ordered::Ordered,
     record::NewHandle,
     time::Time,
 };
@@ -78,19 +80,28 @@ impl Tally {
 }
 
 /// All handles of one cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Handles {
-    by_id: BTreeMap<HandleId, Handle>,
-    by_name: BTreeMap<Arc<str>, HandleId>,
+    by_id: Ordered<HandleId, Handle>,
+    by_name: Names,
     /// Those that are initializing, by since when: who has waited longest comes first.
-    initializing: BTreeSet<(Time, HandleId)>,
+    initializing: Ordered<(Time, HandleId), ()>,
     /// Those that were told to stop and whose kill has been answered, by when.
-    dying: BTreeSet<(Time, HandleId)>,
+    dying: Ordered<(Time, HandleId), ()>,
     /// Those that were told to stop more than once.
-    stubborn: BTreeSet<HandleId>,
+    stubborn: Ordered<HandleId, ()>,
     tally: Tally,
     next: u64,
 }
+
+impl PartialEq for Handles {
+    /// Everything else follows from these.
+    fn eq(&self, other: &Self) -> bool {
+        self.next == other.next && self.by_id == other.by_id
+    }
+}
+
+impl Eq for Handles {}
 
 impl Handles {
     pub(crate) fn tally(&self) -> Tally {
@@ -106,30 +117,30 @@ impl Handles {
     }
 
     pub(crate) fn get(&self, id: HandleId) -> Option<&Handle> {
-        self.by_id.get(&id)
+        self.by_id.get(id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (HandleId, &Handle)> {
-        self.by_id.iter().map(|(id, handle)| (*id, handle))
+        self.by_id.iter()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<HandleId> {
-        self.by_name.get(name).copied()
+        self.by_name.find(name, is_named(&self.by_id, name))
     }
 
     /// Those that are initializing, with since when, longest first.
     pub(crate) fn initializing(&self) -> impl Iterator<Item = (Time, HandleId)> {
-        self.initializing.iter().copied()
+        self.initializing.keys()
     }
 
     /// Those that were told to stop and whose kill has been answered, with when, longest ago first.
     pub(crate) fn dying(&self) -> impl Iterator<Item = (Time, HandleId)> {
-        self.dying.iter().copied()
+        self.dying.keys()
     }
 
     /// The oldest of those that were told to stop more than once.
     pub(crate) fn stubborn(&self) -> Option<HandleId> {
-        self.stubborn.first().copied()
+        self.stubborn.keys().next()
     }
 
     /// The number that the next handle gets.
@@ -155,31 +166,37 @@ impl Handles {
     /// Those whose kill has not been answered, with how often they were told to stop.
     pub(crate) fn being_killed(&self) -> impl Iterator<Item = (HandleId, u32)> {
         self.by_id.iter().filter_map(|(id, handle)| match handle.phase {
-            Phase::Terminating { attempts, in_flight: true, .. } => Some((*id, attempts)),
+            Phase::Terminating { attempts, in_flight: true, .. } => Some((id, attempts)),
             _ => None,
         })
     }
 
-    /// Adds a handle, unless one of that name is there.
-    pub(crate) fn insert(&mut self, id: HandleId, handle: Handle) {
-        self.next = self.next.max(id.0 + 1);
-        if self.by_name.contains_key(&handle.name) {
-            return;
+    /// Makes room for so many more at once.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.by_name.reserve(more);
+    }
+
+    /// Adds a handle, unless one of that name or number is there; whether it did.
+    pub(crate) fn insert(&mut self, id: HandleId, handle: Handle) -> bool {
+        self.next = self.next.max(id.0.saturating_add(1));
+        let is_new = self.by_id.get(id).is_none()
+            && self.by_name.insert(&handle.name, id, is_named(&self.by_id, &handle.name));
+        if is_new {
+            self.enter(id, handle.phase, handle.workers);
+            self.by_id.insert(id, handle);
         }
-        self.by_name.insert(Arc::clone(&handle.name), id);
-        self.enter(id, handle.phase, handle.workers);
-        self.by_id.insert(id, handle);
+        is_new
     }
 
     pub(crate) fn remove(&mut self, id: HandleId) -> Option<Handle> {
-        let handle = self.by_id.remove(&id)?;
-        self.by_name.remove(&handle.name);
+        let handle = self.by_id.remove(id)?;
+        self.by_name.remove(&handle.name, id);
         self.leave(id, handle.phase, handle.workers);
         Some(handle)
     }
 
     pub(crate) fn set_phase(&mut self, id: HandleId, phase: Phase) {
-        let Some(handle) = self.by_id.get_mut(&id) else { return };
+        let Some(handle) = self.by_id.get_mut(id) else { return };
         let (before, workers) = (std::mem::replace(&mut handle.phase, phase), handle.workers);
         self.leave(id, before, workers);
         self.enter(id, phase, workers);
@@ -188,14 +205,14 @@ impl Handles {
     fn enter(&mut self, id: HandleId, phase: Phase, workers: u32) {
         *self.tally.of(phase) += u64::from(workers);
         match phase {
-            Phase::Initializing { since } => _ = self.initializing.insert((since, id)),
+            Phase::Initializing { since } => _ = self.initializing.insert((since, id), ()),
             Phase::Running => {}
             Phase::Terminating { attempts, asked_at, in_flight } => {
                 if !in_flight {
-                    self.dying.insert((asked_at, id));
+                    self.dying.insert((asked_at, id), ());
                 }
                 if attempts > 1 {
-                    self.stubborn.insert(id);
+                    self.stubborn.insert(id, ());
                 }
             }
         }
@@ -204,12 +221,17 @@ impl Handles {
     fn leave(&mut self, id: HandleId, phase: Phase, workers: u32) {
         *self.tally.of(phase) -= u64::from(workers);
         match phase {
-            Phase::Initializing { since } => _ = self.initializing.remove(&(since, id)),
+            Phase::Initializing { since } => _ = self.initializing.remove((since, id)),
             Phase::Running => {}
             Phase::Terminating { asked_at, .. } => {
-                self.dying.remove(&(asked_at, id));
-                self.stubborn.remove(&id);
+                self.dying.remove((asked_at, id));
+                self.stubborn.remove(id);
             }
         }
     }
+}
+
+/// Whether a handle has a name.
+fn is_named(handles: &Ordered<HandleId, Handle>, name: &str) -> impl Fn(HandleId) -> bool {
+    move |id| handles.get(id).is_some_and(|handle| *handle.name == *name)
 }

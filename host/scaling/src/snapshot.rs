@@ -120,11 +120,13 @@ impl State {
             return Err(SnapshotError::Count { expected: head.handle_count, found: kept.len() });
         }
         let mut handles = Handles::default();
+        handles.reserve(kept.len());
         for KeptHandle { id, handle } in kept {
-            if id < handles.next_id() || id >= head.next_handle || handles.find(&handle.name).is_some() {
-                return Err(SnapshotError::Order { name: handle.name });
+            let name = Arc::clone(&handle.name);
+            let in_order = id >= handles.next_id() && id < head.next_handle;
+            if !in_order || !handles.insert(id, handle) {
+                return Err(SnapshotError::Order { name });
             }
-            handles.insert(id, handle);
         }
         handles.go_on_at(head.next_handle);
         Ok(Self {
