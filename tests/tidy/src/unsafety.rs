@@ -17,7 +17,7 @@ pub const PLACES: &[(&str, &str)] = &[
     ("host/providers/tests/fixtures/", "libraries that are wrong"),
     ("plugins/process/src/spawn.rs", "between fork and exec there is no other way"),
     ("tests/mutants/", "libraries that break the contract below the safe interface"),
-    ("tests/bench/src/bin/plan_halving.rs", "an allocator that counts"),
+    ("tests/bench/src/heap.rs", "an allocator that counts"),
     ("tests/bench/src/bin/call_overhead.rs", "it calls a plugin without the guard"),
 ];
 

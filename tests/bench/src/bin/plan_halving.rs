@@ -4,21 +4,21 @@
 //!
 //! `cargo run --release --package longshore-bench --bin plan_halving`
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    hint::black_box,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::{hint::black_box, time::Instant};
 
+use longshore_bench::{Cluster, Heap, Millis, Runs};
 use longshore_scaling::{
-    Action, Change, Command, Desired, HandleId, LaunchId, NewHandle, Policy, ProviderTraits, State, Time,
-    admit, plan,
+    Action, Change, State, Time, plan,
     victims::{Candidate, Prefer, choose},
 };
 
+#[global_allocator]
+static HEAP: Heap = Heap::new();
+
 /// Odd, so that the median is one of the runs.
 const RUNS: usize = 11;
+/// How long a handle's name is.
+const NAME_BYTES: usize = 32;
 
 fn main() {
     let handles = 250_000;
@@ -61,7 +61,7 @@ fn measure(name: &str, candidates: &[Candidate<u64>]) {
 fn measure_plan(name: &str, workers: &[u32], batches: usize) {
     let empty = HEAP.restart();
     let (state, now) = halved(workers, batches);
-    let weight = HEAP.used.load(Relaxed) - empty;
+    let weight = HEAP.used() - empty;
     measure_runs(name, || {
         let (plan, report) = plan(black_box(&state), now);
         let is_kill = |action: &Action| matches!(action, Action::Kill { handles, .. } if !handles.is_empty());
@@ -73,53 +73,30 @@ fn measure_plan(name: &str, workers: &[u32], batches: usize) {
 
 /// A cluster with a handle for each of the numbers, launched in so many batches, told to have half as many workers.
 fn halved(workers: &[u32], batches: usize) -> (State, Time) {
-    let total: u32 = workers.iter().sum();
-    let mut now = Time::from_millis(1_000_000);
-    let mut state = State::default();
-    let create = Command::Create {
-        uid: 1,
-        policy: Policy::default(),
-        traits: ProviderTraits::default(),
-        expected: total,
-        desired: Desired::Running,
-    };
-    for record in admit(&state, now, &create).expect("a legal cluster") {
-        state.apply(&record);
+    let total = workers.iter().sum();
+    let (mut cluster, _) = Cluster::of(total, NAME_BYTES);
+    for workers in workers.chunks(workers.len().div_ceil(batches)) {
+        cluster.launch(workers);
     }
-    for (batch, workers) in workers.chunks(workers.len().div_ceil(batches)).enumerate() {
-        now = now + Duration::from_millis(1);
-        let launch = LaunchId(batch as u64);
-        state.apply(&Change::LaunchStarted { launch, workers: workers.iter().sum() }.at(now));
-        let token = state.token(launch);
-        let handles = workers.iter().enumerate().map(|(i, &workers)| {
-            let name = format!("{token}-{i}").into();
-            NewHandle { name, workers, launch: Some(launch) }
-        });
-        let handles = handles.collect();
-        state.apply(&Change::LaunchSettled { launch, handles, trouble: None, retryable: true }.at(now));
-    }
-    let running = (0..workers.len() as u64).map(HandleId).collect();
-    state.apply(&Change::PhaseSeen { initializing: Vec::new(), running }.at(now));
-    state.apply(&Change::Scaled { expected: total / 2 }.at(now));
-    (state, now)
+    cluster.run();
+    cluster.take(Change::Scaled { expected: total / 2 });
+    (cluster.state, cluster.now)
 }
 
 /// Prints time and extra memory of one piece of work.
 fn measure_runs<T>(name: &str, work: impl Fn() -> T) {
-    let mut times = Vec::new();
+    let mut times = Runs::default();
     let mut peak = 0;
     for _ in 0..RUNS {
         let before = HEAP.restart();
         let start = Instant::now();
         let done = work();
-        times.push(start.elapsed());
-        peak = peak.max(HEAP.peak.load(Relaxed) - before);
+        times.add(start.elapsed());
+        peak = peak.max(HEAP.peak() - before);
         black_box(done);
     }
-    times.sort();
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    let (median, min, max) = (ms(times[RUNS / 2]), ms(times[0]), ms(times[RUNS - 1]));
-    println!("{name:<66} {median:>9.2} {min:>9.2} {max:>9.2} {:>9.1}", peak as f64 / 1e6);
+    let [median, min, max] = [50, 0, 100].map(|part| Millis(times.percentile(part)));
+    println!("{name:<66} {median:>9} {min:>9} {max:>9} {:>9.1}", peak as f64 / 1e6);
 }
 
 /// A handle for each of the numbers of workers, launched in so many batches; every tenth batch is initializing.
@@ -160,40 +137,5 @@ impl Random {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % limit
-    }
-}
-
-#[global_allocator]
-static HEAP: Counted = Counted { used: AtomicUsize::new(0), peak: AtomicUsize::new(0) };
-
-/// The system's allocator, and how many bytes are in use.
-struct Counted {
-    used: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-impl Counted {
-    /// Forgets the peak so far; gives what is in use now.
-    fn restart(&self) -> usize {
-        let used = self.used.load(Relaxed);
-        self.peak.store(used, Relaxed);
-        used
-    }
-}
-
-#[expect(unsafe_code, reason = "an allocator that counts can be written in no other way")]
-// SAFETY: each method hands its arguments to the system's allocator as they are, and its answer back as it is.
-unsafe impl GlobalAlloc for Counted {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let used = self.used.fetch_add(layout.size(), Relaxed) + layout.size();
-        self.peak.fetch_max(used, Relaxed);
-        // SAFETY: the caller answers for the layout.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        self.used.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller answers for the pointer and the layout, and the pointer came from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
     }
 }
