@@ -122,7 +122,11 @@ impl State {
                     self.strays.insert(Arc::clone(name), Stray { workers: *workers, since: now });
                 }
             }
-            Change::StraysGone { strays } => self.strays.retain(|name, _| !strays.contains(name)),
+            Change::StraysGone { strays } => {
+                for name in strays {
+                    self.strays.remove(name);
+                }
+            }
             Change::StraysCondemned { handles } => self.condemn(handles, now),
             change => self.apply_end(change, now),
         }

@@ -111,22 +111,28 @@ impl Cycle {
     /// What comes next. The same is said again until it is done.
     pub fn next(&mut self, now: Time) -> Step {
         loop {
-            if let Some(writing) = &self.writing {
-                return Step::Write(durable(&writing.records));
+            if let Some(records) = self.catch_up(now) {
+                return Step::Write(records);
             }
             if !self.acting.is_empty() {
                 return Step::Act(std::mem::take(&mut self.acting));
-            }
-            if let Some(observation) = self.seen.front() {
-                let records = observe(&self.state, now, observation);
-                self.write(records, What::Seen);
-                continue;
             }
             let (next, report) = plan(&self.state, now);
             if next.is_empty() {
                 return Step::Rest { wake_at: next.wake_at, report };
             }
             self.write(next.records(now), What::Planned(next.actions));
+        }
+    }
+
+    /// What must be durable before what is known is up to date, if anything; as a [`Step::Write`].
+    pub fn catch_up(&mut self, now: Time) -> Option<Vec<Record>> {
+        loop {
+            if let Some(writing) = &self.writing {
+                return Some(durable(&writing.records));
+            }
+            let records = observe(&self.state, now, self.seen.front()?);
+            self.write(records, What::Seen);
         }
     }
 

@@ -11,3 +11,10 @@ pub struct HandleId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LaunchId(pub u64);
+
+impl LaunchId {
+    /// The token of the launch, in the cluster of that number: what the provider tags its workers with.
+    pub fn token(self, uid: u64) -> String {
+        format!("{uid:016x}-{:x}", self.0)
+    }
+}

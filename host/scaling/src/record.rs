@@ -265,24 +265,30 @@ impl Change {
         )
     }
 
-    /// How many handles it names: what its size grows with.
-    pub fn handles(&self) -> usize {
+    /// The handles that come into the state with it.
+    pub fn new_handles(&self) -> &[NewHandle] {
         match self {
             Self::LaunchSettled { handles, .. }
+            | Self::LaunchUnknown { claimed: handles, .. }
             | Self::LaunchResolved { handles, .. }
             | Self::StraysCondemned { handles }
-            | Self::Adopted { handles } => handles.len(),
-            Self::StraysSeen { strays } => strays.len(),
-            Self::StraysGone { strays } => strays.len(),
-            Self::LaunchUnknown { claimed, .. } => claimed.len(),
+            | Self::Adopted { handles } => handles,
+            _ => &[],
+        }
+    }
+
+    /// The handles that it names and that were in the state before.
+    pub fn known_handles(&self) -> impl Iterator<Item = HandleId> {
+        let (some, others): (&[HandleId], &[HandleId]) = match self {
             Self::KillStarted { handles, .. }
             | Self::KillAnswered { handles }
             | Self::KillFailed { handles, .. }
-            | Self::Suspected { handles } => handles.len(),
-            Self::PhaseSeen { initializing, running } => initializing.len() + running.len(),
-            Self::Gone { killed, died } => killed.len() + died.len(),
-            _ => 0,
-        }
+            | Self::Suspected { handles } => (handles, &[]),
+            Self::PhaseSeen { initializing, running } => (initializing, running),
+            Self::Gone { killed, died } => (killed, died),
+            _ => (&[], &[]),
+        };
+        some.iter().chain(others).copied()
     }
 
     /// The change, happening at a time.

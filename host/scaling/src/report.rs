@@ -330,7 +330,7 @@ fn after(f: &mut fmt::Formatter<'_>, trouble: Option<&Trouble>) -> fmt::Result {
     trouble.map_or(Ok(()), |trouble| write!(f, ": {trouble}"))
 }
 
-struct Workers(u64);
+pub(crate) struct Workers(pub(crate) u64);
 
 impl fmt::Display for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -133,6 +133,11 @@ pub struct State {
 }
 
 impl State {
+    /// A number that no other cluster has, nor had.
+    pub fn uid(&self) -> u64 {
+        self.uid
+    }
+
     /// Grows with every command that changed what is wanted.
     pub fn generation(&self) -> u64 {
         self.generation
@@ -213,7 +218,7 @@ impl State {
 
     /// The token of a launch: what the provider tags its workers with.
     pub fn token(&self, launch: LaunchId) -> String {
-        format!("{:016x}-{:x}", self.uid, launch.0)
+        launch.token(self.uid)
     }
 
     /// The launch that a token names, where it is one of this cluster's.
