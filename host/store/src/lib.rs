@@ -1,54 +1,30 @@
 //! The journal: where a cluster's records are kept, so that what was decided outlives the decision's host.
 //!
-//! A host writes an intent here before it acts on it. What "kept" means is up to the implementation: [`MemoryJournal`]
-//! keeps records for as long as the process lives, and says so.
+//! A host writes an intent here before it acts on it. [`Journal`] says what a journal is; [`SqliteJournal`] keeps one in a
+//! folder, or in memory for a host that may forget.
 
-mod memory;
+mod codec;
+mod error;
+mod folder;
+mod journal;
+mod ledger;
+mod open;
+mod scan;
+mod schema;
+mod sqlite;
+mod table;
+mod witness;
+mod writer;
 
-use std::{future::Future, pin::Pin};
-
-use longshore_scaling::Record;
-use serde::{Deserialize, Serialize};
-
-pub use memory::{KEPT_ENTRIES, KEPT_HANDLES, MemoryJournal};
-
-/// One entry of a cluster's journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Entry {
-    /// What the cluster is, beyond what the core knows of it: a document of the shell's.
-    Defined(serde_json::Value),
-    /// Something happened to it.
-    Happened(Record),
-}
-
-/// A journal could not be written or read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the journal of cluster {cluster} cannot be {action}: {reason}")]
-pub struct JournalError {
-    /// Whose journal.
-    pub cluster: String,
-    /// `written`, `read` or `removed`.
-    pub action: &'static str,
-    /// Why, and what to do.
-    pub reason: String,
-}
-
-/// The future of a journal's function.
-pub type Journaling<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send + 'a>>;
-
-/// Keeps the entries of many clusters, each cluster's in order.
-pub trait Journal: Send + Sync + 'static {
-    /// Adds entries to a cluster's journal. Once the future has resolved they are as safe as this journal makes them;
-    /// where it fails, none of them is in the journal.
-    fn append<'a>(&'a self, cluster: &'a str, entries: Vec<Entry>) -> Journaling<'a, ()>;
-
-    /// A cluster's entries, oldest first; none where there is no such cluster.
-    fn read<'a>(&'a self, cluster: &'a str) -> Journaling<'a, Vec<Entry>>;
-
-    /// The names of all clusters that have entries, in order.
-    fn clusters(&self) -> Journaling<'_, Vec<String>>;
-
-    /// Forgets a cluster.
-    fn remove<'a>(&'a self, cluster: &'a str) -> Journaling<'a, ()>;
-}
+pub use codec::{PART_HANDLES, PAYLOAD_LIMIT};
+pub use error::{JournalError, JournalErrorKind, Subject};
+pub use folder::{FILE, Holder, LOCK, WITNESS};
+pub use journal::{Appended, Claimed, Entry, Journal, Journaling, Kept, Lease, Numbered};
+pub use ledger::{CLAIMS_LIMIT, COMPACT_BYTES, COMPACT_ENTRIES, HISTORY_BYTES, HISTORY_ENTRIES};
+pub use open::OpenError;
+pub use scan::{DAMAGE_LIMIT, Damage, Damages};
+pub use schema::FORMAT;
+pub use sqlite::{CLOSE_LIMIT, QUEUE, SqliteJournal};
+pub use writer::{
+    GROUP_BYTES, GROUP_OPERATIONS, IDLE, SLACK_PAGES, VACUUM_PAGES, WAL_PAGES, WITNESS_COMMITS,
+};

@@ -1,0 +1,134 @@
+//! How payloads are written: MessagePack with the names of fields, so that a later version can add some and still read
+//! these. It knows nothing of files.
+
+use longshore_scaling::{KeptHandle, Snapshot, SnapshotHead};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::Entry;
+
+/// Handles in one piece of a snapshot.
+pub const PART_HANDLES: usize = 1_000;
+
+/// The largest payload of one row, in bytes. SQLite takes about four times as much.
+pub const PAYLOAD_LIMIT: usize = 256 << 20;
+
+/// What is true of the whole file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// The file's own number, so that the witness of another one is known.
+    pub(crate) file: u64,
+    /// The file's format; the same is in its header.
+    pub(crate) format: u32,
+    /// Commits since the file was made.
+    pub(crate) commits: u64,
+    /// The latest lease's term.
+    pub(crate) term: u64,
+    /// The id that the next cluster or provider gets.
+    pub(crate) next_id: u64,
+    /// How many clusters there must be.
+    pub(crate) clusters: u64,
+    /// How many providers there must be.
+    pub(crate) providers: u64,
+    /// The sum of the checksums of all other rows.
+    pub(crate) total: u64,
+}
+
+/// What must be there of one cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClusterRow {
+    pub(crate) name: String,
+    /// The term of the latest lease.
+    pub(crate) term: u64,
+    /// The first entry that is still there.
+    pub(crate) first: u64,
+    /// The last entry.
+    pub(crate) last: u64,
+    /// The last entry that the snapshot stands for; 0 where there is no snapshot.
+    pub(crate) upto: u64,
+    /// Pieces of the snapshot.
+    pub(crate) parts: u64,
+    /// Handles in the snapshot.
+    pub(crate) handles: u64,
+    /// Bytes of the snapshot's pieces.
+    pub(crate) snapshot_bytes: u64,
+    /// Bytes of all entries.
+    pub(crate) bytes: u64,
+    /// Bytes of the entries after the snapshot.
+    pub(crate) tail_bytes: u64,
+    /// Whether there is a definition.
+    pub(crate) defined: bool,
+}
+
+/// A provider's definition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ProviderRow {
+    pub(crate) name: String,
+    pub(crate) definition: serde_json::Value,
+}
+
+/// Why a payload cannot be written or read, in words.
+pub(crate) type CodecError = String;
+
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let bytes = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
+    if bytes.len() > PAYLOAD_LIMIT {
+        return Err(format!("{} bytes are more than {PAYLOAD_LIMIT}", bytes.len()));
+    }
+    Ok(bytes)
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    rmp_serde::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+/// Whether a piece of a snapshot makes sense.
+pub(crate) fn decode_part(part: u64, bytes: &[u8]) -> Result<(), CodecError> {
+    if part == 0 {
+        decode::<SnapshotHead>(bytes).map(drop)
+    } else {
+        decode::<Vec<KeptHandle>>(bytes).map(drop)
+    }
+}
+
+/// An entry's payload, and whether it is a definition.
+#[derive(Clone, Debug)]
+pub(crate) struct EncodedEntry {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) is_definition: bool,
+}
+
+impl EncodedEntry {
+    pub(crate) fn of(entry: &Entry) -> Result<Self, CodecError> {
+        Ok(Self { payload: encode(entry)?, is_definition: matches!(entry, Entry::Defined(_)) })
+    }
+}
+
+/// A snapshot in pieces: its head, then its handles.
+#[derive(Clone, Debug)]
+pub(crate) struct EncodedSnapshot {
+    pub(crate) parts: Vec<Vec<u8>>,
+    pub(crate) handles: u64,
+}
+
+impl EncodedSnapshot {
+    pub(crate) fn of(snapshot: &Snapshot) -> Result<Self, CodecError> {
+        let mut parts = vec![encode(&snapshot.head)?];
+        for handles in snapshot.handles.chunks(PART_HANDLES) {
+            parts.push(encode(&handles)?);
+        }
+        Ok(Self { parts, handles: snapshot.handles.len() as u64 })
+    }
+
+    pub(crate) fn decode(&self) -> Result<Snapshot, CodecError> {
+        let (head, rest) = self.parts.split_first().ok_or("it has no head")?;
+        let head: SnapshotHead = decode(head)?;
+        let mut handles = Vec::with_capacity(rest.len() * PART_HANDLES);
+        for part in rest {
+            handles.extend(decode::<Vec<KeptHandle>>(part)?);
+        }
+        if handles.len() as u64 != self.handles {
+            return Err(format!("it has {} handles instead of {}", handles.len(), self.handles));
+        }
+        Ok(Snapshot { head, handles })
+    }
+}

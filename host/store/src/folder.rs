@@ -1,0 +1,207 @@
+//! The folder of a journal: what its files are called, who may see them, and the lock that keeps a second host out.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Seek as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use rustix::fs::OFlags;
+
+use crate::open::OpenError;
+
+/// The journal itself, a database of SQLite.
+pub const FILE: &str = "journal.db";
+/// How many commits have been made durable.
+pub const WITNESS: &str = "head";
+/// Held by the host that uses the folder.
+pub const LOCK: &str = "lock";
+/// A journal that is being made; it gets its name when it is complete.
+const UNFINISHED: &str = "journal.new";
+/// What SQLite appends to the names of the files beside a database.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// The paths in a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+}
+
+impl Folder {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.path.join(FILE)
+    }
+
+    pub(crate) fn witness(&self) -> PathBuf {
+        self.path.join(WITNESS)
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join(format!("{FILE}-wal"))
+    }
+
+    pub(crate) fn unfinished(&self) -> PathBuf {
+        self.path.join(UNFINISHED)
+    }
+
+    /// The copy that is kept of a file of an older format.
+    pub(crate) fn older(&self, format: u32) -> PathBuf {
+        self.path.join(format!("journal.format-{format}.db"))
+    }
+
+    /// Makes it where there is none.
+    pub(crate) fn make(&self) -> Result<(), OpenError> {
+        match fs::metadata(&self.path) {
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(OpenError::NotAFolder { path: self.path.clone() });
+            }
+            Ok(metadata) => {
+                if metadata.permissions().mode() & 0o022 != 0 {
+                    tracing::warn!(
+                        "others than you may write to the state folder {}, and could replace what is in it: \
+                         `chmod 700` it",
+                        self.path.display()
+                    );
+                }
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(OpenError::system("look at the state folder", &self.path, error)),
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)
+            .map_err(|error| OpenError::system("make the state folder", &self.path, error))
+    }
+
+    /// Brings the names of its files to the disk.
+    pub(crate) fn sync(&self) -> Result<(), OpenError> {
+        File::open(&self.path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| OpenError::system("bring the state folder to the disk", &self.path, error))
+    }
+
+    /// Takes away what is left of a journal that was never finished.
+    pub(crate) fn clear_unfinished(&self) -> Result<(), OpenError> {
+        let path = self.unfinished();
+        let beside = BESIDE.map(|suffix| self.path.join(format!("{UNFINISHED}{suffix}")));
+        for path in [&path].into_iter().chain(&beside) {
+            match fs::remove_file(path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(OpenError::system("remove the unfinished journal", path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is a journal, by the length of its file; an empty one is none.
+    pub(crate) fn has_file(&self) -> Result<bool, OpenError> {
+        let path = self.file();
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if !metadata.is_file() => {
+                let error = io::Error::other("it is no file");
+                Err(OpenError::system("use", &path, error))
+            }
+            Ok(metadata) => Ok(metadata.len() > 0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(OpenError::system("look at", &path, error)),
+        }
+    }
+
+    /// A file without which there can have been no journal, where the journal itself is not there.
+    pub(crate) fn remains(&self) -> Option<&'static str> {
+        let is_there = |path: PathBuf| fs::symlink_metadata(path).is_ok();
+        if is_there(self.file()) {
+            Some("is empty")
+        } else if is_there(self.witness()) || is_there(self.log()) {
+            Some("is missing")
+        } else {
+            None
+        }
+    }
+
+    /// Keeps others from a file.
+    pub(crate) fn make_private(&self, path: &Path) -> Result<(), OpenError> {
+        let private = fs::metadata(path).and_then(|metadata| {
+            let mode = metadata.permissions().mode();
+            if mode & 0o077 == 0 {
+                return Ok(());
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))
+        });
+        private.map_err(|error| OpenError::system("keep others from", path, error))
+    }
+}
+
+/// Who holds a lock, as far as its file tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process.
+    pub pid: u32,
+    /// Since when, as a date and time.
+    pub since: String,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {}, since {}", self.pid, self.since)
+    }
+}
+
+/// The right to use a folder. The system takes it back when its holder dies, however it dies.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    /// Kept open, and with it locked. The file stays when this is dropped: a lock on a file that somebody removed would keep
+    /// nobody out.
+    _file: File,
+}
+
+impl Lock {
+    pub(crate) fn take(folder: &Folder) -> Result<Self, OpenError> {
+        let path = folder.path.join(LOCK);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        // A link could lead to a file that must not be written to.
+        let opened = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path);
+        let mut file = opened.map_err(|error| OpenError::system("open the lock", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(OpenError::Held { folder: folder.path.clone(), holder: holder(&mut file) });
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(OpenError::system("lock", &path, error)),
+        }
+        let since = humantime::format_rfc3339_seconds(SystemTime::now());
+        let line = format!("{} {since}\n", std::process::id());
+        let told =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
+        told.map_err(|error| OpenError::system("write to the lock", &path, error))?;
+        Ok(Self { _file: file })
+    }
+
+    /// Who holds the lock of a folder, if anybody does.
+    pub(crate) fn held(folder: &Folder) -> Option<Option<Holder>> {
+        let mut file = File::open(folder.path.join(LOCK)).ok()?;
+        match file.try_lock_shared() {
+            Err(fs::TryLockError::WouldBlock) => Some(holder(&mut file)),
+            Ok(()) | Err(fs::TryLockError::Error(_)) => None,
+        }
+    }
+}
+
+/// The holder that a lock file names.
+fn holder(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(128).read_to_string(&mut text).ok()?;
+    let (pid, since) = text.trim().split_once(' ')?;
+    Some(Holder { pid: pid.parse().ok()?, since: since.to_owned() })
+}

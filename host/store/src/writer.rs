@@ -1,0 +1,355 @@
+//! The thread that owns the database. It takes all that waits, does it in one transaction, commits once, and only then
+//! answers: what many clusters write at the same time costs one write to the disk. When nothing waits it tidies up.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    },
+    time::Duration,
+};
+
+use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::{
+    Appended, JournalError, Lease, Subject,
+    codec::{EncodedEntry, EncodedSnapshot},
+    folder::Lock,
+    ledger::{Fault, Ledger, RawKept, explain},
+    witness::Witness,
+};
+
+/// Operations in one transaction.
+pub const GROUP_OPERATIONS: usize = 4_096;
+/// Bytes of payload in one transaction; a single operation may have more.
+pub const GROUP_BYTES: usize = 8 << 20;
+/// Pages in the write-ahead log (of 4 KiB each) after which they are moved to the file.
+pub const WAL_PAGES: i64 = 2_000;
+/// How long the writer waits for more before it tidies up.
+pub const IDLE: Duration = Duration::from_millis(200);
+/// Commits after which the witness is brought to the disk even though the writer is never idle.
+pub const WITNESS_COMMITS: u64 = 10_000;
+/// Free pages that stay in the file, to be used again without growing it.
+pub const SLACK_PAGES: i64 = 256;
+/// Pages that are given back to the system in one go.
+pub const VACUUM_PAGES: i64 = 2_000;
+
+/// What the writer can do.
+#[derive(Debug)]
+pub(crate) enum Op {
+    Providers,
+    DefineProvider { name: String, payload: Option<Vec<u8>> },
+    Clusters,
+    Claim { cluster: Arc<str> },
+    Append { lease: Lease, entries: Vec<EncodedEntry> },
+    Compact { lease: Lease, snapshot: EncodedSnapshot },
+    History { cluster: String, before: Option<u64>, limit: usize },
+    Remove { lease: Lease },
+}
+
+impl Op {
+    pub(crate) fn subject(&self) -> Subject {
+        match self {
+            Self::Providers | Self::Clusters => Subject::Whole,
+            Self::DefineProvider { name, .. } => Subject::Provider(name.clone()),
+            Self::Claim { cluster } => Subject::Cluster(cluster.as_ref().to_owned()),
+            Self::Append { lease, .. } | Self::Compact { lease, .. } | Self::Remove { lease } => {
+                Subject::Cluster(lease.cluster.as_ref().to_owned())
+            }
+            Self::History { cluster, .. } => Subject::Cluster(cluster.clone()),
+        }
+    }
+
+    pub(crate) fn action(&self) -> &'static str {
+        match self {
+            Self::Providers | Self::Clusters | Self::History { .. } => "read",
+            Self::DefineProvider { .. } | Self::Append { .. } => "written",
+            Self::Claim { .. } => "claimed",
+            Self::Compact { .. } => "compacted",
+            Self::Remove { .. } => "removed",
+        }
+    }
+
+    fn writes(&self) -> bool {
+        !matches!(self, Self::Providers | Self::Clusters | Self::History { .. })
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::DefineProvider { payload, .. } => payload.as_ref().map_or(0, Vec::len),
+            Self::Append { entries, .. } => entries.iter().map(|entry| entry.payload.len()).sum(),
+            Self::Compact { snapshot, .. } => snapshot.parts.iter().map(Vec::len).sum(),
+            _ => 0,
+        }
+    }
+}
+
+/// What it answers.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Done,
+    Providers(Vec<(String, serde_json::Value)>),
+    Clusters(Vec<String>),
+    Claimed(Lease, RawKept),
+    Appended(Appended),
+    History(Vec<(u64, Vec<u8>)>),
+}
+
+/// An operation that waits for the writer.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) op: Op,
+    pub(crate) reply: oneshot::Sender<Result<Answer, JournalError>>,
+    /// Its place in the queue.
+    pub(crate) _place: OwnedSemaphorePermit,
+}
+
+/// What the writer needs of a file; a journal in memory has none.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    pub(crate) witness: Witness,
+    /// Commits that the witness on the disk may not know of.
+    pub(crate) unsynced: u64,
+    /// Held until the file is closed.
+    pub(crate) _lock: Lock,
+}
+
+/// The writer, before it has its thread.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) ledger: Ledger,
+    pub(crate) durable: Option<Durable>,
+    /// What errors call the file.
+    pub(crate) file: String,
+    /// For everybody to read.
+    pub(crate) commits: Arc<AtomicU64>,
+    /// A commit failed: what is in the log may not be on the disk, so that it is written anew before the next one.
+    pub(crate) suspect: bool,
+    /// Something was written since the last tidying.
+    pub(crate) untidy: bool,
+}
+
+impl Writer {
+    /// Works until nobody can send any more, then closes the file.
+    pub(crate) fn run(mut self, queue: &Receiver<Message>) {
+        loop {
+            let first = if self.untidy {
+                match queue.recv_timeout(IDLE) {
+                    Ok(message) => Ok(message),
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.tidy();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            } else {
+                queue.recv()
+            };
+            let Ok(first) = first else { break };
+            self.turn(&mut group(first, queue));
+        }
+        self.close();
+    }
+
+    /// Does a group of operations, and answers them.
+    fn turn(&mut self, messages: &mut Vec<Message>) {
+        let ops: Vec<&Op> = messages.iter().map(|message| &message.op).collect();
+        let mut answers: VecDeque<_> = match self.transact(&ops) {
+            Ok(answers) => answers.into(),
+            // One of them, by itself, may be what does not work: the others are not to suffer for it.
+            Err(error) if ops.len() == 1 => [Err(Fault::Broken(error))].into(),
+            Err(_) => ops.iter().map(|op| self.alone(op)).collect(),
+        };
+        for Message { op, reply, .. } in messages.drain(..) {
+            let Some(answer) = answers.pop_front() else { break };
+            let answer = answer.map_err(|fault| explain(fault, op.subject(), op.action(), &self.file));
+            // Who does not wait any more has said that it does not matter.
+            let _ = reply.send(answer);
+        }
+        self.checkpoint_if_long();
+    }
+
+    fn alone(&mut self, op: &Op) -> Result<Answer, Fault> {
+        match self.transact(&[op]) {
+            Ok(mut answers) => answers.pop().unwrap_or(Ok(Answer::Done)),
+            Err(error) => Err(Fault::Broken(error)),
+        }
+    }
+
+    /// One transaction. Where it fails, nothing of it has happened.
+    fn transact(&mut self, ops: &[&Op]) -> rusqlite::Result<Vec<Result<Answer, Fault>>> {
+        if self.suspect {
+            self.rewrite()?;
+        }
+        let done = self.attempt(ops);
+        if done.is_err() {
+            self.ledger.undo();
+            self.suspect = self.durable.is_some();
+        }
+        done
+    }
+
+    fn attempt(&mut self, ops: &[&Op]) -> rusqlite::Result<Vec<Result<Answer, Fault>>> {
+        let writes = ops.iter().any(|op| op.writes());
+        let behaviour = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
+        let transaction = self.connection.transaction_with_behavior(behaviour)?;
+        let mut answers = Vec::with_capacity(ops.len());
+        for op in ops {
+            match perform(&mut self.ledger, &transaction, op) {
+                Err(Fault::Broken(error)) => return Err(error),
+                answer => answers.push(answer),
+            }
+        }
+        let changed = self.ledger.finish(&transaction)?;
+        transaction.commit()?;
+        self.ledger.settle();
+        if changed {
+            self.untidy = true;
+            let commits = self.ledger.meta().commits;
+            self.commits.store(commits, Ordering::Release);
+            if let Some(durable) = &mut self.durable {
+                // Only now: the witness must never know more than an honest disk does.
+                durable.witness.tell(commits);
+                durable.unsynced += 1;
+                if durable.unsynced >= WITNESS_COMMITS {
+                    durable.witness.sync();
+                    durable.unsynced = 0;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Moves everything from the log to the file. After a failed commit the system may have thrown away pages of the log that
+    /// it had said were written; this writes all of them again, to another place.
+    fn rewrite(&mut self) -> rusqlite::Result<()> {
+        checkpoint(&self.connection, "TRUNCATE")?;
+        self.suspect = false;
+        Ok(())
+    }
+
+    fn checkpoint_if_long(&mut self) {
+        if self.durable.is_none() {
+            return;
+        }
+        // What cannot be moved now stays in the log, where it is as safe.
+        let moved = checkpoint(&self.connection, "NOOP").and_then(|pages| {
+            if pages >= WAL_PAGES { checkpoint(&self.connection, "PASSIVE") } else { Ok(0) }
+        });
+        if let Err(error) = moved {
+            tracing::warn!("the log of {} cannot be moved to the file yet: {error}", self.file);
+        }
+    }
+
+    /// Gives free pages back, moves the log to the file, brings the witness to the disk: for when nothing waits.
+    fn tidy(&mut self) {
+        self.untidy = false;
+        let Some(durable) = &mut self.durable else { return };
+        durable.witness.sync();
+        durable.unsynced = 0;
+        match vacuum(&self.connection) {
+            Ok(is_more) => self.untidy = is_more,
+            Err(error) => {
+                self.suspect = true;
+                tracing::debug!("free pages of {} stay: {error}", self.file);
+            }
+        }
+        if let Err(error) = checkpoint(&self.connection, "TRUNCATE") {
+            tracing::debug!("the log of {} cannot be moved to the file yet: {error}", self.file);
+        }
+    }
+
+    fn close(mut self) {
+        if self.durable.is_none() {
+            return;
+        }
+        if let Err(error) = self.rewrite() {
+            // The next host finds it in the log.
+            tracing::warn!("the log of {} could not be moved to the file: {error}", self.file);
+            return;
+        }
+        if let Some(durable) = &mut self.durable {
+            durable.witness.sync();
+        }
+        // The log is empty and may go.
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!("{} could not be closed: {error}", self.file);
+        }
+    }
+}
+
+/// All that waits, up to the limits.
+fn group(first: Message, queue: &Receiver<Message>) -> Vec<Message> {
+    let mut bytes = first.op.bytes();
+    let mut messages = vec![first];
+    while messages.len() < GROUP_OPERATIONS && bytes < GROUP_BYTES {
+        match queue.try_recv() {
+            Ok(message) => {
+                bytes += message.op.bytes();
+                messages.push(message);
+            }
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+        }
+    }
+    messages
+}
+
+fn perform(ledger: &mut Ledger, connection: &Connection, op: &Op) -> Result<Answer, Fault> {
+    Ok(match op {
+        Op::Providers => Answer::Providers(ledger.providers(connection)?),
+        Op::DefineProvider { name, payload } => {
+            ledger.define_provider(connection, name, payload.as_deref())?;
+            Answer::Done
+        }
+        Op::Clusters => Answer::Clusters(ledger.clusters()),
+        Op::Claim { cluster } => {
+            let (lease, kept) = ledger.claim(connection, cluster)?;
+            Answer::Claimed(lease, kept)
+        }
+        Op::Append { lease, entries } => Answer::Appended(ledger.append(connection, lease, entries)?),
+        Op::Compact { lease, snapshot } => {
+            ledger.compact(connection, lease, snapshot)?;
+            Answer::Done
+        }
+        Op::History { cluster, before, limit } => {
+            Answer::History(ledger.history(connection, cluster, *before, *limit)?)
+        }
+        Op::Remove { lease } => {
+            ledger.remove(connection, lease)?;
+            Answer::Done
+        }
+    })
+}
+
+/// Moves pages from the log to the file; tells how many there were in the log. A reader may keep some of them there, except
+/// where the mode is `TRUNCATE`, which fails then.
+pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
+    let (busy, pages): (i64, i64) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if busy != 0 && mode == "TRUNCATE" {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        let why = "somebody reads it at the moment".to_owned();
+        return Err(rusqlite::Error::SqliteFailure(code, Some(why)));
+    }
+    Ok(pages)
+}
+
+/// Gives some of the free pages back to the system; tells whether there are more to give.
+fn vacuum(connection: &Connection) -> rusqlite::Result<bool> {
+    let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    let excess = free - SLACK_PAGES;
+    if excess <= 0 {
+        return Ok(false);
+    }
+    let sql = format!("PRAGMA incremental_vacuum({})", excess.min(VACUUM_PAGES));
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    // A page a step.
+    while rows.next()?.is_some() {}
+    Ok(excess > VACUUM_PAGES)
+}

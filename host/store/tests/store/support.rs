@@ -1,0 +1,85 @@
+//! What the tests share: entries, snapshots, and a runtime to wait on.
+
+use std::{future::Future, path::Path, sync::Arc};
+
+use longshore_scaling::{
+    Aim, Change, Desired, HandleId, LaunchId, NewHandle, Policy, ProviderTraits, Record, Snapshot, State,
+    Time, Trouble,
+};
+use longshore_store::{Claimed, Entry, Journal, Lease, SqliteJournal};
+
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+pub(crate) fn open(folder: &Path) -> SqliteJournal {
+    SqliteJournal::open(folder).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(crate) fn claim(journal: &SqliteJournal, cluster: &str) -> Claimed {
+    wait(journal.claim(cluster)).expect("it can be claimed")
+}
+
+pub(crate) fn append(journal: &SqliteJournal, lease: &Lease, entries: Vec<Entry>) {
+    wait(journal.append(lease, entries)).expect("it can be written");
+}
+
+/// A small record that says its number.
+pub(crate) fn scaled(expected: u32) -> Entry {
+    Entry::Happened(Change::Scaled { expected }.at(Time::from_millis(u64::from(expected))))
+}
+
+pub(crate) fn records(entries: &[Entry]) -> Vec<Record> {
+    let record = |entry: &Entry| match entry {
+        Entry::Happened(record) => Some(record.clone()),
+        Entry::Defined(_) => None,
+    };
+    entries.iter().filter_map(record).collect()
+}
+
+pub(crate) fn defined(version: u32) -> Entry {
+    Entry::Defined(serde_json::json!({"version": version, "image": "r-worker", "cpu": 0.5, "of": [null, -1]}))
+}
+
+/// The records by which a cluster of so many workers came about.
+pub(crate) fn beginnings(workers: u32) -> Vec<Record> {
+    let at = Time::from_millis(1_800_000_000_000);
+    let handles = (0..workers).map(|number| NewHandle {
+        id: HandleId(u64::from(number)),
+        name: Arc::from(format!("container-{number:08x}")),
+        workers: 1,
+        launch: Some(LaunchId(0)),
+    });
+    vec![
+        Change::Created {
+            uid: u64::MAX - 5,
+            policy: Policy::default(),
+            traits: ProviderTraits::default(),
+            expected: workers,
+            desired: Desired::Running,
+        }
+        .at(at),
+        Change::LaunchStarted { launch: LaunchId(0), workers, aim: Aim { target: workers, had: 0 } }.at(at),
+        Change::LaunchSettled {
+            launch: LaunchId(0),
+            handles: handles.collect(),
+            trouble: Some(Trouble { text: "a quota".to_owned(), clause: Some("RUN-1".to_owned()) }),
+            retryable: true,
+        }
+        .at(at),
+        Change::PhaseSeen {
+            initializing: vec![],
+            running: (0..u64::from(workers) / 2).map(HandleId).collect(),
+        }
+        .at(at),
+    ]
+}
+
+/// The snapshot of a cluster of so many workers.
+pub(crate) fn snapshot(workers: u32) -> Snapshot {
+    let mut state = State::default();
+    for record in beginnings(workers) {
+        state.apply(&record);
+    }
+    state.snapshot()
+}
