@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use longshore_config::{ClusterConfig, Config, ProviderConfig};
-use longshore_providers::{CallLimits, CallScope, CreateError, Library, LoadError, Provider};
+use longshore_providers::{CallLimits, CallScope, CreateError, Library, LoadError, Provider, SearchPath};
 use longshore_scaling::{
-    Action, Command, Desired, Observation, Plan, PlanReport, State, admit, observe, plan,
+    Action, Command, Cycle, Desired, Observation, Plan, PlanReport, State, admit, observe, plan,
 };
 use longshore_store::Entry;
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,8 @@ use crate::{
     error::{ApplyError, CommandError, nearest},
     host::Host,
     message::Previewed,
-    reconciler::definition,
-    registry::Installed,
+    reconciler::{definition, provider_definition},
+    registry::{Installed, Made},
     view::Explanation,
 };
 
@@ -75,22 +75,22 @@ impl Host {
         let _one_at_a_time = self.applying.lock().await;
         let providers = self.prepare(&config).await?;
         for cluster in &config.clusters {
-            self.look_ahead(cluster, provider_of(cluster, &providers)).await?;
+            self.look_ahead(cluster, &provider_of(cluster, &providers)).await?;
         }
 
         let mut applied = Applied::default();
         for ProviderConfig { name, .. } in &config.providers {
             let effect = match &providers[name] {
                 Prepared::Current(_) => Effect::Unchanged,
-                Prepared::New { installed, effect } => {
-                    self.shared.registry().providers.insert(name.clone(), installed.clone());
+                Prepared::New { config, provider, effect } => {
+                    self.install(config, provider).await?;
                     *effect
                 }
             };
             applied.providers.push((name.clone(), effect));
         }
         for cluster in config.clusters {
-            let provider = Arc::clone(provider_of(&cluster, &providers));
+            let provider = there(&cluster, &provider_of(&cluster, &providers))?;
             let (name, effect) = (cluster.name.clone(), self.bring_about(cluster, provider).await?);
             applied.clusters.push((name, effect));
         }
@@ -109,28 +109,32 @@ impl Host {
         let mut previews = Vec::new();
         for cluster in &config.clusters {
             let provider = provider_of(cluster, &providers);
-            previews.push(match self.look_ahead(cluster, provider).await? {
+            previews.push(match self.look_ahead(cluster, &provider).await? {
                 Some(previewed) => preview_update(cluster, previewed),
-                None => preview_new(cluster, provider).await?,
+                None => preview_new(cluster, &there(cluster, &provider)?).await?,
             });
         }
         Ok(previews)
     }
 
     /// Finds, loads and makes what providers the configuration needs, without letting anybody use them.
-    async fn prepare(&self, config: &Config) -> Result<BTreeMap<String, Prepared>, ApplyError> {
+    pub(crate) async fn prepare(&self, config: &Config) -> Result<BTreeMap<String, Prepared>, ApplyError> {
         if self.shared.registry().closed {
             return Err(CommandError::ShuttingDown.into());
         }
         config.check()?;
         let mut providers = BTreeMap::new();
         for wanted in &config.providers {
-            let library = self.open(wanted).await?;
+            let library = self.open_library(wanted).await?;
             let current = self.shared.registry().providers.get(&wanted.name).cloned();
             let prepared = match current {
-                Some(current) if is_same(&current, wanted, &library) => Prepared::Current(current.provider),
+                Some(Installed { made: Ok(provider), config })
+                    if is_same(&config, &provider, wanted, &library) =>
+                {
+                    Prepared::Current(Ok(provider))
+                }
                 current => {
-                    if let Some(current) = &current {
+                    if let Some(Installed { made: Ok(current), .. }) = &current {
                         // That it is wrong is worth more to know than that it differs.
                         let wrong = |why| failed(wanted, CreateError::Config(why));
                         library.validate_config(&wanted.config).map_err(wrong)?;
@@ -138,7 +142,7 @@ impl Host {
                     }
                     let effect = if current.is_some() { Effect::Updated } else { Effect::Created };
                     let provider = make(wanted, &library).await?;
-                    Prepared::New { installed: Installed { config: wanted.clone(), provider }, effect }
+                    Prepared::New { config: wanted.clone(), provider, effect }
                 }
             };
             providers.insert(wanted.name.clone(), prepared);
@@ -154,24 +158,31 @@ impl Host {
                 let (cluster, provider) = (cluster.name.clone(), cluster.provider.clone());
                 return Err(ApplyError::NoSuchProvider { cluster, provider, nearest });
             };
-            let current = Prepared::Current(Arc::clone(&current.provider));
+            let current = Prepared::Current(current.made.clone());
             providers.insert(cluster.provider.clone(), current);
         }
         Ok(providers)
     }
 
-    async fn open(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-        let provider = wanted.name.clone();
-        let path = self
-            .search
-            .find(&wanted.plugin)
-            .map_err(|why| ApplyError::NotFound { provider: provider.clone(), why: Box::new(why) })?;
-        load(path).await.map_err(|why| ApplyError::Load { provider, why: Box::new(why) })
+    async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
+        open_library(&self.search, wanted).await
+    }
+
+    /// Lets everybody use a provider that was made. It is in the journal before anything relies on it.
+    pub(crate) async fn install(
+        &self,
+        config: &ProviderConfig,
+        provider: &Arc<Provider>,
+    ) -> Result<(), ApplyError> {
+        let definition = provider_definition(config).map_err(CommandError::from)?;
+        self.journal.define_provider(&config.name, Some(definition)).await.map_err(CommandError::from)?;
+        self.shared.install(config.clone(), provider).await;
+        Ok(())
     }
 
     fn check_unused(
         &self,
-        current: &Installed,
+        current: &Provider,
         wanted: &ProviderConfig,
         library: &Arc<Library>,
     ) -> Result<(), ApplyError> {
@@ -181,7 +192,7 @@ impl Host {
         else {
             return Ok(());
         };
-        let same_library = current.provider.library().hash() == library.hash();
+        let same_library = current.library().hash() == library.hash();
         let what = if same_library { "configuration" } else { "plugin" };
         let (provider, cluster) = (wanted.name.clone(), cluster.clone());
         Err(ApplyError::ProviderInUse { provider, what, cluster })
@@ -196,20 +207,24 @@ impl Host {
     async fn look_ahead(
         &self,
         cluster: &ClusterConfig,
-        provider: &Provider,
+        provider: &Made,
     ) -> Result<Option<Previewed>, ApplyError> {
         let current = self.shared.registry().clusters.get(&cluster.name).map(|known| known.provider.clone());
         match current {
             None => {
                 let denied = |denied| CommandError::Denied { cluster: cluster.name.clone(), denied };
-                admit(&State::default(), self.clock.now(), &create(cluster, provider)?).map_err(denied)?;
+                let provider = there(cluster, provider)?;
+                admit(&State::default(), self.clock.now(), &create(cluster, &provider)?).map_err(denied)?;
                 Ok(None)
             }
             Some(from) if from != cluster.provider => {
                 let (cluster, to) = (cluster.name.clone(), cluster.provider.clone());
                 Err(ApplyError::OtherProvider { cluster, from, to })
             }
-            Some(_) => Ok(Some(self.preview(cluster, update(cluster, provider)).await?)),
+            Some(_) => {
+                let provider = there(cluster, provider)?;
+                Ok(Some(self.preview(cluster, update(cluster, &provider)).await?))
+            }
         }
     }
 
@@ -223,40 +238,85 @@ impl Host {
             let obeyed = self.update(cluster, command).await?;
             return Ok(if obeyed.changed { Effect::Updated } else { Effect::Unchanged });
         }
+        self.make(cluster, provider, None).await?;
+        Ok(Effect::Created)
+    }
+
+    /// Makes a cluster; where so many workers run already, as one that is taken over.
+    pub(crate) async fn make(
+        &self,
+        cluster: ClusterConfig,
+        provider: Arc<Provider>,
+        running: Option<u32>,
+    ) -> Result<(), ApplyError> {
         let name = cluster.name.clone();
         let denied = |denied| CommandError::Denied { cluster: name.clone(), denied };
-        let records =
-            admit(&State::default(), self.clock.now(), &create(&cluster, &provider)?).map_err(denied)?;
+        let now = self.clock.now();
+        let expected = running.unwrap_or(cluster.workers);
+        let create = create(&ClusterConfig { workers: expected, ..cluster.clone() }, &provider)?;
+        let mut records = admit(&State::default(), now, &create).map_err(denied)?;
+        if running.is_some() {
+            records.extend(admit(&State::replay(&records), now, &Command::Reconnect).map_err(denied)?);
+        }
         let state = State::replay(&records);
         let mut entries = vec![definition(&cluster).map_err(CommandError::from)?];
         entries.extend(records.into_iter().map(Entry::Happened));
-        self.journal.append(&cluster.name, entries).await.map_err(CommandError::from)?;
-        self.start(cluster, state, provider);
-        Ok(Effect::Created)
+        let claimed = self.journal.claim(&name).await.map_err(CommandError::from)?;
+        self.journal.append(&claimed.lease, entries).await.map_err(CommandError::from)?;
+        self.start(cluster, Cycle::new(state), claimed.lease, Ok(provider));
+        Ok(())
     }
 }
 
 /// A provider that is ready to be used.
-enum Prepared {
+pub(crate) enum Prepared {
     /// In the host just so, or not named by the configuration at all.
-    Current(Arc<Provider>),
+    Current(Made),
     /// Made for the configuration.
-    New { installed: Installed, effect: Effect },
+    New { config: ProviderConfig, provider: Arc<Provider>, effect: Effect },
 }
 
-fn provider_of<'a>(cluster: &ClusterConfig, providers: &'a BTreeMap<String, Prepared>) -> &'a Arc<Provider> {
+pub(crate) fn provider_of(cluster: &ClusterConfig, providers: &BTreeMap<String, Prepared>) -> Made {
     match &providers[&cluster.provider] {
-        Prepared::Current(provider) => provider,
-        Prepared::New { installed, .. } => &installed.provider,
+        Prepared::Current(made) => made.clone(),
+        Prepared::New { provider, .. } => Ok(Arc::clone(provider)),
     }
 }
 
-fn is_same(current: &Installed, wanted: &ProviderConfig, library: &Library) -> bool {
-    let same_limits =
-        current.config.threads == wanted.threads && current.config.create_timeout == wanted.create_timeout;
-    same_limits
-        && current.config.config == wanted.config
-        && current.provider.library().hash() == library.hash()
+/// A cluster's provider, where it is there.
+pub(crate) fn there(cluster: &ClusterConfig, made: &Made) -> Result<Arc<Provider>, ApplyError> {
+    made.clone().map_err(|trouble| ApplyError::ProviderNotThere {
+        cluster: cluster.name.clone(),
+        provider: cluster.provider.clone(),
+        trouble,
+    })
+}
+
+fn is_same(
+    current: &ProviderConfig,
+    provider: &Provider,
+    wanted: &ProviderConfig,
+    library: &Library,
+) -> bool {
+    let same_limits = current.threads == wanted.threads && current.create_timeout == wanted.create_timeout;
+    same_limits && current.config == wanted.config && provider.library().hash() == library.hash()
+}
+
+/// Finds, loads and makes a provider.
+pub(crate) async fn bring_up(
+    search: &SearchPath,
+    wanted: &ProviderConfig,
+) -> Result<Arc<Provider>, ApplyError> {
+    let library = open_library(search, wanted).await?;
+    make(wanted, &library).await
+}
+
+async fn open_library(search: &SearchPath, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
+    let provider = wanted.name.clone();
+    let path = search
+        .find(&wanted.plugin)
+        .map_err(|why| ApplyError::NotFound { provider: provider.clone(), why: Box::new(why) })?;
+    load(path).await.map_err(|why| ApplyError::Load { provider, why: Box::new(why) })
 }
 
 /// Loads a library away from the runtime's own threads: the system's loader may take its time.
@@ -325,7 +385,7 @@ async fn preview_new(cluster: &ClusterConfig, provider: &Arc<Provider>) -> Resul
             Action::List => listed(provider.list(&scope).reply().await),
             _ => Observation::Initialized(Ok(())),
         };
-        let asked = Plan { actions: vec![action], wake_at: None };
+        let asked = Plan { actions: vec![action], ..Plan::default() };
         for record in &asked.records(now) {
             state.apply(record);
         }

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::message::Message;
+use crate::{message::Message, registry::Made};
 
 /// The most handles in one `kill`, so that one slow call does not hold up the rest.
 const KILL_BATCH: usize = 1_000;
@@ -39,20 +39,21 @@ type Named = Vec<(HandleId, Arc<str>)>;
 /// Starts the calls of one cluster. They end by themselves, or with the caller.
 pub(crate) struct Caller {
     cluster: Arc<str>,
-    provider: Arc<Provider>,
+    provider: Made,
     inbox: mpsc::Sender<Message>,
     kills: Arc<Semaphore>,
     tasks: JoinSet<()>,
 }
 
 impl Caller {
-    pub(crate) fn new(cluster: Arc<str>, provider: Arc<Provider>, inbox: mpsc::Sender<Message>) -> Self {
+    pub(crate) fn new(cluster: Arc<str>, provider: Made, inbox: mpsc::Sender<Message>) -> Self {
         let kills = Arc::new(Semaphore::new(KILLS_AT_ONCE));
         Self { cluster, provider, inbox, kills, tasks: JoinSet::new() }
     }
 
-    pub(crate) fn provider(&self) -> &Arc<Provider> {
-        &self.provider
+    /// Calls another provider from now on. Calls under way end with the one that they began with.
+    pub(crate) fn turn_to(&mut self, provider: Arc<Provider>) {
+        self.provider = Ok(provider);
     }
 
     /// Starts one action. Its observations come through the inbox.
@@ -60,30 +61,39 @@ impl Caller {
         // What has ended is forgotten, so that the set stays as small as what is under way.
         while self.tasks.try_join_next().is_some() {}
         let deadlines = &config.deadlines;
+        let provider = match &self.provider {
+            Ok(provider) => Arc::clone(provider),
+            Err(trouble) => {
+                let observation = unsent(action, trouble);
+                self.answer(async { observation });
+                return;
+            }
+        };
         match action {
             Action::Initialize => {
-                let (provider, scope) =
-                    (Arc::clone(&self.provider), self.scope(config, deadlines.initialize));
+                let scope = self.scope(config, deadlines.initialize);
                 self.answer(async move {
                     let answer = called(&provider, Function::Initialize, &scope, Provider::initialize).await;
                     Observation::Initialized(answer.map_err(|error| trouble(&error)))
                 });
             }
             Action::List => {
-                let (provider, scope) = (Arc::clone(&self.provider), self.scope(config, deadlines.list));
+                let scope = self.scope(config, deadlines.list);
                 self.answer(async move {
                     listed(called(&provider, Function::List, &scope, Provider::list).await)
                 });
             }
-            Action::Launch { launch, workers, .. } => self.launch(*launch, *workers, state, config),
+            Action::Launch { launch, workers, .. } => {
+                self.launch(provider, *launch, *workers, state, config);
+            }
             Action::Kill { handles, .. } => {
                 for batch in named(state, handles).chunks(KILL_BATCH) {
-                    self.kill(batch.to_vec(), self.scope(config, deadlines.kill));
+                    self.kill(Arc::clone(&provider), batch.to_vec(), self.scope(config, deadlines.kill));
                 }
             }
             Action::Status { live, terminating } => {
                 let (live, terminating) = (named(state, live), named(state, terminating));
-                self.ask_statuses(live, terminating, self.scope(config, deadlines.status), now);
+                self.ask_statuses(provider, live, terminating, self.scope(config, deadlines.status), now);
             }
         }
     }
@@ -97,14 +107,21 @@ impl Caller {
         self.tasks.spawn(async move { tell(&inbox, observation.await).await });
     }
 
-    fn launch(&mut self, launch: LaunchId, workers: u32, state: &State, config: &ClusterConfig) {
+    fn launch(
+        &mut self,
+        provider: Arc<Provider>,
+        launch: LaunchId,
+        workers: u32,
+        state: &State,
+        config: &ClusterConfig,
+    ) {
         let request = RunRequest {
             container: config.container.clone(),
             hardware: config.hardware.clone(),
             workers,
             token: LaunchToken::new(state.token(launch)),
         };
-        let (provider, scope) = (Arc::clone(&self.provider), self.scope(config, config.deadlines.run));
+        let scope = self.scope(config, config.deadlines.run);
         let inbox = self.inbox.clone();
         self.tasks.spawn(async move {
             let place = match provider.place(Function::Run, scope.budget).await {
@@ -126,8 +143,8 @@ impl Caller {
         });
     }
 
-    fn kill(&mut self, batch: Named, scope: CallScope) {
-        let (provider, kills) = (Arc::clone(&self.provider), Arc::clone(&self.kills));
+    fn kill(&mut self, provider: Arc<Provider>, batch: Named, scope: CallScope) {
+        let kills = Arc::clone(&self.kills);
         self.answer(async move {
             // The semaphore is never closed.
             let _permit = kills.acquire().await;
@@ -141,8 +158,15 @@ impl Caller {
         });
     }
 
-    fn ask_statuses(&mut self, live: Named, terminating: Named, scope: CallScope, asked_at: Time) {
-        let (provider, inbox) = (Arc::clone(&self.provider), self.inbox.clone());
+    fn ask_statuses(
+        &mut self,
+        provider: Arc<Provider>,
+        live: Named,
+        terminating: Named,
+        scope: CallScope,
+        asked_at: Time,
+    ) {
+        let inbox = self.inbox.clone();
         self.answer(async move {
             let mut failed = None;
             // One look is one observation, however many calls it takes: only as a whole does it tell a mass death.
@@ -181,6 +205,23 @@ async fn called<T>(
 ) -> Result<T, CallError> {
     let _place = provider.place(function, scope.budget).await?;
     call(provider, scope).reply().await
+}
+
+/// What comes of an action without a provider: nothing, for certain.
+fn unsent(action: &Action, trouble: &Trouble) -> Observation {
+    let trouble = trouble.clone();
+    match action {
+        Action::Initialize => Observation::Initialized(Err(trouble)),
+        Action::List => Observation::Listed(Err(trouble)),
+        Action::Launch { launch, .. } => Observation::Launch {
+            launch: *launch,
+            outcome: LaunchOutcome::Failed { trouble, retryable: true },
+        },
+        Action::Kill { handles, .. } => {
+            Observation::Killed { answers: handles.iter().map(|id| (*id, Err(trouble.clone()))).collect() }
+        }
+        Action::Status { .. } => Observation::StatusEnded { trouble: Some(trouble) },
+    }
 }
 
 async fn tell(inbox: &mpsc::Sender<Message>, observation: Observation) {

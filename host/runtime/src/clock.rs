@@ -1,5 +1,5 @@
-//! The host's clock: milliseconds since the epoch that never go back while the host lives, whatever is done to the
-//! system's clock.
+//! The host's clock: milliseconds since the epoch that never go back, while the host lives and from one host to the next,
+//! whatever is done to the system's clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,10 +14,11 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
+    /// A clock that begins no earlier than a time: that of the last record in the journal.
+    pub(crate) fn start(no_earlier: Time) -> Self {
         // A system clock before 1970 is as good as 1970: only differences matter.
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { epoch: Time::default() + wall, started: Instant::now() }
+        Self { epoch: (Time::default() + wall).max(no_earlier), started: Instant::now() }
     }
 
     pub(crate) fn now(&self) -> Time {

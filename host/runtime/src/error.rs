@@ -1,8 +1,8 @@
 //! Why the host refuses something: what, where and, where the host knows it, what to do.
 
 use longshore_config::ConfigError;
-use longshore_providers::{CreateError, LoadError, NotFound};
-use longshore_scaling::Denied;
+use longshore_providers::{CallError, CreateError, LoadError, NotFound};
+use longshore_scaling::{Denied, SnapshotError, Trouble};
 use longshore_store::JournalError;
 use thiserror::Error;
 
@@ -114,6 +114,45 @@ pub enum ApplyError {
         /// The nearest name that there is.
         nearest: Option<String>,
     },
+    /// A cluster's provider is known and not there.
+    #[error("cluster `{cluster}`: {trouble}")]
+    ProviderNotThere {
+        /// The cluster.
+        cluster: String,
+        /// The provider.
+        provider: String,
+        /// Why.
+        trouble: Trouble,
+    },
+    /// A cluster that is to be taken over is not in the configuration.
+    #[error("the configuration has no cluster `{cluster}`{}", suggestion(nearest.as_deref()))]
+    NotConfigured {
+        /// The cluster.
+        cluster: String,
+        /// The nearest name that it has.
+        nearest: Option<String>,
+    },
+    /// A cluster that is to be taken over is not there.
+    #[error(
+        "provider `{provider}` knows no workers of a cluster `{cluster}`: there is nothing to take over; `longshore \
+         apply` makes it anew"
+    )]
+    NothingRuns {
+        /// The cluster.
+        cluster: String,
+        /// The provider.
+        provider: String,
+    },
+    /// A cluster that is to be taken over cannot be looked at.
+    #[error("provider `{provider}` cannot tell which workers of cluster `{cluster}` run: {why}")]
+    CannotLook {
+        /// The cluster.
+        cluster: String,
+        /// The provider.
+        provider: String,
+        /// Why.
+        why: CallError,
+    },
     /// The system has no random numbers, which make a cluster's launch tokens unique.
     #[error("the system gave no random number for the cluster's tokens: {reason}")]
     NoRandomness {
@@ -123,6 +162,37 @@ pub enum ApplyError {
     /// A command that it comes down to was refused.
     #[error(transparent)]
     Command(#[from] CommandError),
+}
+
+/// Why a host cannot begin: its journal cannot be read, or holds what this host cannot make sense of. Nothing has changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The journal cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A definition in it cannot be understood.
+    #[error(
+        "the journal's definition of {what} `{name}` cannot be understood: {reason}; was it written by a newer host?"
+    )]
+    Definition {
+        /// `cluster` or `provider`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A snapshot in it contradicts itself.
+    #[error(
+        "the journal's snapshot of cluster `{cluster}` cannot be used: {why}; `longshore state check` says more"
+    )]
+    Snapshot {
+        /// The cluster.
+        cluster: String,
+        /// What is wrong.
+        why: SnapshotError,
+    },
 }
 
 impl ApplyError {

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_config::ClusterConfig;
-use longshore_providers::{Provider, SearchPath};
-use longshore_scaling::Command;
-use longshore_store::Journal;
+use longshore_providers::SearchPath;
+use longshore_scaling::{Command, Cycle};
+use longshore_store::{Journal, Lease};
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc, oneshot, watch},
     task::JoinSet,
@@ -18,7 +18,7 @@ use crate::{
     error::{CommandError, nearest},
     message::{INBOX, Message, Obeyed, Previewed},
     reconciler::{Birth, Reconciler},
-    registry::{Cluster, Installed, Shared},
+    registry::{Cluster, Made, Shared},
     view::{ClusterStatus, ProviderStatus, WorkerPage},
 };
 
@@ -41,28 +41,17 @@ pub enum Leaving {
     },
 }
 
-/// Holds providers and clusters, and keeps each cluster as it was asked to be.
+/// Holds providers and clusters, and keeps each cluster as it was asked to be. [`Host::open`] makes one.
 pub struct Host {
     pub(crate) search: SearchPath,
     pub(crate) shared: Arc<Shared>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) clock: Clock,
-    /// One configuration at a time.
-    pub(crate) applying: AsyncMutex<()>,
+    /// One change of the providers at a time.
+    pub(crate) applying: Arc<AsyncMutex<()>>,
 }
 
 impl Host {
-    /// A host without providers and clusters. It needs a tokio runtime with its timer.
-    pub fn new(search: SearchPath, journal: Arc<dyn Journal>) -> Self {
-        Self {
-            search,
-            shared: Arc::new(Shared::new()),
-            journal,
-            clock: Clock::start(),
-            applying: AsyncMutex::default(),
-        }
-    }
-
     /// Where it looks for plugins.
     pub fn search_path(&self) -> &SearchPath {
         &self.search
@@ -85,7 +74,7 @@ impl Host {
             let of_it = registry.clusters.iter().filter(|(_, cluster)| cluster.provider == name);
             of_it.map(|(cluster, _)| cluster.clone()).collect()
         };
-        registry.providers.iter().map(|(name, it)| ProviderStatus::of(&it.provider, users(name))).collect()
+        registry.providers.iter().map(|(name, it)| ProviderStatus::of(it, users(name))).collect()
     }
 
     /// How one cluster is right now.
@@ -152,7 +141,7 @@ impl Host {
         self.ask(name, |reply| Message::Preview { command, config, reply }).await?
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         cluster: &str,
         message: impl FnOnce(oneshot::Sender<T>) -> Message,
@@ -186,20 +175,16 @@ impl Host {
     }
 
     /// Starts the reconciler of a cluster that the journal has already.
-    pub(crate) fn start(
-        &self,
-        config: ClusterConfig,
-        state: longshore_scaling::State,
-        provider: Arc<Provider>,
-    ) {
+    pub(crate) fn start(&self, config: ClusterConfig, cycle: Cycle, lease: Lease, provider: Made) {
         let (inbox, receiver) = mpsc::channel(INBOX);
         let name = config.name.clone();
         let provider_name = config.provider.clone();
         let caller = Caller::new(name.as_str().into(), provider, inbox.clone());
         let (reconciler, status) = Reconciler::new(Birth {
             config,
-            state,
+            cycle,
             caller,
+            lease,
             journal: Arc::clone(&self.journal),
             clock: self.clock,
             shared: Arc::clone(&self.shared),
@@ -228,7 +213,7 @@ impl Host {
             closing.spawn(leave(name, cluster));
         }
         while closing.join_next().await.is_some() {}
-        for Installed { provider, .. } in providers.into_values() {
+        for provider in providers.into_values().filter_map(|installed| installed.made.ok()) {
             closing.spawn(async move {
                 if !provider.shut_down(PROVIDER_SHUTDOWN).await {
                     let provider = provider.name();
@@ -259,9 +244,10 @@ impl Host {
         }
     }
 
-    /// Tells a cluster to stop, where it has not been told, and whether it has.
+    /// Tells a cluster that the host leaves, where it has not been told, and whether its workers have stopped. That the
+    /// cluster shall run is not forgotten: the next host brings it back.
     async fn is_down(&self, name: &str) -> bool {
-        let told = self.command(name, Command::Stop).await;
+        let told = self.command(name, Command::Rest).await;
         if let Err(CommandError::NoSuchCluster { .. }) = told {
             return true;
         }

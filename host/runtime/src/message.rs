@@ -1,7 +1,10 @@
 //! What a cluster's reconciler can be told and asked. It takes one message at a time, in order.
 
+use std::sync::Arc;
+
 use longshore_config::ClusterConfig;
-use longshore_scaling::{Action, Command, Observation, PlanReport};
+use longshore_providers::Provider;
+use longshore_scaling::{Action, Command, HandleId, Observation, PlanReport};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -22,6 +25,8 @@ pub(crate) enum Message {
     },
     /// A reply of the provider.
     Seen(Observation),
+    /// The cluster's provider is there now, or another one is.
+    Provider(Arc<Provider>),
     /// What would come of a command, and of the definition that comes with it?
     Preview {
         command: Command,
@@ -34,6 +39,10 @@ pub(crate) enum Message {
     FreshStatus(oneshot::Sender<ClusterStatus>),
     /// Which containers are there?
     Workers { offset: usize, limit: usize, reply: oneshot::Sender<WorkerPage> },
+    /// Which cluster is it, of all that had or will have its name?
+    Uid(oneshot::Sender<u64>),
+    /// What are these called, of those that are not known to have stopped?
+    Names { handles: Vec<HandleId>, reply: oneshot::Sender<Vec<(HandleId, Arc<str>)>> },
     /// End, and leave the workers alone.
     Leave,
 }
@@ -41,7 +50,7 @@ pub(crate) enum Message {
 impl Message {
     /// Whether it may have changed the cluster; a question does not.
     pub(crate) fn moves(&self) -> bool {
-        matches!(self, Self::Command { .. } | Self::Seen(_))
+        matches!(self, Self::Command { .. } | Self::Seen(_) | Self::Provider(_))
     }
 }
 

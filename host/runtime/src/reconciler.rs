@@ -1,21 +1,21 @@
 //! The loop of one cluster. It is woken by a command, a reply or a timer, and then plans from the state alone. Every
 //! record that must outlive the host is in the journal before it counts, and every intent before it is carried out.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use longshore_config::ClusterConfig;
+use longshore_config::{ClusterConfig, ProviderConfig};
+use longshore_providers::Provider;
 use longshore_scaling::{
-    Action, Change, Command, Observation, PlanReport, Reason, Record, State, Time, Trouble, admit, observe,
-    plan,
+    Action, Change, Command, Cycle, HandleId, PlanReport, Reason, Record, Step, Time, Trouble, admit, plan,
 };
-use longshore_store::{Entry, Journal, JournalError};
+use longshore_store::{Entry, Journal, JournalError, JournalErrorKind, Lease, Subject};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::sleep_until,
 };
 
 use crate::{
-    calls::Caller,
+    calls::{Caller, traits},
     clock::Clock,
     error::CommandError,
     message::{INBOX, Message, Obeyed, Previewed},
@@ -25,21 +25,29 @@ use crate::{
 
 /// How many messages are taken in before the cluster is planned anew.
 const TURN_MESSAGES: usize = 64;
+/// How many steps are taken before messages are taken in again.
+const TURN_STEPS: usize = 64;
 /// How long to wait before a journal that failed is tried again.
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+/// How long to wait before a snapshot that failed is tried again; until then the journal grows.
+const SNAPSHOT_RETRY: Duration = Duration::from_mins(1);
 
 /// One cluster's loop, and all that it owns.
 pub(crate) struct Reconciler {
     name: Arc<str>,
     config: ClusterConfig,
-    state: State,
+    cycle: Cycle,
     caller: Caller,
+    /// The right to write the cluster's journal.
+    lease: Lease,
     journal: Arc<dyn Journal>,
     clock: Clock,
     shared: Arc<Shared>,
     status: watch::Sender<ClusterStatus>,
-    /// Observations that the journal has not taken yet. It holds at most what the provider's calls in flight can answer.
-    untaken: VecDeque<Observation>,
+    /// Whether the cluster is another host's now: it is left alone.
+    is_fenced: bool,
+    /// No snapshot is taken before.
+    no_snapshot_before: Time,
     /// Why the journal does not take what it must before anything is done.
     journal_trouble: Option<Trouble>,
     /// Who waits until no look at the workers is wanted or under way: [`INBOX`] at most.
@@ -49,8 +57,9 @@ pub(crate) struct Reconciler {
 /// What a reconciler begins with.
 pub(crate) struct Birth {
     pub(crate) config: ClusterConfig,
-    pub(crate) state: State,
+    pub(crate) cycle: Cycle,
     pub(crate) caller: Caller,
+    pub(crate) lease: Lease,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) clock: Clock,
     pub(crate) shared: Arc<Shared>,
@@ -58,20 +67,22 @@ pub(crate) struct Birth {
 
 impl Reconciler {
     pub(crate) fn new(birth: Birth) -> (Self, watch::Receiver<ClusterStatus>) {
-        let Birth { config, state, caller, journal, clock, shared } = birth;
-        let report = plan(&state, clock.now()).1;
+        let Birth { config, cycle, caller, lease, journal, clock, shared } = birth;
+        let report = plan(cycle.state(), clock.now()).1;
         let (status, receiver) =
-            watch::channel(ClusterStatus::of(&config.name, &config.provider, &state, report));
+            watch::channel(ClusterStatus::of(&config.name, &config.provider, cycle.state(), report));
         let reconciler = Self {
             name: config.name.as_str().into(),
             config,
-            state,
+            cycle,
             caller,
+            lease,
             journal,
             clock,
             shared,
             status,
-            untaken: VecDeque::new(),
+            is_fenced: false,
+            no_snapshot_before: Time::default(),
             journal_trouble: None,
             awaiting_look: Vec::new(),
         };
@@ -82,7 +93,10 @@ impl Reconciler {
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut wake_at = self.turn().await;
         loop {
-            if self.state.is_finished() {
+            if self.is_fenced {
+                return;
+            }
+            if self.cycle.state().is_finished() {
                 self.forget().await;
                 return;
             }
@@ -117,31 +131,41 @@ impl Reconciler {
         }
     }
 
-    /// Plans, makes the intent durable, carries it out; says when to look again.
+    /// Goes on until there is nothing to do; says when to look again.
     async fn turn(&mut self) -> Option<Time> {
-        self.take_observations().await;
-        let now = self.clock.now();
-        let (next, report) = plan(&self.state, now);
-        // Nothing is decided on a state that lags behind what was seen.
-        let is_behind = !self.untaken.is_empty();
-        let saved = !is_behind && self.save(&next.records(now), None).await.is_ok();
-        if saved {
-            self.journal_trouble = None;
-            for action in &next.actions {
-                self.announce(action);
-                self.caller.carry_out(action, &self.state, &self.config, now);
+        for _ in 0..TURN_STEPS {
+            match self.cycle.next(self.clock.now()) {
+                Step::Write(records) => {
+                    if self.write(records).await.is_err() {
+                        let now = self.clock.now();
+                        self.publish(plan(self.cycle.state(), now).1);
+                        return Some(now + JOURNAL_RETRY);
+                    }
+                }
+                Step::Act(actions) => {
+                    let now = self.clock.now();
+                    for action in &actions {
+                        self.announce(action);
+                        self.caller.carry_out(action, self.cycle.state(), &self.config, now);
+                    }
+                }
+                Step::Rest { wake_at, report } => {
+                    self.journal_trouble = None;
+                    self.tell_news();
+                    self.publish(report);
+                    return wake_at;
+                }
             }
         }
-        self.publish(report);
-        if saved { next.wake_at } else { Some(now + JOURNAL_RETRY) }
+        Some(self.clock.now())
     }
 
     /// Answers those who wait for a look at the workers, when it is over.
     fn tell_of_look(&mut self) {
-        if self.awaiting_look.is_empty() || self.state.is_looking() {
+        if self.awaiting_look.is_empty() || self.cycle.state().is_looking() {
             return;
         }
-        let view = self.view(plan(&self.state, self.clock.now()).1);
+        let view = self.view(plan(self.cycle.state(), self.clock.now()).1);
         for reply in self.awaiting_look.drain(..) {
             // Who asked may have gone away.
             let _ = reply.send(view.clone());
@@ -152,10 +176,8 @@ impl Reconciler {
     async fn take(&mut self, message: Message) -> bool {
         let now = self.clock.now();
         match message {
-            Message::Seen(observation) => {
-                self.untaken.push_back(observation);
-                self.take_observations().await;
-            }
+            Message::Seen(observation) => self.cycle.see(observation),
+            Message::Provider(provider) => self.turn_to(provider).await,
             Message::Command { command, config, reply } => {
                 let outcome = self.obey(&command, config.as_deref()).await;
                 // Who asked may have gone away.
@@ -165,7 +187,7 @@ impl Reconciler {
                 let _ = reply.send(self.preview(&command, &config, now));
             }
             Message::Status(reply) => {
-                let report = plan(&self.state, now).1;
+                let report = plan(self.cycle.state(), now).1;
                 let _ = reply.send(self.view(report));
             }
             Message::FreshStatus(reply) => {
@@ -174,13 +196,20 @@ impl Reconciler {
                     self.awaiting_look.push(reply);
                 } else {
                     // What is known is better than no answer.
-                    let _ = reply.send(self.view(plan(&self.state, now).1));
+                    let _ = reply.send(self.view(plan(self.cycle.state(), now).1));
                 }
             }
             Message::Workers { offset, limit, reply } => {
-                let page = self.state.handles().skip(offset).take(limit);
-                let workers = page.map(|(_, handle)| WorkerView::of(&self.state, handle, now)).collect();
-                let _ = reply.send(WorkerPage { workers, total: self.state.handle_count() });
+                let state = self.cycle.state();
+                let page = state.handles().skip(offset).take(limit);
+                let workers = page.map(|(_, handle)| WorkerView::of(state, handle, now)).collect();
+                let _ = reply.send(WorkerPage { workers, total: state.handle_count() });
+            }
+            Message::Uid(reply) => _ = reply.send(self.cycle.state().uid()),
+            Message::Names { handles, reply } => {
+                let state = self.cycle.state();
+                let name = |id: HandleId| Some((id, Arc::clone(&state.handle(id)?.name)));
+                let _ = reply.send(handles.into_iter().filter_map(name).collect());
             }
             Message::Leave => return false,
         }
@@ -192,17 +221,23 @@ impl Reconciler {
         command: &Command,
         config: Option<&ClusterConfig>,
     ) -> Result<Obeyed, CommandError> {
-        let records = admit(&self.state, self.clock.now(), command).map_err(|denied| self.denied(denied))?;
+        // What was seen before the command was given counts before it.
+        while let Some(records) = self.cycle.catch_up(self.clock.now()) {
+            self.write(records).await?;
+        }
         let config = config.filter(|config| **config != self.config);
+        let definition = config.map(definition).transpose()?;
+        let records = self.cycle.admit(self.clock.now(), command).map_err(|denied| self.denied(denied))?;
         let changed = !records.is_empty() || config.is_some();
-        self.save(&records, config).await.inspect_err(|_| {
+        let entries = definition.into_iter().chain(records.into_iter().map(Entry::Happened)).collect();
+        self.append(entries).await.inspect_err(|_| {
             // Whoever asked is told; nothing of it waits to be done.
             self.journal_trouble = None;
         })?;
         if let Some(config) = config {
             self.config = config.clone();
         }
-        let generation = self.state.generation();
+        let generation = self.cycle.state().generation();
         tracing::info!(cluster = &*self.name, generation, changed, "admitted: {command:?}");
         Ok(Obeyed { generation, changed })
     }
@@ -211,43 +246,65 @@ impl Reconciler {
         CommandError::Denied { cluster: self.name.to_string(), denied }
     }
 
-    /// Takes in what was seen, in order, as far as the journal does.
-    async fn take_observations(&mut self) {
-        while let Some(observation) = self.untaken.pop_front() {
-            let records = observe(&self.state, self.clock.now(), &observation);
-            if self.save(&records, None).await.is_err() {
-                self.untaken.push_front(observation);
-                return;
-            }
-            for record in &records {
-                self.tell_of(&record.change);
+    /// Goes on with another provider, and tries at once what failed before.
+    async fn turn_to(&mut self, provider: Arc<Provider>) {
+        let update = Command::Update {
+            policy: self.cycle.state().policy().clone(),
+            traits: traits(&provider),
+            expected: self.cycle.state().expected(),
+        };
+        self.caller.turn_to(provider);
+        for command in [update, Command::Refresh] {
+            match self.obey(&command, None).await {
+                Ok(_) | Err(CommandError::Denied { .. }) => {}
+                // It waits for its backoff then, which is bounded.
+                Err(error) => tracing::warn!(cluster = &*self.name, "not tried again at once: {error}"),
             }
         }
     }
 
-    /// Makes records durable, and then lets them count.
-    async fn save(&mut self, records: &[Record], config: Option<&ClusterConfig>) -> Result<(), JournalError> {
-        let mut entries = Vec::new();
-        if let Some(config) = config {
-            entries.push(definition(config)?);
+    async fn write(&mut self, records: Vec<Record>) -> Result<(), JournalError> {
+        self.append(records.into_iter().map(Entry::Happened).collect()).await
+    }
+
+    /// Makes entries durable, and then lets what the cycle waits for count.
+    async fn append(&mut self, entries: Vec<Entry>) -> Result<(), JournalError> {
+        if entries.is_empty() {
+            return Ok(());
         }
-        let durable = records.iter().filter(|record| record.change.is_durable());
-        entries.extend(durable.cloned().map(Entry::Happened));
-        if !entries.is_empty() {
-            let outcome = self.journal.append(&self.name, entries).await;
-            if let Err(error) = &outcome {
+        match self.journal.append(&self.lease, entries).await {
+            Ok(appended) => {
+                self.cycle.written();
+                if appended.compaction_due && self.clock.now() >= self.no_snapshot_before {
+                    self.compact().await;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.cycle.refused();
+                self.is_fenced = error.is_fenced();
                 self.journal_trouble = Some(Trouble::new(error.to_string()));
                 tracing::error!(
                     cluster = &*self.name,
                     "nothing is done until the journal works again: {error}"
                 );
+                Err(error)
             }
-            outcome?;
         }
-        for record in records {
-            self.state.apply(record);
+    }
+
+    /// Lets a snapshot stand for the records so far.
+    async fn compact(&mut self) {
+        if let Err(error) = self.journal.compact(&self.lease, self.cycle.state().snapshot()).await {
+            tracing::warn!(cluster = &*self.name, "the journal grows, for a snapshot failed: {error}");
+            self.no_snapshot_before = self.clock.now() + SNAPSHOT_RETRY;
         }
-        Ok(())
+    }
+
+    fn tell_news(&mut self) {
+        for record in self.cycle.news() {
+            self.tell_of(&record.change);
+        }
     }
 
     /// Tells an operator who reads the log what went wrong, and which workers died.
@@ -255,11 +312,11 @@ impl Reconciler {
         let cluster = &*self.name;
         match change {
             Change::LaunchSettled { launch, trouble: Some(trouble), .. } => {
-                let token = self.state.token(*launch);
+                let token = self.cycle.state().token(*launch);
                 tracing::warn!(cluster, token, "the launch fell short: {trouble}");
             }
             Change::LaunchUnknown { launch, trouble, claimed, .. } => {
-                let (token, claimed) = (self.state.token(*launch), claimed.len());
+                let (token, claimed) = (self.cycle.state().token(*launch), claimed.len());
                 tracing::warn!(cluster, token, claimed, "what the launch created is not known: {trouble}");
             }
             Change::KillFailed { handles, trouble } => {
@@ -287,6 +344,22 @@ impl Reconciler {
             Change::Adopted { handles } => {
                 tracing::info!(cluster, containers = handles.len(), "containers were found running");
             }
+            Change::StraysSeen { strays } => {
+                tracing::warn!(
+                    cluster,
+                    containers = strays.len(),
+                    "containers of nobody's launch were found"
+                );
+            }
+            Change::StraysCondemned { handles } => {
+                tracing::warn!(
+                    cluster,
+                    containers = handles.len(),
+                    "containers of nobody's launch are killed"
+                );
+            }
+            Change::Recovered { term } => tracing::info!(cluster, term, "taken up from the journal"),
+            Change::Reconnected { expected } => tracing::info!(cluster, expected, "taken over"),
             _ => {}
         }
     }
@@ -297,7 +370,7 @@ impl Reconciler {
         config: &ClusterConfig,
         now: Time,
     ) -> Result<Previewed, CommandError> {
-        let mut state = self.state.clone();
+        let mut state = self.cycle.state().clone();
         let (before, live) = (state.target(), state.tally().live());
         let records = admit(&state, now, command).map_err(|denied| self.denied(denied))?;
         for record in &records {
@@ -313,7 +386,7 @@ impl Reconciler {
         let cluster = &*self.name;
         match action {
             Action::Launch { launch, workers, again } => {
-                let token = self.state.token(*launch);
+                let token = self.cycle.state().token(*launch);
                 tracing::info!(cluster, workers, token, again, "launching workers");
             }
             Action::Kill { handles, why } => {
@@ -336,7 +409,7 @@ impl Reconciler {
         let trouble = self.journal_trouble.clone();
         let failing = trouble.is_some();
         report.reasons.splice(..0, trouble.map(|trouble| Reason::JournalFailing { trouble }));
-        let status = ClusterStatus::of(&self.name, self.caller.provider().name(), &self.state, report);
+        let status = ClusterStatus::of(&self.name, &self.config.provider, self.cycle.state(), report);
         ClusterStatus { converged: status.converged && !failing, ..status }
     }
 
@@ -354,7 +427,7 @@ impl Reconciler {
 
     async fn forget(self) {
         tracing::info!(cluster = &*self.name, "the cluster is gone");
-        if let Err(error) = self.journal.remove(&self.name).await {
+        if let Err(error) = self.journal.remove(&self.lease).await {
             tracing::error!(cluster = &*self.name, "a deleted cluster is still in the journal: {error}");
         }
         self.shared.remove_cluster(&self.name);
@@ -363,9 +436,16 @@ impl Reconciler {
 
 /// A cluster's definition as the journal keeps it.
 pub(crate) fn definition(config: &ClusterConfig) -> Result<Entry, JournalError> {
-    serde_json::to_value(config).map(Entry::Defined).map_err(|error| JournalError {
-        cluster: config.name.clone(),
-        action: "written",
-        reason: error.to_string(),
-    })
+    let subject = || Subject::Cluster(config.name.clone());
+    serde_json::to_value(config).map(Entry::Defined).map_err(|error| unwritable(subject(), &error))
+}
+
+/// A provider's definition as the journal keeps it.
+pub(crate) fn provider_definition(config: &ProviderConfig) -> Result<serde_json::Value, JournalError> {
+    let subject = || Subject::Provider(config.name.clone());
+    serde_json::to_value(config).map_err(|error| unwritable(subject(), &error))
+}
+
+fn unwritable(subject: Subject, error: &serde_json::Error) -> JournalError {
+    JournalError { subject, action: "written", kind: JournalErrorKind::Failed, reason: error.to_string() }
 }

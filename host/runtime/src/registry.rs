@@ -7,6 +7,7 @@ use std::{
 
 use longshore_config::ProviderConfig;
 use longshore_providers::Provider;
+use longshore_scaling::Trouble;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -39,11 +40,14 @@ impl Cluster {
     }
 }
 
-/// A provider and what it was made from.
+/// A provider, or why there is none.
+pub(crate) type Made = Result<Arc<Provider>, Trouble>;
+
+/// A provider and what it was made from, or is to be made from.
 #[derive(Clone)]
 pub(crate) struct Installed {
     pub(crate) config: ProviderConfig,
-    pub(crate) provider: Arc<Provider>,
+    pub(crate) made: Made,
 }
 
 /// Who is in the house.
@@ -73,6 +77,23 @@ impl Shared {
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
         // The maps are changed by single inserts and removals: a panic in between leaves them sound.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a provider in its place, and lets the clusters that it serves know.
+    pub(crate) async fn install(&self, config: ProviderConfig, provider: &Arc<Provider>) {
+        let name = config.name.clone();
+        let inboxes: Vec<_> = {
+            let mut registry = self.registry();
+            let made = Ok(Arc::clone(provider));
+            registry.providers.insert(name.clone(), Installed { config, made });
+            let served = registry.clusters.values().filter(|cluster| cluster.provider == name);
+            served.map(|cluster| cluster.inbox.clone()).collect()
+        };
+        for inbox in inboxes {
+            // One that is gone meanwhile needs no provider.
+            let _ = inbox.send(Message::Provider(Arc::clone(provider))).await;
+        }
+        self.note_change();
     }
 
     pub(crate) fn note_change(&self) {

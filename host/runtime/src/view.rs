@@ -1,9 +1,10 @@
 //! What the host tells of its clusters and providers: plain values, the same for the library, the socket and the command
 //! line.
 
-use longshore_providers::Provider;
-use longshore_scaling::{Desired, Handle, Phase, PlanReport, Reason, State, Time};
+use longshore_scaling::{Desired, Handle, Phase, PlanReport, Reason, State, Time, Trouble};
 use serde::{Deserialize, Serialize};
+
+use crate::registry::Installed;
 
 /// How a cluster is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub struct ClusterStatus {
     pub provider: String,
     /// Whether it shall have workers.
     pub desired: Desired,
+    /// Whether the host is leaving, and the workers with it: it shall have none, until the next host comes.
+    pub resting: bool,
     /// How many workers its user asked for.
     pub expected: u32,
     /// The fewest that may be asked for.
@@ -30,6 +33,8 @@ pub struct ClusterStatus {
     pub launching: u64,
     /// Workers that launches of unknown fate may have created.
     pub unknown: u64,
+    /// Workers of the cluster's name that none of its launches brought, and that are killed if they stay.
+    pub strays: u64,
     /// Containers that are not known to have stopped.
     pub handles: usize,
     /// Grows with every command that changed what is wanted.
@@ -47,6 +52,7 @@ impl ClusterStatus {
             name: name.to_owned(),
             provider: provider.to_owned(),
             desired: state.desired(),
+            resting: state.is_resting(),
             expected: state.expected(),
             min: state.policy().min,
             max: state.policy().max,
@@ -55,6 +61,7 @@ impl ClusterStatus {
             terminating: tally.terminating,
             launching: state.in_flight(),
             unknown: state.unknown(),
+            strays: state.strays().map(|(_, stray)| u64::from(stray.workers)).sum(),
             handles: state.handle_count(),
             generation: state.generation(),
             converged: state.is_converged(),
@@ -64,7 +71,11 @@ impl ClusterStatus {
 
     /// How many workers it shall have now.
     pub fn target(&self) -> u32 {
-        if self.desired == Desired::Running { self.expected.clamp(self.min, self.max) } else { 0 }
+        if self.desired == Desired::Running && !self.resting {
+            self.expected.clamp(self.min, self.max)
+        } else {
+            0
+        }
     }
 }
 
@@ -141,13 +152,15 @@ pub struct WorkerPage {
 }
 
 /// How a provider is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProviderStatus {
     /// Its name.
     pub name: String,
-    /// The plugin's own name.
+    /// The plugin's own name; where the provider is not there, what its configuration calls the plugin.
     pub plugin: String,
-    /// The plugin's version.
+    /// Why the provider is not there, where it is not. It is tried again and again.
+    pub trouble: Option<Trouble>,
+    /// The plugin's version; empty, as what follows, where the provider is not there.
     pub version: String,
     /// The plugin's file.
     pub path: String,
@@ -166,10 +179,24 @@ pub struct ProviderStatus {
 }
 
 impl ProviderStatus {
-    pub(crate) fn of(provider: &Provider, clusters: Vec<String>) -> Self {
+    pub(crate) fn of(installed: &Installed, clusters: Vec<String>) -> Self {
+        let Installed { config, made } = installed;
+        let provider = match made {
+            Ok(provider) => provider,
+            Err(trouble) => {
+                return Self {
+                    name: config.name.clone(),
+                    plugin: config.plugin.clone(),
+                    trouble: Some(trouble.clone()),
+                    clusters,
+                    ..Self::default()
+                };
+            }
+        };
         let (library, load) = (provider.library(), provider.load());
         Self {
             name: provider.name().to_owned(),
+            trouble: None,
             plugin: library.metadata().name.clone(),
             version: library.metadata().version.clone(),
             path: library.path().display().to_string(),

@@ -291,6 +291,16 @@ impl Change {
         some.iter().chain(others).copied()
     }
 
+    /// How many handles it names: what its size grows with.
+    pub fn handles(&self) -> usize {
+        let strays = match self {
+            Self::StraysSeen { strays } => strays.len(),
+            Self::StraysGone { strays } => strays.len(),
+            _ => 0,
+        };
+        strays + self.new_handles().len() + self.known_handles().count()
+    }
+
     /// The change, happening at a time.
     pub fn at(self, at: Time) -> Record {
         Record { at, change: self }

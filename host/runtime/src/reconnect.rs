@@ -1,0 +1,68 @@
+//! Takes over a cluster that runs without this host's knowledge: the journal of the host before it is lost, or it ran
+//! elsewhere. Its provider alone says which workers there are, and as many are expected from then on.
+
+use longshore_config::Config;
+use longshore_providers::CallScope;
+use longshore_scaling::{Command, Denied};
+
+use crate::{
+    apply::{Prepared, provider_of, there},
+    error::{ApplyError, CommandError, nearest},
+    host::Host,
+};
+
+impl Host {
+    /// Takes over what runs of a cluster. One that the host has adopts whatever its provider lists, and expects as many
+    /// workers as it finds; `config` is not looked at. One that it does not have is made as `config` says, but for the number
+    /// of workers, for which it goes by what runs. Returns how many were found at once, for one that was made.
+    ///
+    /// Nothing is launched or killed before two lists in a row had nothing new.
+    ///
+    /// # Errors
+    ///
+    /// There is no such cluster and no configuration of it; its provider cannot list, or lists nothing; more run than the
+    /// configuration allows. Nothing has changed then.
+    pub async fn reconnect(&self, cluster: &str, config: Option<Config>) -> Result<Option<u32>, ApplyError> {
+        match self.command(cluster, Command::Reconnect).await {
+            Ok(_) => return Ok(None),
+            Err(error @ CommandError::NoSuchCluster { .. }) if config.is_none() => return Err(error.into()),
+            Err(CommandError::NoSuchCluster { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut config = config.unwrap_or_default();
+        config.check()?;
+        let names: Vec<_> = config.clusters.iter().map(|it| it.name.clone()).collect();
+        config.clusters.retain(|it| it.name == cluster);
+        let Some(wanted) = config.clusters.first().cloned() else {
+            let nearest = nearest(cluster, names.iter().map(String::as_str));
+            return Err(ApplyError::NotConfigured { cluster: cluster.to_owned(), nearest });
+        };
+        config.providers.retain(|it| it.name == wanted.provider);
+
+        let applying = std::sync::Arc::clone(&self.applying);
+        let _one_at_a_time = applying.lock().await;
+        let providers = self.prepare(&config).await?;
+        let provider = there(&wanted, &provider_of(&wanted, &providers))?;
+        if !provider.has_list() {
+            let denied = Denied::CannotList;
+            return Err(CommandError::Denied { cluster: cluster.to_owned(), denied }.into());
+        }
+        let scope =
+            CallScope { cluster: cluster.into(), budget: wanted.deadlines.list, verbose: wanted.verbose };
+        let listed = provider.list(&scope).reply().await.map_err(|why| ApplyError::CannotLook {
+            cluster: cluster.to_owned(),
+            provider: wanted.provider.clone(),
+            why,
+        })?;
+        let running = listed.iter().fold(0_u32, |sum, entry| sum.saturating_add(entry.workers));
+        if running == 0 {
+            let (cluster, provider) = (cluster.to_owned(), wanted.provider);
+            return Err(ApplyError::NothingRuns { cluster, provider });
+        }
+        if let Some(Prepared::New { config, provider, .. }) = providers.get(&wanted.provider) {
+            self.install(config, provider).await?;
+        }
+        self.make(wanted, provider, Some(running)).await?;
+        Ok(Some(running))
+    }
+}
