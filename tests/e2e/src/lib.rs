@@ -1,5 +1,5 @@
-//! The real `longshore` command with real plugins, in a house of its own: a socket, a plugin folder, a state folder, and a
-//! mark in the environment of every process that it starts, by which the processes that really run are counted.
+//! The real `longshore` command with real plugins, in a house of its own: a socket, a plugin folder, a state folder that outlives
+//! the host, and a mark in the environment of every process that it starts, by which the processes that really run are counted.
 
 use std::{
     fs::{self, File},
@@ -92,6 +92,11 @@ impl House {
         self.path("plugins")
     }
 
+    /// The host's state folder: the next host of the house takes up what the one before it had.
+    pub fn state(&self) -> PathBuf {
+        self.path("host-state")
+    }
+
     /// The host's socket.
     pub fn socket(&self) -> PathBuf {
         self.path("host.sock")
@@ -142,6 +147,7 @@ poll_interval = "200ms"
         command
             .args(arguments)
             .env("LONGSHORE_SOCKET", self.socket())
+            .env("LONGSHORE_STATE", self.state())
             .env("LONGSHORE_PLUGIN_PATH", self.plugins())
             .env("XDG_DATA_HOME", self.path("data"))
             .env("XDG_STATE_HOME", self.path("state-home"))
@@ -151,7 +157,7 @@ poll_interval = "200ms"
         command
     }
 
-    /// Starts the host and waits until it listens.
+    /// Starts the host on the house's state folder, and waits until it listens.
     pub fn serve(&mut self) {
         self.start(&["serve"]);
         until("the host listens", || self.run(&["status"]).code == Some(0));
