@@ -15,7 +15,7 @@ use crate::{PATIENCE, eventually, host, host_with, journals::Fragile, one, until
 
 #[tokio::test]
 async fn nothing_is_applied_after_the_end() {
-    let host = host();
+    let host = host().await;
     host.apply(one(2, &json!({}))).await.expect("legal");
     host.shut_down(Leaving::Workers).await;
     let late = host.apply(one(2, &json!({}))).await;
@@ -26,7 +26,7 @@ async fn nothing_is_applied_after_the_end() {
 #[tokio::test]
 async fn a_stop_that_was_refused_is_not_done() {
     let journal = Arc::new(Fragile::default());
-    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>).await;
     host.apply(one(2, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged).await;
     journal.broken.store(true, Ordering::SeqCst);
@@ -37,7 +37,7 @@ async fn a_stop_that_was_refused_is_not_done() {
 #[tokio::test]
 async fn a_stop_waits_until_the_journal_works_again() {
     let journal = Arc::new(Fragile::default());
-    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>).await;
     host.apply(one(2, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged).await;
     journal.broken.store(true, Ordering::SeqCst);
@@ -52,7 +52,7 @@ async fn a_stop_waits_until_the_journal_works_again() {
 #[tokio::test]
 async fn a_host_ends_though_its_journal_hangs() {
     let journal = Arc::new(Fragile::default());
-    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>).await;
     host.apply(one(2, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged).await;
     journal.hangs.store(true, Ordering::SeqCst);
@@ -63,7 +63,7 @@ async fn a_host_ends_though_its_journal_hangs() {
 
 #[tokio::test]
 async fn what_waits_for_a_thread_is_not_launched_for_a_deleted_cluster() {
-    let host = host();
+    let host = host().await;
     // One thread, which the first launch keeps busy.
     let settings = json!({ "store": "what_waits_for_a_thread", "latency_ms": { "run": 500 } });
     let mut config = one(4, &settings);
@@ -81,7 +81,7 @@ async fn what_waits_for_a_thread_is_not_launched_for_a_deleted_cluster() {
 
 #[tokio::test]
 async fn a_dropped_host_decides_nothing_any_more() {
-    let first = host();
+    let first = host().await;
     let mut config = one(2, &json!({ "lifetime": { "observations": 30 } }));
     config.clusters[0].policy.poll_interval = Duration::from_millis(20);
     first.apply(config).await.expect("legal");

@@ -9,59 +9,88 @@ use std::{
 };
 
 use longshore_runtime::CommandError;
-use longshore_scaling::Command;
-use longshore_store::{Entry, Journal, JournalError, Journaling, MemoryJournal};
-use serde_json::json;
+use longshore_scaling::{Command, Snapshot};
+use longshore_store::{
+    Appended, Claimed, Entry, Journal, JournalError, JournalErrorKind, Journaling, Lease, Numbered,
+    SqliteJournal,
+};
+use serde_json::{Value, json};
 
 use crate::{host_with, one, until};
 
 /// A journal that can be broken and mended, or whose device stops answering.
-#[derive(Default)]
 pub(crate) struct Fragile {
-    inner: MemoryJournal,
+    inner: SqliteJournal,
     pub(crate) broken: AtomicBool,
     pub(crate) hangs: AtomicBool,
 }
 
+impl Default for Fragile {
+    fn default() -> Self {
+        let inner = SqliteJournal::in_memory();
+        Self { inner, broken: AtomicBool::default(), hangs: AtomicBool::default() }
+    }
+}
+
 impl Fragile {
-    fn check(&self, cluster: &str) -> Result<(), JournalError> {
-        let reason = || JournalError {
-            cluster: cluster.to_owned(),
-            action: "written",
-            reason: "no space left on device".to_owned(),
+    async fn check(&self, cluster: &str) -> Result<(), JournalError> {
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let full = || {
+            let (kind, reason) = (JournalErrorKind::NoRoom, "no space left on device");
+            JournalError::of_cluster(cluster, "written", kind, reason)
         };
-        if self.broken.load(Ordering::SeqCst) { Err(reason()) } else { Ok(()) }
+        if self.broken.load(Ordering::SeqCst) { Err(full()) } else { Ok(()) }
     }
 }
 
 impl Journal for Fragile {
-    fn append<'a>(&'a self, cluster: &'a str, entries: Vec<Entry>) -> Journaling<'a, ()> {
-        Box::pin(async move {
-            if self.hangs.load(Ordering::SeqCst) {
-                std::future::pending::<()>().await;
-            }
-            self.check(cluster)?;
-            self.inner.append(cluster, entries).await
-        })
+    fn providers(&self) -> Journaling<'_, Vec<(String, Value)>> {
+        self.inner.providers()
     }
 
-    fn read<'a>(&'a self, cluster: &'a str) -> Journaling<'a, Vec<Entry>> {
-        self.inner.read(cluster)
+    fn define_provider<'a>(&'a self, name: &'a str, definition: Option<Value>) -> Journaling<'a, ()> {
+        self.inner.define_provider(name, definition)
     }
 
     fn clusters(&self) -> Journaling<'_, Vec<String>> {
         self.inner.clusters()
     }
 
-    fn remove<'a>(&'a self, cluster: &'a str) -> Journaling<'a, ()> {
-        self.inner.remove(cluster)
+    fn claim<'a>(&'a self, cluster: &'a str) -> Journaling<'a, Claimed> {
+        self.inner.claim(cluster)
+    }
+
+    fn append<'a>(&'a self, lease: &'a Lease, entries: Vec<Entry>) -> Journaling<'a, Appended> {
+        Box::pin(async move {
+            self.check(&lease.cluster).await?;
+            self.inner.append(lease, entries).await
+        })
+    }
+
+    fn compact<'a>(&'a self, lease: &'a Lease, snapshot: Snapshot) -> Journaling<'a, ()> {
+        self.inner.compact(lease, snapshot)
+    }
+
+    fn history<'a>(
+        &'a self,
+        cluster: &'a str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Journaling<'a, Vec<Numbered>> {
+        self.inner.history(cluster, before, limit)
+    }
+
+    fn remove<'a>(&'a self, lease: &'a Lease) -> Journaling<'a, ()> {
+        self.inner.remove(lease)
     }
 }
 
 #[tokio::test]
 async fn nothing_is_done_that_the_journal_did_not_take() {
     let journal = Arc::new(Fragile::default());
-    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>).await;
     host.apply(one(2, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged).await;
 
@@ -79,7 +108,7 @@ async fn nothing_is_done_that_the_journal_did_not_take() {
 #[tokio::test]
 async fn what_was_seen_while_the_journal_failed_is_not_lost() {
     let journal = Arc::new(Fragile::default());
-    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>).await;
     let mut config = one(2, &json!({ "latency_ms": { "run": 300 } }));
     config.clusters[0].policy.poll_interval = Duration::from_millis(20);
     host.apply(config).await.expect("legal");
@@ -99,7 +128,7 @@ async fn what_was_seen_while_the_journal_failed_is_not_lost() {
 #[tokio::test]
 async fn a_journal_that_fails_is_explained() {
     let journal = Arc::new(Fragile::default());
-    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>).await;
     let mut config = one(3, &json!({ "lifetime": { "observations": 3 } }));
     config.clusters[0].policy.poll_interval = Duration::from_millis(50);
     host.apply(config).await.expect("legal");

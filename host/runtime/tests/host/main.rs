@@ -3,14 +3,15 @@
 mod ends;
 mod journals;
 mod many;
+mod recovery;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use longshore_config::Config;
 use longshore_providers::SearchPath;
 use longshore_runtime::{ApplyError, ClusterStatus, CommandError, Effect, Host, Leaving, WorkerPhase};
-use longshore_scaling::{Command, Denied, Desired, Record, State};
-use longshore_store::{Entry, Journal, MemoryJournal};
+use longshore_scaling::{Command, Denied, Desired, State};
+use longshore_store::{Journal, SqliteJournal};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -22,12 +23,12 @@ fn folder() -> PathBuf {
     library.parent().expect("a library is in a folder").to_owned()
 }
 
-fn host_with(journal: Arc<dyn Journal>) -> Host {
-    Host::new(SearchPath::of([folder()]), journal)
+async fn host_with(journal: Arc<dyn Journal>) -> Host {
+    Host::open(SearchPath::of([folder()]), journal).await.expect("the journal is sound")
 }
 
-fn host() -> Host {
-    host_with(Arc::new(MemoryJournal::default()))
+async fn host() -> Host {
+    host_with(Arc::new(SqliteJournal::in_memory())).await
 }
 
 fn config(providers: &Value, clusters: &Value) -> Config {
@@ -71,7 +72,7 @@ async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -
 
 #[tokio::test]
 async fn a_cluster_is_brought_up_scaled_and_taken_down() {
-    let host = host();
+    let host = host().await;
     let applied = host.apply(one(3, &json!({}))).await.expect("legal");
     assert_eq!(applied.clusters, [("web".to_owned(), Effect::Created)]);
     until(&host, "web", "up", |status| status.converged && status.running == 3).await;
@@ -102,7 +103,7 @@ async fn a_cluster_is_brought_up_scaled_and_taken_down() {
 
 #[tokio::test]
 async fn a_request_is_met_at_once_and_not_at_the_next_tick() {
-    let host = host();
+    let host = host().await;
     let mut config = one(3, &json!({}));
     let policy = &mut config.clusters[0].policy;
     let hour = Duration::from_hours(1);
@@ -117,7 +118,7 @@ async fn a_request_is_met_at_once_and_not_at_the_next_tick() {
 
 #[tokio::test]
 async fn two_instances_of_one_plugin_serve_three_clusters() {
-    let host = host();
+    let host = host().await;
     let config = config(
         &json!([
             { "name": "plain", "plugin": "memory" },
@@ -141,7 +142,7 @@ async fn two_instances_of_one_plugin_serve_three_clusters() {
 
 #[tokio::test]
 async fn a_cluster_in_trouble_does_not_disturb_the_others() {
-    let host = host();
+    let host = host().await;
     let config = config(
         &json!([
             { "name": "good", "plugin": "memory" },
@@ -165,7 +166,7 @@ async fn a_cluster_in_trouble_does_not_disturb_the_others() {
 
 #[tokio::test]
 async fn workers_that_die_are_replaced() {
-    let host = host();
+    let host = host().await;
     let settings = json!({ "lifetime": { "observations": 3 } });
     let mut config = one(3, &settings);
     config.clusters[0].policy.poll_interval = Duration::from_millis(20);
@@ -185,7 +186,7 @@ async fn workers_that_die_are_replaced() {
 
 #[tokio::test]
 async fn applying_the_same_again_changes_nothing_and_a_change_is_told() {
-    let host = host();
+    let host = host().await;
     host.apply(one(3, &json!({}))).await.expect("legal");
     let again = host.apply(one(3, &json!({}))).await.expect("legal");
     assert_eq!(again.providers, [("memory".to_owned(), Effect::Unchanged)]);
@@ -209,7 +210,7 @@ async fn applying_the_same_again_changes_nothing_and_a_change_is_told() {
 
 #[tokio::test]
 async fn what_is_refused_changes_nothing() {
-    let host = host();
+    let host = host().await;
     host.apply(one(2, &json!({}))).await.expect("legal");
     let two = |clusters: Value| config(&json!([{ "name": "memory", "plugin": "memory" }]), &clusters);
 
@@ -253,7 +254,7 @@ async fn what_is_refused_changes_nothing() {
 
 #[tokio::test]
 async fn a_plan_says_what_would_come_and_does_nothing() {
-    let host = host();
+    let host = host().await;
     let previews = host.plan(one(3, &json!({}))).await.expect("legal");
     assert_eq!((previews[0].effect, previews[0].launch, previews[0].target), (Effect::Created, 3, 3));
     assert!(host.clusters().is_empty() && host.providers().is_empty());
@@ -267,7 +268,7 @@ async fn a_plan_says_what_would_come_and_does_nothing() {
 #[tokio::test]
 async fn the_next_host_finds_the_workers_of_the_last() {
     let settings = json!({ "store": "the_next_host_finds_the_workers_of_the_last" });
-    let first = host();
+    let first = host().await;
     first.apply(one(4, &settings)).await.expect("legal");
     until(&first, "web", "up", |status| status.converged).await;
     let names =
@@ -275,7 +276,7 @@ async fn the_next_host_finds_the_workers_of_the_last() {
     let names: Vec<_> = names.collect();
     assert!(first.shut_down(Leaving::Workers).await);
 
-    let second = host();
+    let second = host().await;
     let previews = second.plan(one(5, &settings)).await.expect("legal");
     assert_eq!((previews[0].live, previews[0].launch), (4, 1));
     second.apply(one(5, &settings)).await.expect("legal");
@@ -288,19 +289,14 @@ async fn the_next_host_finds_the_workers_of_the_last() {
 
 #[tokio::test]
 async fn the_journal_replays_to_the_same_numbers() {
-    let journal = Arc::new(MemoryJournal::default());
-    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let journal = Arc::new(SqliteJournal::in_memory());
+    let host = host_with(Arc::clone(&journal) as Arc<dyn Journal>).await;
     host.apply(one(6, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged).await;
     host.command("web", Command::Scale { expected: 4 }).await.expect("legal");
     let status = until(&host, "web", "scaled", |status| status.converged).await;
-    let records: Vec<Record> = (journal.read("web").await.expect("memory").into_iter())
-        .filter_map(|entry| match entry {
-            Entry::Happened(record) => Some(record),
-            Entry::Defined(_) => None,
-        })
-        .collect();
-    let state = State::replay(&records);
+    let claimed = journal.claim("web").await.expect("memory");
+    let state = State::replay(&claimed.kept.tail);
     assert_eq!((state.tally().running, state.expected()), (4, 4));
     assert_eq!((state.generation(), state.handle_count()), (status.generation, status.handles));
 }

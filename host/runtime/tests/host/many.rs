@@ -8,7 +8,7 @@ use crate::{config, eventually, host};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clusters_of_one_provider_take_turns() {
-    let host = host();
+    let host = host().await;
     let names: Vec<String> = (0..200).map(|i| format!("c{i:03}")).collect();
     let cluster = |name: &String| json!({ "name": name, "provider": "memory", "workers": 1 });
     let clusters: Vec<_> = names.iter().map(cluster).collect();
