@@ -39,6 +39,7 @@ const POLICY: &[(&str, Option<&str>, &str, bool)] = &[
     ("poll_interval", Some("scaling"), "poll_interval", true),
     ("busy_poll_interval", Some("scaling"), "busy_poll_interval", true),
     ("list_interval", Some("scaling"), "list_interval", true),
+    ("stray_grace", Some("scaling"), "stray_grace", true),
     ("launch_batch", Some("scaling"), "launch_batch", false),
     ("launches_in_flight", Some("scaling"), "launches_in_flight", false),
     ("backoff", Some("scaling"), "backoff", true),
@@ -316,8 +317,8 @@ mod tests {
     fn every_field_of_a_policy_has_its_key() {
         let policy = serde_json::to_value(Policy::default()).expect("it is plain data");
         let mut fields: Vec<_> = policy.as_object().expect("an object").keys().map(String::as_str).collect();
-        // It is one of two words, so that it has no range.
-        fields.retain(|field| *field != "prefer");
+        // Each is one of two words, so that it has no range.
+        fields.retain(|field| !["prefer", "strays"].contains(field));
         let mut known: Vec<_> = POLICY.iter().map(|(field, ..)| *field).collect();
         known.sort_unstable();
         assert_eq!(fields, known);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use longshore_plugin_api::{Container, Hardware, MAX_WORKERS_ON_A_HANDLE};
-use longshore_scaling::{Policy, Prefer, WORKERS_LIMIT};
+use longshore_scaling::{Policy, Prefer, Strays, WORKERS_LIMIT};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -245,6 +245,7 @@ fn read_scaling(section: &mut Section<'_, '_>, policy: &mut Policy) {
         ("poll_interval", &mut policy.poll_interval),
         ("busy_poll_interval", &mut policy.busy_poll_interval),
         ("list_interval", &mut policy.list_interval),
+        ("stray_grace", &mut policy.stray_grace),
         ("backoff", &mut policy.backoff),
         ("backoff_max", &mut policy.backoff_max),
         ("stable_after", &mut policy.stable_after),
@@ -259,4 +260,6 @@ fn read_scaling(section: &mut Section<'_, '_>, policy: &mut Policy) {
     ] {
         *field = section.count(key, u32::MAX).unwrap_or(*field);
     }
+    let choices = [("adopt", Strays::Adopt), ("kill", Strays::Kill)];
+    policy.strays = section.choice("strays", &choices).unwrap_or(policy.strays);
 }

@@ -67,6 +67,8 @@
 //! | `poll_interval` | how often statuses are asked for when nothing is under way | `"5s"` | 10 ms to 1 day |
 //! | `busy_poll_interval` | how often while workers are starting or stopping | `"500ms"` | 10 ms to 1 day |
 //! | `list_interval` | how often the provider is asked for all its workers, where it can tell | `"1m"` | 100 ms to 30 days |
+//! | `strays` | what becomes of listed workers of the cluster's name that none of its launches brought: `"adopt"` makes them the cluster's own, `"kill"` kills them | `"adopt"` | |
+//! | `stray_grace` | for how long they are let live where they shall be killed; until then they count against `max` | `"10m"` | 0 to 30 days |
 //! | `launch_batch` | the most workers asked for in one launch | 1000 | 1 to 1 000 000 |
 //! | `launches_in_flight` | the most launches at once | 4 | 1 to 64 |
 //! | `backoff` | the first wait after a failed launch; doubled at each further failure | `"1s"` | 1 ms to 1 day |
@@ -106,6 +108,8 @@ pub const SCALING: &[&str] = &[
     "poll_interval",
     "busy_poll_interval",
     "list_interval",
+    "strays",
+    "stray_grace",
     "launch_batch",
     "launches_in_flight",
     "backoff",

@@ -8,7 +8,7 @@ use std::{
 
 use longshore_config::{ClusterConfig, Config, Deadlines, ProviderConfig, keys};
 use longshore_plugin_api::{Container, Hardware};
-use longshore_scaling::{Policy, Prefer};
+use longshore_scaling::{Policy, Prefer, Strays};
 use serde_json::json;
 
 fn example(name: &str) -> PathBuf {
@@ -55,6 +55,8 @@ kill_retry = "8s"
 poll_interval = "11s"
 busy_poll_interval = "120ms"
 list_interval = "13s"
+strays = "kill"
+stray_grace = "21s"
 launch_batch = 14
 launches_in_flight = 15
 backoff = "16s"
@@ -95,6 +97,8 @@ fn full() -> Config {
             poll_interval: secs(11),
             busy_poll_interval: Duration::from_millis(120),
             list_interval: secs(13),
+            strays: Strays::Kill,
+            stray_grace: secs(21),
             backoff: secs(16),
             backoff_max: secs(17),
             stable_after: secs(18),

@@ -86,6 +86,14 @@ fn wrong_types() {
         "`prefer` in [[cluster]] \"web\", line 7, must be \"newest\" or \"oldest\", not \"old\"",
     );
     one_fault(
+        "[cluster.scaling]\nstrays = \"ignore\"",
+        "`strays` in [cluster.scaling] of cluster \"web\", line 8, must be \"adopt\" or \"kill\", not \"ignore\"",
+    );
+    one_fault(
+        "stray_grace = \"5m\"",
+        "unknown key `stray_grace` in [[cluster]] \"web\", line 7; it belongs in [cluster.scaling]",
+    );
+    one_fault(
         "verbose = 256",
         "`verbose` in [[cluster]] \"web\", line 7, must be between 0 and 255, not 256",
     );
@@ -234,6 +242,7 @@ fn numbers_out_of_range() {
         ("scaling]\npoll_interval = \"1ms\"", format!("`poll_interval` {scaling} must be between 10ms and 1day, not 1ms")),
         ("scaling]\nlaunches_in_flight = 65", format!("`launches_in_flight` {scaling} must be between 1 and 64, not 65")),
         ("scaling]\nmass_death_percent = 0", format!("`mass_death_percent` {scaling} must be between 1 and 100, not 0")),
+        ("scaling]\nstray_grace = \"31days\"", format!("`stray_grace` {scaling} must be between 0s and 30days, not 31days")),
         ("scaling]\nbackoff_max = 0.5", format!("`backoff_max` {scaling} must be between 1s and 30days, not 500ms")),
         (
             "scaling]\nbackoff = \"10m\"",
