@@ -204,7 +204,7 @@ impl Host {
 
     /// Whether the command that a cluster comes down to would be admitted, and what it would lead to where the cluster is
     /// there already.
-    async fn look_ahead(
+    pub(crate) async fn look_ahead(
         &self,
         cluster: &ClusterConfig,
         provider: &Made,

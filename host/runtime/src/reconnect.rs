@@ -1,7 +1,9 @@
 //! Takes over a cluster that runs without this host's knowledge: the journal of the host before it is lost, or it ran
 //! elsewhere. Its provider alone says which workers there are, and as many are expected from then on.
 
-use longshore_config::Config;
+use std::sync::Arc;
+
+use longshore_config::{ClusterConfig, Config};
 use longshore_providers::CallScope;
 use longshore_scaling::{Command, Denied};
 
@@ -39,7 +41,7 @@ impl Host {
         };
         config.providers.retain(|it| it.name == wanted.provider);
 
-        let applying = std::sync::Arc::clone(&self.applying);
+        let applying = Arc::clone(&self.applying);
         let _one_at_a_time = applying.lock().await;
         let providers = self.prepare(&config).await?;
         let provider = there(&wanted, &provider_of(&wanted, &providers))?;
@@ -59,6 +61,8 @@ impl Host {
             let (cluster, provider) = (cluster.to_owned(), wanted.provider);
             return Err(ApplyError::NothingRuns { cluster, provider });
         }
+        let found = ClusterConfig { workers: running, ..wanted.clone() };
+        self.look_ahead(&found, &Ok(Arc::clone(&provider))).await?;
         if let Some(Prepared::New { config, provider, .. }) = providers.get(&wanted.provider) {
             self.install(config, provider).await?;
         }
