@@ -3,5 +3,6 @@
 mod edges;
 mod faults;
 mod random;
+mod recovery;
 mod seed;
 mod world;
