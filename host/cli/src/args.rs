@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use longshore_http::wire::{HISTORY_PAGE, ResolvedHandle};
 use longshore_scaling::WORKERS_LIMIT;
 
 use crate::exit;
@@ -39,10 +40,11 @@ pub(crate) struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a host in the foreground with a configuration; when it is interrupted, stop all workers
+    /// Run a host in the foreground with a configuration, and with what the state folder has; when it is interrupted,
+    /// stop all workers, which the next host brings back
     Up(Up),
-    /// Run a host without a configuration; when it ends, leave the workers running
-    Serve,
+    /// Run a host with what the state folder has; when it ends, leave the workers running
+    Serve(Keeping),
     /// Make providers and clusters as a file says
     Apply(Apply),
     /// Say what `apply` would do, and do nothing
@@ -63,6 +65,14 @@ pub(crate) enum Command {
     Update(OfCluster),
     /// Stop all workers of a cluster, then forget the cluster
     Delete(Delete),
+    /// Show what happened to a cluster, when and why; the latest comes last
+    History(History),
+    /// Take over a cluster as it runs: its provider says which workers there are, and as many are expected
+    Reconnect(Reconnect),
+    /// Say what a launch of unknown fate created, where the provider cannot; `explain` names the launch
+    Resolve(Resolve),
+    /// Look after the state folder
+    State(State),
     /// Look at plugins
     #[command(subcommand)]
     Plugin(Plugin),
@@ -75,10 +85,23 @@ pub(crate) struct File {
     pub(crate) file: PathBuf,
 }
 
+/// Where the state is kept.
+#[derive(Debug, Args)]
+pub(crate) struct Keeping {
+    /// The folder that clusters are kept in, and taken up from [default: longshore in the user's state folder]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_state")]
+    pub(crate) state: Option<PathBuf>,
+    /// Keep nothing: after a restart a cluster is not known, and its workers are found by the provider's list alone
+    #[arg(long)]
+    pub(crate) no_state: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) config: File,
+    #[command(flatten)]
+    pub(crate) keeping: Keeping,
     /// When it is interrupted, leave the workers running
     #[arg(long)]
     pub(crate) keep: bool,
@@ -163,6 +186,77 @@ pub(crate) struct Workers {
     pub(crate) limit: Option<u32>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// The cluster
+    pub(crate) cluster: String,
+    /// So many entries at most
+    #[arg(long, value_name = "N", default_value_t = HISTORY_PAGE as u32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    /// Only entries before the one with this number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) before: Option<u64>,
+    /// Go on, and show what happens from now on; with --json one document a line
+    #[arg(short, long, conflicts_with = "before")]
+    pub(crate) follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reconnect {
+    /// The cluster
+    pub(crate) cluster: String,
+    /// What the cluster is, where the host does not have it: a file in TOML with it and its provider. Its number of workers
+    /// is not heeded
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resolve {
+    /// The cluster
+    pub(crate) cluster: String,
+    /// The launch's token, as `longshore explain` tells it
+    pub(crate) token: String,
+    /// Nothing of it is there
+    #[arg(long, required_unless_present = "handles", conflicts_with = "handles")]
+    pub(crate) none: bool,
+    /// A handle of it that is there and that `longshore workers` does not list, and how many workers share it, 1 unless it is
+    /// said; may be given again. A handle that itself ends in `=` and a number is written with both: `web=3=1`
+    #[arg(long = "handle", value_name = "NAME[=WORKERS]", value_parser = handle, allow_hyphen_values = true)]
+    pub(crate) handles: Vec<ResolvedHandle>,
+    #[command(flatten)]
+    pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct State {
+    /// The folder that clusters are kept in [default: longshore in the user's state folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: StateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// Look at all that is kept, and tell of everything that is damaged; a host may be using it
+    Check,
+    /// Write all that is kept as text; a host may be using it
+    Export {
+        /// Where to, rather than to standard output. A file that is there is replaced when the new one is complete
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Make the state of what was exported, in a folder that has none yet
+    Import {
+        /// What was exported; `-` is standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
     /// List the plugins that a configuration can name
@@ -184,6 +278,19 @@ fn workers(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("workers must be a whole number from 0 to {WORKERS_LIMIT}"))
 }
 
+fn handle(text: &str) -> Result<ResolvedHandle, String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (handle, workers) = match text.rsplit_once('=') {
+        Some((handle, workers)) if is_number(workers) => {
+            // What does not fit is too large for a container as well.
+            (handle, workers.parse().unwrap_or(u32::MAX))
+        }
+        _ => (text, 1),
+    };
+    let handle = ResolvedHandle { handle: handle.to_owned(), workers };
+    handle.check().map(|()| handle)
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a duration such as `30s`, `5m` or `1h 30m`"))
@@ -198,6 +305,31 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_handle_has_a_name_and_a_number() {
+        for (text, name, workers) in [
+            ("a", "a", 1),
+            ("a=3", "a", 3),
+            ("a=b", "a=b", 1),
+            ("a=3=1", "a=3", 1),
+            ("-x=2", "-x", 2),
+            ("a=", "a=", 1),
+        ] {
+            let wanted = ResolvedHandle { handle: name.to_owned(), workers };
+            assert_eq!(handle(text), Ok(wanted), "{text}");
+        }
+        for (text, words) in [
+            ("", "empty"),
+            ("=3", "empty"),
+            ("a=0", "cannot hold 0"),
+            ("a=99999999999", "1 to 10000"),
+            ("a\nb", "control"),
+        ] {
+            let what = handle(text).expect_err("no handle");
+            assert!(what.contains(words), "{text}: {what}");
+        }
     }
 
     #[test]

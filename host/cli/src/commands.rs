@@ -1,10 +1,13 @@
 //! The commands, a file for each group of them.
 
+mod begin;
 mod change;
 mod configure;
 mod host;
 mod plugin;
+mod recover;
 mod show;
+mod state;
 
 use std::path::{self, PathBuf};
 
@@ -22,7 +25,7 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
     let global = &cli.global;
     match &cli.command {
         Command::Up(up) => host::up(global, up, output).await,
-        Command::Serve => host::serve(global, output).await,
+        Command::Serve(keeping) => host::serve(global, keeping, output).await,
         Command::Apply(apply) => configure::apply(&client(global)?, apply, output).await,
         Command::Plan(file) => configure::plan(global, &file.file, output).await,
         Command::Scale(scale) => change::scale(&client(global)?, scale, output).await,
@@ -33,6 +36,10 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Status(status) => show::status(&client(global)?, status, output).await,
         Command::Workers(workers) => show::workers(&client(global)?, workers, output).await,
         Command::Explain(of) => show::explain(&client(global)?, &of.cluster, output).await,
+        Command::History(history) => recover::history(&client(global)?, history, output).await,
+        Command::Reconnect(it) => recover::reconnect(&client(global)?, it, output).await,
+        Command::Resolve(resolve) => recover::resolve(&client(global)?, resolve, output).await,
+        Command::State(state) => state::run(state, output).await,
         Command::Plugin(Plugin::List) => plugin::list(global, output).await,
         Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
     }

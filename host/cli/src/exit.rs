@@ -19,11 +19,13 @@ Exit codes:
   5  there is no such cluster
   6  the host denies it: outside the cluster's limits, for instance
   7  gave up waiting: --timeout has passed, or it was interrupted
-  8  a plugin cannot be found, loaded or made a provider of
+  8  a plugin cannot be found, loaded or made a provider of, or the provider fails
   9  the socket cannot be used: a live host has it, for instance
+  10 the state cannot be used: a live host has its folder, or it is damaged, for instance
 
 Environment:
   LONGSHORE_SOCKET       the host's socket, as --socket
+  LONGSHORE_STATE        the state folder, as --state
   LONGSHORE_PLUGIN_PATH  more plugin folders, separated as in PATH
   LONGSHORE_LOG          what is logged to standard error, such as `info` or `warn,longshore_runtime=debug`
   NO_COLOR               no colours";
@@ -41,6 +43,7 @@ pub(crate) enum Exit {
     GaveUp = 7,
     Plugin = 8,
     Socket = 9,
+    State = 10,
 }
 
 impl From<Exit> for ExitCode {
@@ -60,7 +63,9 @@ impl From<ProblemKind> for Exit {
             ProblemKind::ProviderConfig
             | ProblemKind::PluginNotFound
             | ProblemKind::PluginRefused
-            | ProblemKind::PluginFailed => Self::Plugin,
+            | ProblemKind::PluginFailed
+            | ProblemKind::ProviderFailed => Self::Plugin,
+            ProblemKind::Journal => Self::State,
             _ => Self::Internal,
         }
     }
@@ -99,6 +104,11 @@ impl Failure {
 
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
         Self::new(Exit::Usage, "usage", message)
+    }
+
+    /// Of the state, or of an export of it.
+    pub(crate) fn state(error: &dyn std::error::Error) -> Self {
+        Self::new(Exit::State, "state", longshore_http::full(error))
     }
 
     pub(crate) fn gave_up(message: impl fmt::Display) -> Self {
@@ -191,8 +201,9 @@ mod tests {
             Exit::GaveUp,
             Exit::Plugin,
             Exit::Socket,
+            Exit::State,
         ];
-        let listed = HELP.lines().filter_map(|line| line.trim().split_once("  ")?.0.parse::<u8>().ok());
+        let listed = HELP.lines().filter_map(|line| line.trim().split_once(' ')?.0.parse::<u8>().ok());
         assert_eq!(listed.collect::<Vec<_>>(), codes.map(|code| code as u8));
     }
 }

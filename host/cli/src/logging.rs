@@ -33,9 +33,9 @@ fn usual(cli: &Cli) -> String {
     let level = match (&cli.command, cli.global.verbose) {
         // What comes up and goes down is shown anyway; what plugins say is not.
         (Command::Up(_), 0) => return format!("warn,{LOG_TARGET}=info"),
-        (Command::Serve, 0) | (Command::Up(_), 1) => "info",
-        (Command::Serve, 1) | (Command::Up(_), 2) => "info,longshore=debug",
-        (Command::Serve | Command::Up(_), _) => "debug,longshore=trace",
+        (Command::Serve(_), 0) | (Command::Up(_), 1) => "info",
+        (Command::Serve(_), 1) | (Command::Up(_), 2) => "info,longshore=debug",
+        (Command::Serve(_) | Command::Up(_), _) => "debug,longshore=trace",
         (_, 0 | 1) => "warn",
         (_, 2) => "warn,longshore=debug",
         _ => "debug",

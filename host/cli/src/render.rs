@@ -25,6 +25,7 @@ pub(crate) fn span(duration: Duration) -> String {
 /// What a cluster shall be.
 pub(crate) fn desired(cluster: &ClusterStatus) -> String {
     match cluster.desired {
+        Desired::Running if cluster.resting => "resting".to_owned(),
         Desired::Running => cluster.target().to_string(),
         Desired::Stopped => "stopped".to_owned(),
         Desired::Deleted => "deleted".to_owned(),
@@ -36,6 +37,7 @@ pub(crate) fn summary(cluster: &ClusterStatus) -> String {
     let (name, target) = (&cluster.name, cluster.target());
     if cluster.converged {
         return match cluster.desired {
+            Desired::Running if cluster.resting => format!("{name}: resting until the next host"),
             Desired::Running if target == 1 => format!("{name}: 1 worker running"),
             Desired::Running => format!("{name}: {target} workers running"),
             Desired::Stopped => format!("{name}: stopped"),
@@ -51,6 +53,7 @@ pub(crate) fn summary(cluster: &ClusterStatus) -> String {
         (cluster.initializing, "initializing"),
         (cluster.terminating, "stopping"),
         (cluster.unknown, "unknown"),
+        (cluster.strays, "of nobody's launch"),
     ];
     parts
         .extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
@@ -69,6 +72,7 @@ fn is_count(reason: &Reason) -> bool {
             | Reason::Stopping { .. }
             | Reason::Killing { .. }
             | Reason::Stopped { .. }
+            | Reason::Resting { .. }
             | Reason::Deleting
     )
 }

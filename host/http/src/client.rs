@@ -18,8 +18,9 @@ use crate::{
     routes::APPLY_LIMIT,
     socket::{self, SocketError},
     wire::{
-        Admitted, Applied, ClusterStatus, Clusters, ClustersQuery, DeleteQuery, ErrorBody, HostInfo, Planned,
-        Plugins, Providers, Scale, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage, WorkerView, WorkersQuery,
+        Admitted, Applied, ClusterStatus, Clusters, ClustersQuery, DeleteQuery, ErrorBody,
+        HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo, Planned, Plugins, Providers, Reconnect,
+        Reconnecting, Resolve, Scale, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage, WorkerView, WorkersQuery,
     },
 };
 
@@ -186,6 +187,42 @@ impl Client {
                 return Ok(WorkerPage { workers: all, total: page.total });
             }
         }
+    }
+
+    /// Asks for a page of a cluster's history.
+    pub async fn history(&self, name: &str, query: HistoryQuery) -> Result<HistoryPage, ClientError> {
+        self.send(self.of_cluster(Method::GET, name, "/history")?.query(&query), NO_WAIT).await
+    }
+
+    /// Asks for the latest entries of a cluster's history before a number, page by page, up to `most` of them; oldest first.
+    pub async fn all_history(
+        &self,
+        name: &str,
+        mut before: Option<u64>,
+        most: usize,
+    ) -> Result<HistoryPage, ClientError> {
+        let mut pages = Vec::new();
+        let mut missing = most;
+        while missing > 0 {
+            let limit = HISTORY_PAGE_LIMIT.min(missing);
+            let page = self.history(name, HistoryQuery { before, limit: Some(limit) }).await?.entries;
+            let Some(first) = page.first() else { break };
+            before = Some(first.entry.number);
+            missing = missing.saturating_sub(page.len());
+            pages.push(page);
+        }
+        Ok(HistoryPage { entries: pages.into_iter().rev().flatten().collect() })
+    }
+
+    /// Says what a launch of unknown fate created.
+    pub async fn resolve(&self, name: &str, resolve: &Resolve) -> Result<Admitted, ClientError> {
+        self.send(self.of_cluster(Method::POST, name, "/resolve")?.json(resolve), NO_WAIT).await
+    }
+
+    /// Asks for a cluster to be taken over as it runs; with its configuration, where the host does not have it.
+    pub async fn reconnect(&self, name: &str, config: Option<Config>) -> Result<Reconnecting, ClientError> {
+        let request = self.of_cluster(Method::POST, name, "/reconnect")?.json(&Reconnect { config });
+        self.send(request, APPLY_LIMIT).await
     }
 
     /// Asks for another number of workers.

@@ -7,6 +7,7 @@
 mod client;
 mod extract;
 mod problem;
+mod recovery;
 mod routes;
 #[cfg(unix)]
 mod server;

@@ -39,13 +39,15 @@ pub enum ProblemKind {
     PluginRefused,
     /// A plugin could not make its provider: 422.
     PluginFailed,
+    /// A provider did not do, or did not answer, what the request needs of it: 502.
+    ProviderFailed,
     /// The host is shutting down: 503.
     ShuttingDown,
     /// As much of this is under way as may be at once: 503.
     Busy,
     /// It took longer than it may: 504.
     Timeout,
-    /// The journal cannot be written: 500.
+    /// The journal cannot be written or read: 500.
     Journal,
     /// The host failed in a way that it should not: 500.
     Internal,
@@ -68,6 +70,7 @@ impl ProblemKind {
             | Self::PluginNotFound
             | Self::PluginRefused
             | Self::PluginFailed => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ProviderFailed => StatusCode::BAD_GATEWAY,
             Self::ShuttingDown | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Journal | Self::Internal | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
@@ -158,8 +161,12 @@ impl From<ApplyError> for Problem {
                 CreateError::Config(_) => ProblemKind::ProviderConfig,
                 _ => ProblemKind::PluginFailed,
             },
-            ApplyError::ProviderInUse { .. } | ApplyError::OtherProvider { .. } => ProblemKind::Denied,
-            ApplyError::NoSuchProvider { .. } => ProblemKind::BadConfig,
+            ApplyError::ProviderNotThere { .. } => ProblemKind::PluginFailed,
+            ApplyError::CannotLook { .. } => ProblemKind::ProviderFailed,
+            ApplyError::ProviderInUse { .. }
+            | ApplyError::OtherProvider { .. }
+            | ApplyError::NothingRuns { .. } => ProblemKind::Denied,
+            ApplyError::NoSuchProvider { .. } | ApplyError::NotConfigured { .. } => ProblemKind::BadConfig,
             ApplyError::Config(_) | ApplyError::Command(_) => {
                 return match error {
                     ApplyError::Config(error) => error.into(),

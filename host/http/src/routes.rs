@@ -18,7 +18,7 @@ use longshore_config::Config;
 use longshore_runtime::{ApplyError, Host};
 use longshore_scaling::Command;
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     extract::{Document, Name, Params, Text},
     problem::{Problem, ProblemKind},
+    recovery::{history, reconnect, resolve},
     wire::{
         Admitted, Applied, AppliedCluster, AppliedProvider, ClusterStatus, Clusters, ClustersQuery,
         DeleteQuery, HostInfo, Planned, Plugin, Plugins, Providers, Scale, WAIT_LIMIT, WORKERS_PAGE,
@@ -36,6 +37,8 @@ use crate::{
 
 /// The largest body, in bytes, of all routes that take no configuration.
 const BODY_LIMIT: usize = 64 << 10;
+/// The largest body, in bytes, that says what a launch created.
+const RESOLVE_LIMIT: usize = 4 << 20;
 /// The largest configuration, in bytes.
 pub(crate) const CONFIG_LIMIT: usize = 64 << 20;
 /// The most configurations that are read, planned or applied at once; who comes later is told to come again.
@@ -63,7 +66,7 @@ impl Desk {
     }
 }
 
-type Answer<T> = Result<Json<T>, Problem>;
+pub(crate) type Answer<T> = Result<Json<T>, Problem>;
 
 /// All routes.
 pub(crate) fn router(desk: Desk) -> Router {
@@ -76,6 +79,8 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/clusters/{name}/start", post(start))
         .route("/v1/clusters/{name}/stop", post(stop))
         .route("/v1/clusters/{name}/update", post(update))
+        .route("/v1/clusters/{name}/history", get(history))
+        .route("/v1/clusters/{name}/resolve", post(resolve).layer(DefaultBodyLimit::max(RESOLVE_LIMIT)))
         .route("/v1/providers", get(providers))
         .route("/v1/plugins", get(plugins))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -83,6 +88,7 @@ pub(crate) fn router(desk: Desk) -> Router {
     let slow = Router::new()
         .route("/v1/apply", post(apply))
         .route("/v1/plan", post(plan))
+        .route("/v1/clusters/{name}/reconnect", post(reconnect))
         .layer(DefaultBodyLimit::max(CONFIG_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(APPLY_LIMIT, request, next)));
     Router::new()
@@ -174,14 +180,26 @@ async fn with_config<T: Send + 'static, W>(
 where
     W: Future<Output = Result<T, ApplyError>> + Send + 'static,
 {
-    let permit = Arc::clone(&desk.configs).try_acquire_owned().map_err(|_| {
+    let permit = permit(desk)?;
+    let config = Config::from_json(&text)?;
+    to_its_end(work(Arc::clone(&desk.host), config), permit).await
+}
+
+/// The right to work on a configuration.
+pub(crate) fn permit(desk: &Desk) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&desk.configs).try_acquire_owned().map_err(|_| {
         let text = format!("{CONFIGS_AT_ONCE} configurations are being worked on already; try again later");
         Problem::new(ProblemKind::Busy, text)
-    })?;
-    let config = Config::from_json(&text)?;
-    let host = Arc::clone(&desk.host);
+    })
+}
+
+/// Does work in a task of its own, with the right to do it.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApplyError>> + Send + 'static,
+    permit: OwnedSemaphorePermit,
+) -> Answer<T> {
     let task = tokio::spawn(async move {
-        let outcome = work(host, config).await;
+        let outcome = work.await;
         drop(permit);
         outcome
     });
@@ -233,7 +251,7 @@ async fn workers(
     Ok(Json(desk.host.workers(&name, query.offset.unwrap_or(0), limit).await?))
 }
 
-async fn command(desk: &Desk, cluster: String, command: Command) -> Answer<Admitted> {
+pub(crate) async fn command(desk: &Desk, cluster: String, command: Command) -> Answer<Admitted> {
     let generation = desk.host.command(&cluster, command).await?;
     Ok(Json(Admitted { cluster, generation }))
 }

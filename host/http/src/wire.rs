@@ -14,18 +14,26 @@
 //! | `POST /v1/clusters/{name}/start` | | [`Admitted`] |
 //! | `POST /v1/clusters/{name}/stop` | | [`Admitted`] |
 //! | `POST /v1/clusters/{name}/update` | | [`Admitted`] |
+//! | `GET /v1/clusters/{name}/history?before&limit` | | [`HistoryPage`]; see [`HistoryQuery`] |
+//! | `POST /v1/clusters/{name}/resolve` | [`Resolve`] | [`Admitted`] |
+//! | `POST /v1/clusters/{name}/reconnect` | [`Reconnect`] | [`Reconnecting`] |
 //! | `GET /v1/providers` | | [`Providers`] |
 //! | `GET /v1/plugins` | | [`Plugins`] |
 //!
-//! An update is answered when the provider has told fresh statuses, or after 30 seconds. Every other command is answered when
-//! it is admitted; what it asks for comes about later.
+//! An update is answered when the provider has told fresh statuses, or after 30 seconds; a reconnect of a cluster that the
+//! host does not have, when the provider has listed its workers. Every other command is answered when it is admitted; what it
+//! asks for comes about later.
 //!
 //! Whatever goes wrong is told as an [`ErrorBody`], under the status code of its [`ProblemKind`](crate::ProblemKind).
 
 use std::time::Duration;
 
+use longshore_config::Config;
+use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
+use longshore_providers::MAX_HANDLE_BYTES;
 pub use longshore_runtime::{
-    ClusterStatus, Effect, Explanation, Preview, ProviderStatus, WorkerPage, WorkerPhase, WorkerView,
+    ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Preview, ProviderStatus, WorkerPage,
+    WorkerPhase, WorkerView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +45,10 @@ pub const WAIT_LIMIT: Duration = Duration::from_secs(30);
 pub const WORKERS_PAGE_LIMIT: usize = 10_000;
 /// How many containers a page has unless the request says otherwise.
 pub const WORKERS_PAGE: usize = 1_000;
+/// The most entries of a history in one page.
+pub const HISTORY_PAGE_LIMIT: usize = 1_000;
+/// How many entries such a page has unless the request says otherwise.
+pub const HISTORY_PAGE: usize = 100;
 
 /// The host itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +151,84 @@ pub struct Scale {
     pub workers: u32,
 }
 
+/// A page of a cluster's history: the latest entries, or the latest of those before one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryQuery {
+    /// Only entries with smaller numbers than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// How many to tell of: 1 to [`HISTORY_PAGE_LIMIT`], and [`HISTORY_PAGE`] unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// What a launch of unknown fate created, as an operator found it in the provider's backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolve {
+    /// The launch's token.
+    pub token: String,
+    /// All handles that it created and that the host does not know yet; none where nothing came of it.
+    pub handles: Vec<ResolvedHandle>,
+}
+
+/// A handle that a launch of unknown fate created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolvedHandle {
+    /// The provider's handle: 1 to 256 bytes without control characters.
+    pub handle: String,
+    /// How many workers share it: 1 to 10,000.
+    pub workers: u32,
+}
+
+impl ResolvedHandle {
+    /// Holds it to the limits that the contract sets to a provider's own handles.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, for a person.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { handle, workers } = self;
+        if handle.is_empty() {
+            return Err("a handle is empty".to_owned());
+        }
+        if handle.len() > MAX_HANDLE_BYTES {
+            return Err(format!("a handle is {} bytes long, of at most {MAX_HANDLE_BYTES}", handle.len()));
+        }
+        if handle.chars().any(char::is_control) {
+            return Err(format!("a handle contains a control character: {handle:?}"));
+        }
+        if !(1..=MAX_WORKERS_ON_A_HANDLE).contains(workers) {
+            let range = format!("1 to {MAX_WORKERS_ON_A_HANDLE} workers");
+            return Err(format!("the handle {handle} cannot hold {workers}: a container holds {range}"));
+        }
+        Ok(())
+    }
+}
+
+/// A cluster is to be taken over as it runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reconnect {
+    /// What the cluster is, where the host does not have it: a configuration with it and its provider, whatever else there is
+    /// in it. The number of workers goes by what runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Config>,
+}
+
+/// A cluster is being taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconnecting {
+    /// The cluster.
+    pub cluster: String,
+    /// The generation of a status that speaks of the cluster as it was taken over.
+    pub generation: u64,
+    /// How many workers the provider listed, of a cluster that was made for them; null of one that the host had.
+    pub found: Option<u32>,
+}
+
 /// A command was admitted; what it asks for comes about later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admitted {
@@ -217,6 +307,39 @@ mod tests {
             &info,
             &json!({"version": "0.1.0", "pid": 42, "uptime_ms": 1500, "plugin_folders": ["plugins"]}),
         );
+    }
+
+    #[test]
+    fn documents_of_recovery_keep_their_shape() {
+        let resolve = Resolve {
+            token: "a-1".into(),
+            handles: vec![ResolvedHandle { handle: "box".into(), workers: 3 }],
+        };
+        let wanted = json!({"token": "a-1", "handles": [{"handle": "box", "workers": 3}]});
+        round_trip(&resolve, &wanted);
+        round_trip(
+            &Reconnecting { cluster: "web".into(), generation: 2, found: Some(5) },
+            &json!({"cluster": "web", "generation": 2, "found": 5}),
+        );
+        round_trip(&Reconnect::default(), &json!({}));
+    }
+
+    #[test]
+    fn a_handle_is_held_to_the_contract() {
+        let check = |handle: &str, workers| ResolvedHandle { handle: handle.into(), workers }.check();
+        for (handle, workers) in [("x", 1), (&*"x".repeat(256), 10_000), ("ä=b c", 2)] {
+            assert_eq!(check(handle, workers), Ok(()));
+        }
+        for (handle, workers, words) in [
+            ("", 1, "empty"),
+            (&*"x".repeat(257), 1, "257 bytes"),
+            ("a\nb", 1, "control character"),
+            ("x", 0, "cannot hold 0"),
+            ("x", 10_001, "1 to 10000 workers"),
+        ] {
+            let what = check(handle, workers).expect_err("it breaks the contract");
+            assert!(what.contains(words), "{what}");
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) async fn delete(client: &Client, delete: &Delete, output: &Output) ->
 }
 
 /// Waits, if that is wanted, and says what came of it.
-async fn finish(
+pub(super) async fn finish(
     client: &Client,
     asked: Result<Admitted, ClientError>,
     waiting: Waiting,

@@ -9,7 +9,7 @@ use longshore_http::{
     wire::{Applied, ClusterStatus, Effect, Preview},
 };
 use longshore_runtime::{Host, Leaving};
-use longshore_store::MemoryJournal;
+use longshore_store::SqliteJournal;
 use serde::Serialize;
 
 use super::{client, search_path};
@@ -105,15 +105,16 @@ pub(super) async fn plan(global: &Global, file: &Path, output: &Output) -> Resul
         let by = if planned_by == "host" {
             "as the host sees it"
         } else {
-            "as no host listens, as seen from here"
+            "as no host listens, as seen from here, without the state folder"
         };
         format!("{by}; nothing has been done\n{}", previews(&document.clusters, output.width()))
     })
 }
 
-/// With a host that lives no longer than the question.
+/// With a host that lives no longer than the question, and that has no state: what another one keeps is not looked at.
 async fn plan_here(global: &Global, config: Config) -> Result<Vec<Preview>, Failure> {
-    let host = Host::new(search_path(global), Arc::new(MemoryJournal::default()));
+    let journal = Arc::new(SqliteJournal::in_memory());
+    let host = Host::open(search_path(global), journal).await.map_err(|error| Failure::state(&error))?;
     let planned = host.plan(config).await;
     host.shut_down(Leaving::Workers).await;
     Ok(planned?)

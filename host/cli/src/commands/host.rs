@@ -3,18 +3,13 @@
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use longshore_config::Config;
-use longshore_http::{
-    Socket, apply_config,
-    wire::{self, Clusters},
-};
+use longshore_http::{Socket, apply_config, wire::Clusters};
 use longshore_runtime::{Host, Leaving};
-use longshore_store::MemoryJournal;
-use serde::Serialize;
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
-use super::{configure::effects, search_path, socket_path};
+use super::begin::{Begun, announce};
 use crate::{
-    args::{Global, Up},
+    args::{Global, Keeping, Up},
     exit::Failure,
     feed::{Feed, Source},
     output::Output,
@@ -25,18 +20,7 @@ use crate::{
 };
 
 /// How long a host may take to end, beyond stopping its workers.
-const END_LIMIT: Duration = Duration::from_secs(30);
-
-/// A host that listens, for `--json`.
-#[derive(Serialize)]
-struct Listening {
-    socket: String,
-    pid: u32,
-    version: &'static str,
-    plugin_folders: Vec<String>,
-    /// What the configuration did; null where there is none.
-    applied: Option<wire::Applied>,
-}
+pub(super) const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// A host with its socket.
 struct Running {
@@ -82,37 +66,15 @@ impl Running {
     }
 }
 
-fn new_host(global: &Global) -> Arc<Host> {
-    Arc::new(Host::new(search_path(global), Arc::new(MemoryJournal::default())))
-}
-
-fn announce(host: &Host, socket: String, applied: Option<wire::Applied>, output: &Output) {
-    let folders = host.search_path().folders();
-    let listening = Listening {
-        socket,
-        pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION"),
-        plugin_folders: folders.iter().map(|folder| folder.display().to_string()).collect(),
-        applied,
-    };
-    let told = output.either(&listening, || {
-        let mut text = listening.applied.as_ref().map(effects).unwrap_or_default();
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        format!("{text}the host (process {}) listens at {}", listening.pid, listening.socket)
-    });
-    // A reader that has gone away is no reason to end.
-    drop(told);
-}
-
-pub(super) async fn serve(global: &Global, output: &Output) -> Result<(), Failure> {
+pub(super) async fn serve(global: &Global, keeping: &Keeping, output: &Output) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let socket = Socket::bind(&socket_path(global)).await?;
-    let path = socket.path().display().to_string();
-    let host = new_host(global);
-    let running = Running::begin(Arc::clone(&host), socket);
-    announce(&host, path, None, output);
+    let begun = tokio::select! {
+        begun = Begun::begin(global, keeping) => begun?,
+        () = signals.next() => return Err(ended_early()),
+    };
+    let listening = begun.listening(None);
+    let running = Running::begin(begun.host, begun.socket);
+    announce(&listening, output);
     signals.next().await;
     tracing::info!("the host ends; workers go on");
     if running.end(Leaving::Workers, &mut signals).await? {
@@ -127,23 +89,27 @@ pub(super) async fn serve(global: &Global, output: &Output) -> Result<(), Failur
 pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), Failure> {
     let config = Config::read(&up.config.file)?;
     let mut signals = Signals::listen()?;
-    // From here on others can connect; they are answered once all that the file asks for is there to be seen.
-    let socket = Socket::bind(&socket_path(global)).await?;
-    let path = socket.path().display().to_string();
-    let host = new_host(global);
+    let begun = tokio::select! {
+        begun = Begun::begin(global, &up.keeping) => begun?,
+        () = signals.next() => return Err(ended_early()),
+    };
     let applied = tokio::select! {
-        applied = apply_config(Arc::clone(&host), config) => Some(applied),
+        applied = apply_config(Arc::clone(&begun.host), config) => Some(applied),
         () = signals.next() => None,
     };
-    if let Some(Err(error)) = applied {
-        // Of a configuration that was refused nothing runs.
-        let _ = timeout(END_LIMIT, host.shut_down(Leaving::Workers)).await;
-        return Err(error.into());
-    }
-    let running = Running::begin(Arc::clone(&host), socket);
-    let mut feed = Feed::new(Source::Here(Arc::clone(&host)));
-    if let Some(Ok(applied)) = applied {
-        announce(&host, path, Some(applied), output);
+    let listening = match applied {
+        Some(Ok(applied)) => Some(begun.listening(Some(applied))),
+        Some(Err(error)) => {
+            begun.take_back().await;
+            return Err(error.into());
+        }
+        None => None,
+    };
+    let folder = begun.state_folder;
+    let mut feed = Feed::new(Source::Here(Arc::clone(&begun.host)));
+    let running = Running::begin(begun.host, begun.socket);
+    if let Some(listening) = listening {
+        announce(&listening, output);
         tokio::select! {
             never = follow(&mut feed, up.no_wait, output) => match never {},
             () = signals.next() => {}
@@ -161,11 +127,19 @@ pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), 
         never = show_stopping(&mut feed, &mut last) => match never {},
     };
     if done {
-        tell(output, "all workers are stopped");
+        tell(output, &folder.map_or_else(|| "all workers are stopped".to_owned(), |folder| stopped(&folder)));
         return Ok(());
     }
     let limit = humantime::format_duration(up.stop_timeout);
     Err(Failure::gave_up(format_args!("not all workers were stopped within {limit}; at last: {last}")))
+}
+
+fn stopped(folder: &str) -> String {
+    format!("all workers are stopped; the next host on {folder} brings them back")
+}
+
+fn ended_early() -> Failure {
+    Failure::gave_up("interrupted before the host listened; nothing was begun")
 }
 
 /// Tells a person something. A reader that has gone away is no reason to leave the workers to themselves.

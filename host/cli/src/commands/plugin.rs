@@ -25,6 +25,17 @@ struct Listed {
     found_by: &'static str,
     #[serde(flatten)]
     plugins: Plugins,
+    /// The providers that the host could not make.
+    missing: Vec<Missing>,
+}
+
+/// A provider that is not there, and is tried again.
+#[derive(Serialize)]
+struct Missing {
+    provider: String,
+    /// What its configuration calls its plugin.
+    plugin: String,
+    why: String,
 }
 
 /// A plugin, for `--json`.
@@ -39,26 +50,41 @@ struct Inspected<'a> {
 
 pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure> {
     // Folders that are named here are not the host's.
-    let here = || Listed { found_by: "here", plugins: find(&search_path(global)) };
+    let here = || Listed { found_by: "here", plugins: find(&search_path(global)), missing: Vec::new() };
     let listed = if global.plugin_path.is_empty() { ask(&client(global)?).await? } else { None };
     let listed = listed.unwrap_or_else(here);
     output.either(&listed, || {
         let Plugins { folders, plugins } = &listed.plugins;
+        let missing = listed.missing.iter().map(|it| {
+            format!(
+                "\nprovider {} (plugin {}) is not there: {}",
+                it.provider,
+                clean(&it.plugin),
+                clean(&it.why)
+            )
+        });
+        let missing: String = missing.collect();
         if plugins.is_empty() {
-            return format!("no plugins in {}", folders.join(", "));
+            return format!("no plugins in {}{missing}", folders.join(", "));
         }
         let rows = plugins.iter().map(|plugin| {
             let users =
                 if plugin.providers.is_empty() { "-".to_owned() } else { plugin.providers.join(", ") };
             (vec![clean(&plugin.name), users, clean(&plugin.path)], anstyle::Style::new())
         });
-        table(&["NAME", "PROVIDERS", "PATH"], rows, output.width())
+        table(&["NAME", "PROVIDERS", "PATH"], rows, output.width()) + &missing
     })
 }
 
 async fn ask(client: &Client) -> Result<Option<Listed>, Failure> {
     match client.plugins().await {
-        Ok(plugins) => Ok(Some(Listed { found_by: "host", plugins })),
+        Ok(plugins) => {
+            let providers = client.providers().await?.providers.into_iter();
+            let missing = providers.filter_map(|it| {
+                Some(Missing { provider: it.name, plugin: it.plugin, why: it.trouble?.to_string() })
+            });
+            Ok(Some(Listed { found_by: "host", plugins, missing: missing.collect() }))
+        }
         Err(ClientError::NoHost { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }

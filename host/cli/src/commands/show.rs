@@ -5,9 +5,9 @@ use std::{io::Write as _, time::Duration};
 use anstyle::Style;
 use longshore_http::{
     Client,
-    wire::{ClusterStatus, Clusters, WorkerPage, WorkerPhase},
+    wire::{ClusterStatus, Clusters, Explanation, ProviderStatus, WorkerPage, WorkerPhase},
 };
-use longshore_scaling::Desired;
+use longshore_scaling::{Desired, Reason, Remedy};
 use serde::Serialize;
 use tokio::signal::ctrl_c;
 
@@ -25,7 +25,7 @@ use crate::{
 struct Explained<'a> {
     cluster: &'a str,
     converged: bool,
-    reasons: &'a [longshore_http::wire::Explanation],
+    reasons: &'a [Explanation],
 }
 
 pub(super) async fn status(client: &Client, status: &Status, output: &Output) -> Result<(), Failure> {
@@ -40,7 +40,24 @@ pub(super) async fn status(client: &Client, status: &Status, output: &Output) ->
         return output.either(&cluster, || one(&cluster, output.width()));
     }
     let clusters = Feed::new(Source::There(client.clone(), None)).next().await?;
-    output.either(&clusters, || all(&clusters.clusters, output.width()))
+    if output.is_json() {
+        return output.document(&clusters);
+    }
+    let providers = client.providers().await?.providers;
+    let mut text = all(&clusters.clusters, output.width());
+    for trouble in troubles(&providers) {
+        text.push('\n');
+        text.push_str(&trouble);
+    }
+    output.text(&text)
+}
+
+/// A line for each provider that is not there.
+pub(super) fn troubles(providers: &[ProviderStatus]) -> impl Iterator<Item = String> {
+    providers.iter().filter_map(|provider| {
+        let trouble = provider.trouble.as_ref()?;
+        Some(format!("provider {} is not there: {}", provider.name, clean(&trouble.to_string())))
+    })
 }
 
 async fn watch(client: &Client, name: Option<String>, output: &Output) -> Result<(), Failure> {
@@ -80,8 +97,9 @@ fn style(cluster: &ClusterStatus) -> Style {
     }
 }
 
-fn counts(cluster: &ClusterStatus) -> Vec<String> {
-    vec![
+/// The counts of a cluster, with its strays where any cluster has some.
+fn counts(cluster: &ClusterStatus, with_strays: bool) -> Vec<String> {
+    let mut counts = vec![
         cluster.name.clone(),
         cluster.provider.clone(),
         render::desired(cluster),
@@ -89,28 +107,43 @@ fn counts(cluster: &ClusterStatus) -> Vec<String> {
         (cluster.initializing + cluster.launching).to_string(),
         cluster.terminating.to_string(),
         cluster.unknown.to_string(),
-    ]
+    ];
+    if with_strays {
+        counts.push(cluster.strays.to_string());
+    }
+    counts
 }
 
-const COUNTS: [&str; 7] = ["NAME", "PROVIDER", "DESIRED", "WORKERS", "INITIALIZING", "STOPPING", "UNKNOWN"];
+fn header(with_strays: bool) -> Vec<&'static str> {
+    let mut header = vec!["NAME", "PROVIDER", "DESIRED", "WORKERS", "INITIALIZING", "STOPPING", "UNKNOWN"];
+    if with_strays {
+        header.push("STRAYS");
+    }
+    header
+}
 
 /// All clusters, each in a row, with the first reason of those that are not as asked.
 fn all(clusters: &[ClusterStatus], width: Option<u16>) -> String {
     if clusters.is_empty() {
         return "no clusters; `longshore apply FILE` makes some".to_owned();
     }
+    let with_strays = clusters.iter().any(|cluster| cluster.strays > 0);
     let rows = clusters.iter().map(|cluster| {
         let why = render::why(cluster).filter(|_| !cluster.converged).unwrap_or_default();
-        let mut cells = counts(cluster);
+        let mut cells = counts(cluster, with_strays);
         cells.push(why);
         (cells, style(cluster))
     });
-    table(&[COUNTS.as_slice(), &["WHY"]].concat(), rows, width)
+    let mut header = header(with_strays);
+    header.push("WHY");
+    table(&header, rows, width)
 }
 
 /// One cluster, with all reasons.
 fn one(cluster: &ClusterStatus, width: Option<u16>) -> String {
-    let mut text = table(&COUNTS, [(counts(cluster), style(cluster))], width);
+    let with_strays = cluster.strays > 0;
+    let row = (counts(cluster, with_strays), style(cluster));
+    let mut text = table(&header(with_strays), [row], width);
     for reason in &cluster.reasons {
         text.push_str("\n  ");
         text.push_str(&clean(&reason.text));
@@ -122,9 +155,22 @@ pub(super) async fn explain(client: &Client, name: &str, output: &Output) -> Res
     let ClusterStatus { name, converged, reasons, .. } = client.cluster(name).await?;
     let document = Explained { cluster: &name, converged, reasons: &reasons };
     output.either(&document, || {
-        let lines: Vec<_> = reasons.iter().map(|reason| clean(&reason.text)).collect();
+        let told = |reason: &Explanation| clean(&reason.text) + &remedy(&name, &reason.reason);
+        let lines: Vec<_> = reasons.iter().map(told).collect();
         if lines.is_empty() { "nothing is under way".to_owned() } else { lines.join("\n") }
     })
+}
+
+/// The commands that an operator has, where nobody else can find something out.
+fn remedy(cluster: &str, reason: &Reason) -> String {
+    let Reason::HeldForUnknown { token, remedy: Remedy::Operator, .. } = reason else {
+        return String::new();
+    };
+    let resolve = format!("longshore resolve {cluster} {token}");
+    format!(
+        "\n  where nothing of it is there:  {resolve} --none\n  otherwise, with all that is:    {resolve} --handle \
+         NAME[=WORKERS] ..."
+    )
 }
 
 pub(super) async fn workers(client: &Client, workers: &Workers, output: &Output) -> Result<(), Failure> {

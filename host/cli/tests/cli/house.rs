@@ -106,6 +106,8 @@ impl House {
             .env("LONGSHORE_PLUGIN_PATH", memory.parent().expect("it is in a folder"))
             .env_remove("LONGSHORE_LOG")
             .env("XDG_DATA_HOME", self.path("data"))
+            .env("XDG_STATE_HOME", self.path("state-home"))
+            .env_remove("LONGSHORE_STATE")
             .current_dir(self.temp.path())
             .stdin(Stdio::null());
         command

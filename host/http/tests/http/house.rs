@@ -6,7 +6,7 @@ use longshore_config::Config;
 use longshore_http::{Client, Socket, serve};
 use longshore_providers::SearchPath;
 use longshore_runtime::{Host, Leaving};
-use longshore_store::MemoryJournal;
+use longshore_store::SqliteJournal;
 use longshore_support::{PATIENCE, library};
 use reqwest::{
     Method, StatusCode,
@@ -39,7 +39,9 @@ impl House {
     pub(crate) async fn empty() -> Self {
         let temp = TempDir::with_prefix("longshore-").expect("a temporary folder");
         let folder = library("longshore-memory").parent().expect("it is in a folder").to_owned();
-        let host = Arc::new(Host::new(SearchPath::of([folder]), Arc::new(MemoryJournal::default())));
+        let journal = Arc::new(SqliteJournal::in_memory());
+        let host = Host::open(SearchPath::of([folder]), journal).await.expect("there is nothing to read");
+        let host = Arc::new(host);
         let path = temp.path().join("host.sock");
         let socket = Socket::bind(&path).await.expect("a free place");
         let client = Client::new(&path).expect("a good path");

@@ -29,6 +29,8 @@ impl Host {
             .arg("serve")
             .arg("--socket")
             .arg(&socket)
+            .arg("--state")
+            .arg(temp.join("host-state"))
             .arg("--plugin-path")
             .arg(plugins)
             .stdin(Stdio::null())

@@ -1,0 +1,291 @@
+//! Commands that look after the state folder. None needs a host; `check` and `export` work beside one.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Read, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anstyle::Style;
+use longshore_store::{CheckReport, Damage, ExportError, ImportError};
+use serde::Serialize;
+
+use crate::{
+    args::{self, StateCommand},
+    exit::{Exit, Failure},
+    output::Output,
+    render::clean,
+    state::{blocking, folder},
+    table::table,
+};
+
+/// What was found, for `--json`.
+#[derive(Serialize)]
+struct Checked {
+    folder: String,
+    /// Whether nothing is damaged.
+    sound: bool,
+    /// The file's format; null where it cannot be told.
+    format: Option<u32>,
+    /// Transactions since the file was made; null where it cannot be told.
+    commits: Option<u64>,
+    /// Bytes of the file.
+    file_bytes: u64,
+    /// Bytes of its log.
+    log_bytes: u64,
+    /// The host that uses it; null where none does.
+    host: Option<HostOfState>,
+    /// Whether the loss of what was written last would be noticed.
+    has_witness: bool,
+    clusters: Vec<ClusterOfState>,
+    /// The names of the providers.
+    providers: Vec<String>,
+    damages: Vec<DamageOfState>,
+    /// Damages that are not told of.
+    more_damages: usize,
+}
+
+/// A host that uses a folder. Both are null where its lock does not tell.
+#[derive(Serialize)]
+struct HostOfState {
+    pid: Option<u32>,
+    since: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ClusterOfState {
+    name: String,
+    /// Entries that are kept, and the numbers of the first and the last.
+    entries: u64,
+    first: u64,
+    last: u64,
+    bytes: u64,
+    /// The last entry that its snapshot stands for; 0 where it has none.
+    snapshot_upto: u64,
+    snapshot_handles: u64,
+    snapshot_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct DamageOfState {
+    place: String,
+    what: String,
+}
+
+/// What was done, for `--json`.
+#[derive(Serialize)]
+struct Moved {
+    folder: String,
+    /// The file with the text; null for standard output or input.
+    file: Option<String>,
+}
+
+pub(super) async fn run(state: &args::State, output: &Output) -> Result<(), Failure> {
+    let folder = folder(state.state.as_deref())?;
+    match &state.command {
+        StateCommand::Check => check(folder, output).await,
+        StateCommand::Export { output: to } => export(folder, to.clone(), output).await,
+        StateCommand::Import { file } => import(folder, file.clone(), output).await,
+    }
+}
+
+async fn check(folder: PathBuf, output: &Output) -> Result<(), Failure> {
+    let looked_at = folder.clone();
+    let report = blocking(move || longshore_store::check(&looked_at)).await?;
+    let report = report.map_err(|error| Failure::state(&error))?;
+    let document = Checked::of(&folder, report);
+    output.either(&document, || told(&document, output.width()))?;
+    if document.sound {
+        return Ok(());
+    }
+    let count = document.damages.len() + document.more_damages;
+    let places = if count == 1 { "one place".to_owned() } else { format!("{count} places") };
+    let text = format!(
+        "the state in {} is damaged in {places}: restore an export with `longshore state import` into another folder, or begin \
+         with an empty one and take the running clusters over with `longshore reconnect`",
+        document.folder
+    );
+    Err(Failure::new(Exit::State, "state", text))
+}
+
+impl Checked {
+    fn of(folder: &Path, report: CheckReport) -> Self {
+        let clusters = report.clusters.into_iter().map(|it| ClusterOfState {
+            name: it.name,
+            entries: it.entries,
+            first: it.first,
+            last: it.last,
+            bytes: it.bytes,
+            snapshot_upto: it.snapshot_upto,
+            snapshot_handles: it.snapshot_handles,
+            snapshot_bytes: it.snapshot_bytes,
+        });
+        let host = |holder: Option<longshore_store::Holder>| HostOfState {
+            pid: holder.as_ref().map(|holder| holder.pid),
+            since: holder.map(|holder| holder.since),
+        };
+        let damages =
+            report.damages.first.into_iter().map(|Damage { place, what }| DamageOfState { place, what });
+        let damages: Vec<_> = damages.collect();
+        Self {
+            folder: folder.display().to_string(),
+            sound: damages.is_empty(),
+            format: report.format,
+            commits: report.commits,
+            file_bytes: report.file_bytes,
+            log_bytes: report.log_bytes,
+            host: report.host.map(host),
+            has_witness: report.has_witness,
+            clusters: clusters.collect(),
+            providers: report.providers,
+            damages,
+            more_damages: report.damages.more,
+        }
+    }
+}
+
+fn told(found: &Checked, width: Option<u16>) -> String {
+    let known =
+        |number: Option<u64>| number.map_or_else(|| "unknown".to_owned(), |number| number.to_string());
+    let mut lines = vec![
+        format!("folder      {}", found.folder),
+        format!("format      {}", known(found.format.map(u64::from))),
+        format!("commits     {}", known(found.commits)),
+        format!("size        {} bytes, and {} of its log", found.file_bytes, found.log_bytes),
+        format!("used by     {}", found.host.as_ref().map_or_else(|| "no host".to_owned(), user)),
+        format!(
+            "providers   {}",
+            if found.providers.is_empty() { "none".to_owned() } else { found.providers.join(", ") }
+        ),
+    ];
+    if !found.has_witness {
+        lines.push("no witness: whether what was written last was lost cannot be told".to_owned());
+    }
+    if found.clusters.is_empty() {
+        lines.push("clusters    none".to_owned());
+    } else {
+        let rows = found.clusters.iter().map(|cluster| {
+            let snapshot = match cluster.snapshot_upto {
+                0 => "-".to_owned(),
+                upto => format!(
+                    "upto {upto}, {} handles, {} bytes",
+                    cluster.snapshot_handles, cluster.snapshot_bytes
+                ),
+            };
+            let entries = format!("{} to {}", cluster.first, cluster.last);
+            (vec![clean(&cluster.name), entries, cluster.bytes.to_string(), snapshot], Style::new())
+        });
+        lines.push(String::new());
+        lines.push(table(&["CLUSTER", "ENTRIES", "BYTES", "SNAPSHOT"], rows, width));
+        lines.push(String::new());
+    }
+    if found.sound {
+        lines.push("nothing is damaged".to_owned());
+    } else {
+        lines.push("damaged:".to_owned());
+        lines.extend(found.damages.iter().map(|it| clean(&format!("  {}: {}", it.place, it.what))));
+        if found.more_damages > 0 {
+            lines.push(format!("  ... and {} more", found.more_damages));
+        }
+    }
+    lines.join("\n")
+}
+
+fn user(host: &HostOfState) -> String {
+    match (host.pid, &host.since) {
+        (Some(pid), Some(since)) => format!("process {pid}, since {}", clean(since)),
+        _ => "a host whose lock does not name it".to_owned(),
+    }
+}
+
+async fn export(folder: PathBuf, to: Option<PathBuf>, output: &Output) -> Result<(), Failure> {
+    let (from, file) = (folder.clone(), to.clone());
+    blocking(move || match file {
+        Some(file) => export_to_file(&from, &file),
+        None => export_to_standard_output(&from),
+    })
+    .await??;
+    match to {
+        // The text itself is what standard output has.
+        None => Ok(()),
+        Some(file) => {
+            let moved =
+                Moved { folder: folder.display().to_string(), file: Some(file.display().to_string()) };
+            output.either(&moved, || format!("exported {} to {}", moved.folder, file.display()))
+        }
+    }
+}
+
+fn export_to_standard_output(folder: &Path) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    longshore_store::export(folder, &mut out).map_err(|error| match error {
+        ExportError::Write(error) => Failure::from(error),
+        error => Failure::state(&error),
+    })?;
+    Ok(out.flush()?)
+}
+
+/// The file has its name when it is complete and on the disk; what had the name before is there until then.
+fn export_to_file(folder: &Path, file: &Path) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        Failure::new(
+            Exit::State,
+            "state",
+            format_args!("cannot write the export {}: {error}", file.display()),
+        )
+    };
+    let within = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut out =
+        tempfile::Builder::new().prefix(".longshore-export-").tempfile_in(within).map_err(failed)?;
+    let mut buffer = BufWriter::new(out.as_file_mut());
+    longshore_store::export(folder, &mut buffer).map_err(|error| match error {
+        ExportError::Write(error) => failed(error),
+        error => Failure::state(&error),
+    })?;
+    buffer.flush().map_err(failed)?;
+    drop(buffer);
+    out.as_file().sync_all().map_err(failed)?;
+    out.persist(file).map_err(|error| failed(error.error))?;
+    // The name is on the disk with its folder.
+    File::open(within).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+async fn import(folder: PathBuf, file: PathBuf, output: &Output) -> Result<(), Failure> {
+    let is_input = file.as_os_str() == "-";
+    let (to, from) = (folder.clone(), file.clone());
+    blocking(move || {
+        let unreadable = |error: io::Error| {
+            Failure::new(
+                Exit::State,
+                "state",
+                format_args!("cannot read the export {}: {error}", from.display()),
+            )
+        };
+        let mut text: Box<dyn Read> = if is_input {
+            Box::new(io::stdin().lock())
+        } else {
+            if fs::metadata(&from).map_err(unreadable)?.is_dir() {
+                return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+            }
+            Box::new(File::open(&from).map_err(unreadable)?)
+        };
+        longshore_store::import(&to, &mut text).map_err(|error| refused(&error, &from, is_input))
+    })
+    .await??;
+    let moved =
+        Moved { folder: folder.display().to_string(), file: (!is_input).then(|| file.display().to_string()) };
+    output.either(&moved, || {
+        format!("imported into {}; the next host on it takes up the clusters", moved.folder)
+    })
+}
+
+/// What is wrong with a line is told with its file.
+fn refused(error: &ImportError, file: &Path, is_input: bool) -> Failure {
+    match error {
+        ImportError::Read { .. } | ImportError::Line { .. } if !is_input => {
+            let text = format!("{}: {}", file.display(), longshore_http::full(error));
+            Failure::new(Exit::State, "state", text)
+        }
+        error => Failure::state(error),
+    }
+}
