@@ -4,4 +4,5 @@ mod client;
 mod errors;
 mod house;
 mod news;
+mod recovery;
 mod routes;
