@@ -23,6 +23,7 @@ pub struct Cluster {
     pub now: Time,
     /// How long its handles' names are.
     pub name_bytes: usize,
+    next_handle: u64,
 }
 
 impl Cluster {
@@ -42,7 +43,7 @@ impl Cluster {
         };
         let mut records = admit(&State::default(), now, &create).expect("a legal cluster");
         let record = records.pop().expect("a cluster begins with a record");
-        let mut cluster = Self { state: State::default(), now, name_bytes };
+        let mut cluster = Self { state: State::default(), now, name_bytes, next_handle: 0 };
         cluster.state.apply(&record);
         (cluster, record)
     }
@@ -54,22 +55,34 @@ impl Cluster {
         let sum = workers.iter().sum();
         let aim = Aim { target: self.state.target(), had };
         let started = self.take(Change::LaunchStarted { launch, workers: sum, aim });
-        let (token, first) = (self.state.token(launch), self.state.handle_count());
-        let handles = workers.iter().enumerate().map(|(n, &workers)| NewHandle {
-            id: HandleId((first + n) as u64),
+        let handles = self.new_handles(launch, workers);
+        let settled = self.take(Change::LaunchSettled { launch, handles, trouble: None, retryable: true });
+        [started, settled]
+    }
+
+    /// The handles of a launch with so many workers each, numbered as the next ones.
+    pub fn new_handles(&mut self, launch: LaunchId, workers: &[u32]) -> Vec<NewHandle> {
+        let token = self.state.token(launch);
+        let new = workers.iter().enumerate().map(|(n, &workers)| NewHandle {
+            id: HandleId(self.next_handle + n as u64),
             name: name_of(&token, n, self.name_bytes),
             workers,
             launch: Some(launch),
         });
-        let handles = handles.collect();
-        let settled = self.take(Change::LaunchSettled { launch, handles, trouble: None, retryable: true });
-        [started, settled]
+        let new: Vec<_> = new.collect();
+        self.next_handle += new.len() as u64;
+        new
     }
 
     /// The next record: all are seen at work.
     pub fn run(&mut self) -> Record {
         let running = self.ids();
         self.take(Change::PhaseSeen { initializing: Vec::new(), running })
+    }
+
+    /// The handle that was numbered last.
+    pub fn newest(&self) -> HandleId {
+        HandleId(self.next_handle.saturating_sub(1))
     }
 
     /// All handles.

@@ -28,9 +28,19 @@ impl Runs {
         self.percentile(50)
     }
 
-    /// The sum of all.
-    pub fn total(&self) -> Duration {
-        self.0.iter().sum()
+    /// How many runs there were.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there was none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds the times of other runs.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 }
 
