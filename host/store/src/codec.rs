@@ -1,4 +1,4 @@
-//! How payloads are written: MessagePack with the names of fields, so that a later version can add some and still read
+//! How payloads are written: `MessagePack` with the names of fields, so that a later version can add some and still read
 //! these. It knows nothing of files.
 
 use longshore_scaling::{KeptHandle, Snapshot, SnapshotHead};
@@ -9,7 +9,7 @@ use crate::Entry;
 /// Handles in one piece of a snapshot.
 pub const PART_HANDLES: usize = 1_000;
 
-/// The largest payload of one row, in bytes. SQLite takes about four times as much.
+/// The largest payload of one row, in bytes. `SQLite` takes about four times as much.
 pub const PAYLOAD_LIMIT: usize = 256 << 20;
 
 /// What is true of the whole file.

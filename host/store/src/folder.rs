@@ -5,14 +5,15 @@ use std::{
     io::{self, Read as _, Seek as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    time::SystemTime,
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use rustix::fs::OFlags;
 
 use crate::open::OpenError;
 
-/// The journal itself, a database of SQLite.
+/// The journal itself, a database of `SQLite`.
 pub const FILE: &str = "journal.db";
 /// How many commits have been made durable.
 pub const WITNESS: &str = "head";
@@ -20,7 +21,12 @@ pub const WITNESS: &str = "head";
 pub const LOCK: &str = "lock";
 /// A journal that is being made; it gets its name when it is complete.
 const UNFINISHED: &str = "journal.new";
-/// What SQLite appends to the names of the files beside a database.
+/// The bytes of a page of the file: `SQLite`'s default, which every journal has.
+pub(crate) const PAGE: u64 = 4_096;
+/// How often the lock is tried, and how long between.
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// What `SQLite` appends to the names of the files beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// The paths in a folder.
@@ -62,7 +68,7 @@ impl Folder {
                 return Err(OpenError::NotAFolder { path: self.path.clone() });
             }
             Ok(metadata) => {
-                if metadata.permissions().mode() & 0o022 != 0 {
+                if metadata.permissions().mode() & 0o022 > 0 {
                     tracing::warn!(
                         "others than you may write to the state folder {}, and could replace what is in it: \
                          `chmod 700` it",
@@ -102,7 +108,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether there is a journal, by the length of its file; an empty one is none.
+    /// Whether there is a journal, by the length of its file. One that is shorter than a page is none: `SQLite` would take it for
+    /// an empty database, and throw the log away.
     pub(crate) fn has_file(&self) -> Result<bool, OpenError> {
         let path = self.file();
         match fs::symlink_metadata(&path) {
@@ -110,7 +117,7 @@ impl Folder {
                 let error = io::Error::other("it is no file");
                 Err(OpenError::system("use", &path, error))
             }
-            Ok(metadata) => Ok(metadata.len() > 0),
+            Ok(metadata) => Ok(metadata.len() >= PAGE),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(OpenError::system("look at", &path, error)),
         }
@@ -119,26 +126,23 @@ impl Folder {
     /// A file without which there can have been no journal, where the journal itself is not there.
     pub(crate) fn remains(&self) -> Option<&'static str> {
         let is_there = |path: PathBuf| fs::symlink_metadata(path).is_ok();
-        if is_there(self.file()) {
-            Some("is empty")
+        if let Ok(metadata) = fs::symlink_metadata(self.file()) {
+            Some(if metadata.len() == 0 { "is empty" } else { "is cut short" })
         } else if is_there(self.witness()) || is_there(self.log()) {
             Some("is missing")
         } else {
             None
         }
     }
+}
 
-    /// Keeps others from a file.
-    pub(crate) fn make_private(&self, path: &Path) -> Result<(), OpenError> {
-        let private = fs::metadata(path).and_then(|metadata| {
-            let mode = metadata.permissions().mode();
-            if mode & 0o077 == 0 {
-                return Ok(());
-            }
-            fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))
-        });
-        private.map_err(|error| OpenError::system("keep others from", path, error))
-    }
+/// Keeps others from a file.
+pub(crate) fn make_private(path: &Path) -> Result<(), OpenError> {
+    let private = fs::metadata(path).and_then(|metadata| {
+        let (mode, own) = (metadata.permissions().mode() & 0o777, metadata.permissions().mode() & 0o700);
+        if mode == own { Ok(()) } else { fs::set_permissions(path, fs::Permissions::from_mode(own)) }
+    });
+    private.map_err(|error| OpenError::system("keep others from", path, error))
 }
 
 /// Who holds a lock, as far as its file tells.
@@ -172,12 +176,22 @@ impl Lock {
         // A link could lead to a file that must not be written to.
         let opened = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path);
         let mut file = opened.map_err(|error| OpenError::system("open the lock", &path, error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(OpenError::Held { folder: folder.path.clone(), holder: holder(&mut file) });
+        let mut attempts = 1;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                // Whoever looks whether it is held does so by holding it, for an instant.
+                Err(fs::TryLockError::WouldBlock) if attempts < LOCK_ATTEMPTS => {
+                    attempts += 1;
+                    thread::sleep(LOCK_PAUSE);
+                }
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(OpenError::Held { folder: folder.path.clone(), holder: holder(&mut file) });
+                }
+                Err(fs::TryLockError::Error(error)) => {
+                    return Err(OpenError::system("lock", &path, error));
+                }
             }
-            Err(fs::TryLockError::Error(error)) => return Err(OpenError::system("lock", &path, error)),
         }
         let since = humantime::format_rfc3339_seconds(SystemTime::now());
         let line = format!("{} {since}\n", std::process::id());
@@ -187,12 +201,12 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
-    /// Who holds the lock of a folder, if anybody does.
-    pub(crate) fn held(folder: &Folder) -> Option<Option<Holder>> {
-        let mut file = File::open(folder.path.join(LOCK)).ok()?;
+    /// Whether anybody holds the lock of a folder, and who.
+    pub(crate) fn held(folder: &Folder) -> (bool, Option<Holder>) {
+        let Ok(mut file) = File::open(folder.path.join(LOCK)) else { return (false, None) };
         match file.try_lock_shared() {
-            Err(fs::TryLockError::WouldBlock) => Some(holder(&mut file)),
-            Ok(()) | Err(fs::TryLockError::Error(_)) => None,
+            Err(fs::TryLockError::WouldBlock) => (true, holder(&mut file)),
+            Ok(()) | Err(fs::TryLockError::Error(_)) => (false, None),
         }
     }
 }

@@ -12,10 +12,10 @@ use thiserror::Error;
 
 use crate::{
     codec::Meta,
-    folder::{Folder, Holder, Lock},
+    folder::{Folder, Holder, Lock, PAGE, make_private},
     ledger::Ledger,
     scan::{Census, Damages, Depth, scan},
-    schema::{self, FORMAT, ShapeError},
+    schema::{self, FORMAT, Migration, ShapeError},
     witness::{self, Found, Testimony, Witness},
     writer::checkpoint,
 };
@@ -82,12 +82,23 @@ pub enum OpenError {
         /// The newest that is known.
         known: u32,
     },
+    /// An earlier version wrote it, and it is only to be read.
+    #[error(
+        "{} has the older format {found}: a host that starts with its folder brings it to format {FORMAT}",
+        path.display()
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
     /// The journal's file is not there, and other files say that it was.
     #[error("the journal {} {state}, and what lies beside it says that it was in use: {RESTORE}", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
-        /// `is missing` or `is empty`.
+        /// `is missing`, `is empty` or `is cut short`.
         state: &'static str,
     },
     /// Something in it has changed, or is missing.
@@ -139,6 +150,15 @@ pub enum OpenError {
     ReadOnly {
         /// The file.
         path: PathBuf,
+    },
+    /// The system does not let it be opened.
+    #[error("{} cannot be opened: look at who may read and write it and its folder", path.display())]
+    CannotOpen {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The system refuses something.
     #[error("cannot {what} {}", path.display())]
@@ -192,6 +212,7 @@ impl OpenError {
             }
             Some(ErrorCode::DiskFull) => Self::Full { path },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            Some(ErrorCode::CannotOpen) => Self::CannotOpen { path, source: Box::new(error) },
             _ => Self::Database { what, path, source: Box::new(error) },
         }
     }
@@ -232,9 +253,9 @@ pub(crate) fn open(folder: &Folder) -> Result<Opened, OpenError> {
         if let Some(state) = folder.remains() {
             return Err(OpenError::Missing { path, state });
         }
-        make(folder, |_| Ok(()))?;
+        make(folder, |_| Ok::<_, OpenError>(()))?;
     }
-    folder.make_private(&path)?;
+    make_private(&path)?;
     let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let sql = |what| {
         let path = path.clone();
@@ -247,7 +268,7 @@ pub(crate) fn open(folder: &Folder) -> Result<Opened, OpenError> {
     let meta = schema::read_meta(&connection).map_err(|error| OpenError::shape(&path, error))?;
     heed_witness(folder, &meta, is_new)?;
     if format < FORMAT {
-        migrate(folder, &connection, format)?;
+        migrate(folder, &connection, schema::LADDER, format, FORMAT)?;
     }
     schema::check_tables(&connection).map_err(|error| OpenError::shape(&path, error))?;
     let mut census = scan(&connection, Depth::Sums);
@@ -271,10 +292,10 @@ pub(crate) fn in_memory() -> rusqlite::Result<(Connection, Ledger)> {
 }
 
 /// Makes a journal under another name, lets `fill` put something in, and gives it its name once it is on the disk.
-pub(crate) fn make(
+pub(crate) fn make<E: From<OpenError>>(
     folder: &Folder,
-    fill: impl FnOnce(&Connection) -> Result<(), OpenError>,
-) -> Result<(), OpenError> {
+    fill: impl FnOnce(&Connection) -> Result<(), E>,
+) -> Result<(), E> {
     let (path, unfinished) = (folder.file(), folder.unfinished());
     let mut options = fs::OpenOptions::new();
     {
@@ -293,7 +314,7 @@ pub(crate) fn make(
     let synced = fs::File::open(&unfinished).and_then(|file| file.sync_all());
     synced.map_err(|error| OpenError::system("bring to the disk", &unfinished, error))?;
     fs::rename(&unfinished, &path).map_err(|error| OpenError::system("make", &path, error))?;
-    folder.sync()
+    Ok(folder.sync()?)
 }
 
 /// Opens a database. Nothing is read yet, nor written.
@@ -349,8 +370,14 @@ pub(crate) fn compare(folder: &Folder, meta: &Meta, said: Testimony) -> Result<(
 }
 
 /// Brings a file of an older format to today's, and keeps a copy as it was.
-fn migrate(folder: &Folder, connection: &Connection, format: u32) -> Result<(), OpenError> {
-    let (path, copy) = (folder.file(), folder.older(format));
+fn migrate(
+    folder: &Folder,
+    connection: &Connection,
+    ladder: &[Migration],
+    from: u32,
+    to: u32,
+) -> Result<(), OpenError> {
+    let (path, copy) = (folder.file(), folder.older(from));
     match fs::remove_file(&copy) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -360,9 +387,8 @@ fn migrate(folder: &Folder, connection: &Connection, format: u32) -> Result<(), 
     connection
         .execute("VACUUM INTO ?1", [name.as_ref()])
         .map_err(|error| OpenError::database("keep a copy of the older journal as", &copy, error))?;
-    folder.make_private(&copy)?;
-    schema::migrate(connection, schema::LADDER, format, FORMAT)
-        .map_err(|error| OpenError::shape(&path, error))
+    make_private(&copy)?;
+    schema::migrate(connection, ladder, from, to).map_err(|error| OpenError::shape(&path, error))
 }
 
 /// The first commit of a host: moves to the file what the host before left in the log, and shows that the file can be written.
@@ -370,7 +396,11 @@ fn begin(connection: &Connection, meta: &mut Meta) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // The log is moved to the file by the writer, in its own time.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", crate::writer::WAL_PAGES * 2 * 4096)?;
+    connection.pragma_update(
+        None,
+        "journal_size_limit",
+        crate::writer::WAL_PAGES * 2 * PAGE.cast_signed(),
+    )?;
     let transaction = connection.unchecked_transaction()?;
     meta.commits += 1;
     schema::write_meta(&transaction, meta)?;
@@ -381,3 +411,6 @@ fn begin(connection: &Connection, meta: &mut Meta) -> rusqlite::Result<()> {
     }
     connection.busy_timeout(Duration::ZERO)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ pub(crate) const APPLICATION_ID: i32 = 0x4c53_4a31;
 /// The format that is written today.
 pub const FORMAT: u32 = 1;
 
-/// The tables of today's format, as SQLite keeps them.
+/// The tables of today's format, as `SQLite` keeps them.
 pub(crate) const TABLES: &[&str] = &[
     "CREATE TABLE meta (id INTEGER PRIMARY KEY, format INTEGER NOT NULL, payload BLOB NOT NULL, \
      sum INTEGER NOT NULL) STRICT",
@@ -50,7 +50,7 @@ pub(crate) enum ShapeError {
     Newer { found: u32 },
     /// It is damaged: how.
     Corrupt(String),
-    /// SQLite says so.
+    /// `SQLite` says so.
     Sql(rusqlite::Error),
 }
 

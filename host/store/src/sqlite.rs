@@ -1,4 +1,4 @@
-//! The journal on SQLite, as the rest of the host sees it. Payloads are encoded and decoded by the caller, so that the one
+//! The journal on `SQLite`, as the rest of the host sees it. Payloads are encoded and decoded by the caller, so that the one
 //! thread that writes has little to do but write.
 
 use std::{
@@ -38,7 +38,7 @@ const HEAVY_HANDLES: usize = 10_000;
 /// The same in bytes.
 const HEAVY_BYTES: usize = 1 << 20;
 
-/// A journal in a database of SQLite: a file of a folder's, or memory.
+/// A journal in a database of `SQLite`: a file of a folder's, or memory.
 ///
 /// Dropping it does what waits, moves everything to the file and closes it. It blocks meanwhile, [`CLOSE_LIMIT`] at most.
 #[derive(Debug)]
@@ -61,9 +61,14 @@ impl SqliteJournal {
     /// [`OpenError`] says what is in the way. Nothing has changed then, but that the folder and its lock may have been made.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let folder = Folder::new(folder);
-        let Opened { connection, ledger, witness, lock } = open::open(&folder)?;
+        let writer = Self::writer(&folder)?;
+        Self::start(writer).map_err(|error| OpenError::system("start a thread for", &folder.file(), error))
+    }
+
+    fn writer(folder: &Folder) -> Result<Writer, OpenError> {
+        let Opened { connection, ledger, witness, lock } = open::open(folder)?;
         let commits = Arc::new(AtomicU64::new(ledger.meta().commits));
-        let writer = Writer {
+        Ok(Writer {
             connection,
             ledger,
             durable: Some(Durable { witness, unsynced: 0, _lock: lock }),
@@ -71,8 +76,7 @@ impl SqliteJournal {
             commits,
             suspect: false,
             untidy: true,
-        };
-        Self::start(writer).map_err(|error| OpenError::system("start a thread for", &folder.file(), error))
+        })
     }
 
     /// A journal that ends with its process: for a host that may forget, and for tests.
@@ -92,7 +96,8 @@ impl SqliteJournal {
     fn start(writer: Writer) -> std::io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
         let journal = Self::with_queue(&writer, queue);
-        journal.run(writer, messages)
+        journal.run(writer, messages)?;
+        Ok(journal)
     }
 
     fn with_queue(writer: &Writer, queue: SyncSender<Message>) -> Self {
@@ -106,15 +111,15 @@ impl SqliteJournal {
         }
     }
 
-    fn run(mut self, writer: Writer, messages: Receiver<Message>) -> std::io::Result<Self> {
+    fn run(&self, writer: Writer, messages: Receiver<Message>) -> std::io::Result<()> {
         let (end, ended) = sync_channel::<()>(1);
         thread::Builder::new().name("longshore-journal".to_owned()).spawn(move || {
             // Gone however the thread ends: that is the signal.
             let _end = end;
             writer.run(&messages);
         })?;
-        self.ended = Mutex::new(ended);
-        Ok(self)
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = ended;
+        Ok(())
     }
 
     /// How many transactions this journal has made durable since its file was made.
@@ -306,3 +311,6 @@ impl Journal for SqliteJournal {
         Box::pin(async move { self.ask(Op::Remove { lease: lease.clone() }).await.map(drop) })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The witness: a small file beside the journal that says how many commits have been made durable. SQLite takes the first
+//! The witness: a small file beside the journal that says how many commits have been made durable. `SQLite` takes the first
 //! damaged frame of its log for the log's end, and so would lose without a word what was acknowledged after it; the witness
 //! knows better. It is written after a commit is durable, never before, so that on an honest disk it is never ahead. It is
 //! not brought to the disk each time: the end of the process cannot take it back, and the loss of power only to an older

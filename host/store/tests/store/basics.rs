@@ -9,7 +9,9 @@ use crate::support::{append, beginnings, claim, defined, open, records, scaled, 
 /// Runs a test on a journal in memory, and on one in a folder that is closed and opened anew between two steps.
 fn everywhere(steps: &[&dyn Fn(&SqliteJournal)]) {
     let memory = SqliteJournal::in_memory();
-    steps.iter().for_each(|step| step(&memory));
+    for step in steps {
+        step(&memory);
+    }
     let folder = tempdir().expect("a folder");
     for step in steps {
         step(&open(folder.path()));

@@ -7,9 +7,15 @@ use longshore_scaling::{
     Time, Trouble,
 };
 use longshore_store::{Claimed, Entry, Journal, Lease, SqliteJournal};
+use tempfile::TempDir;
 
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+/// A folder in memory where the system has such: nothing there waits for a disk.
+pub(crate) fn fast_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
 pub(crate) fn open(folder: &Path) -> SqliteJournal {
@@ -82,4 +88,10 @@ pub(crate) fn snapshot(workers: u32) -> Snapshot {
         state.apply(&record);
     }
     state.snapshot()
+}
+
+/// Says that a test could not be run here. Where everything must be, that is a failure.
+pub(crate) fn skipped(test: &str, why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{test} cannot be skipped here: {why}");
+    println!("skipped, because {why}");
 }

@@ -1,0 +1,107 @@
+//! Older and newer formats.
+
+use tempfile::{TempDir, tempdir};
+
+use super::*;
+use crate::{
+    SqliteJournal,
+    table::{Table, seal},
+};
+
+/// A journal of today's, and its file.
+fn journal() -> (TempDir, Folder, Connection) {
+    let folder = tempdir().expect("a folder");
+    drop(SqliteJournal::open(folder.path()).expect("a journal"));
+    let paths = Folder::new(folder.path());
+    let connection = connect(&paths.file(), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("it can be opened");
+    (folder, paths, connection)
+}
+
+/// Steps to formats that do not exist: a table more, then one with another name.
+const STEPS: &[Migration] = &[
+    Migration {
+        from: FORMAT,
+        step: |file| file.execute_batch("CREATE TABLE more (x); INSERT INTO more VALUES (7)"),
+    },
+    Migration { from: FORMAT + 1, step: |file| file.execute_batch("ALTER TABLE more RENAME TO most") },
+];
+
+#[test]
+fn an_older_file_climbs_the_ladder_and_a_copy_stays() {
+    let (_folder, paths, file) = journal();
+    let before = schema::read_meta(&file).expect("it has one");
+    migrate(&paths, &file, STEPS, FORMAT, FORMAT + 2).expect("each step leads to the next");
+    assert_eq!(schema::inspect(&file, FORMAT + 2).expect("its shape is sound"), FORMAT + 2);
+    assert_eq!(schema::read_meta(&file).expect("it has one"), Meta { format: FORMAT + 2, ..before.clone() });
+    let seven: i64 =
+        file.query_row("SELECT x FROM most", [], |row| row.get(0)).expect("both steps were taken");
+    assert_eq!(seven, 7);
+    let copy = connect(&paths.older(FORMAT), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("it is there");
+    assert_eq!(schema::inspect(&copy, FORMAT).expect("its shape is sound"), FORMAT);
+    assert_eq!(schema::read_meta(&copy).expect("it has one"), before);
+}
+
+#[test]
+fn a_step_that_fails_leaves_the_file_at_the_one_before() {
+    let (_folder, paths, file) = journal();
+    let steps = [
+        STEPS[0],
+        Migration {
+            from: FORMAT + 1,
+            step: |file| file.execute_batch("DELETE FROM more; INSERT INTO nowhere VALUES (1)"),
+        },
+    ];
+    migrate(&paths, &file, &steps, FORMAT, FORMAT + 2).expect_err("the second step fails");
+    assert_eq!(schema::inspect(&file, FORMAT + 2).expect("its shape is sound"), FORMAT + 1);
+    let seven: i64 = file.query_row("SELECT x FROM more", [], |row| row.get(0)).expect("it is as it was");
+    assert_eq!(seven, 7);
+    migrate(&paths, &file, &STEPS[1..], FORMAT, FORMAT + 1).expect_err("a step is missing");
+}
+
+#[test]
+fn the_ladder_leads_to_todays_format() {
+    let from: Vec<_> = schema::LADDER.iter().map(|migration| migration.from).collect();
+    assert_eq!(from, (1..FORMAT).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_newer_file_is_refused_and_both_numbers_are_named() {
+    let (folder, _, file) = journal();
+    migrate(&Folder::new(folder.path()), &file, STEPS, FORMAT, FORMAT + 2).expect("migrated");
+    drop(file);
+    let error = SqliteJournal::open(folder.path()).expect_err("it is newer");
+    assert!(
+        matches!(error, OpenError::Newer { found, known: FORMAT, .. } if found == FORMAT + 2),
+        "{error:?}"
+    );
+    let text = error.to_string();
+    let (found, known) = (format!("format {}", FORMAT + 2), format!("up to {FORMAT}"));
+    assert!(text.contains(&found) && text.contains(&known) && text.contains("use the version"), "{text}");
+    assert!(matches!(crate::check(folder.path()), Err(OpenError::Newer { .. })));
+}
+
+#[test]
+fn a_meta_row_of_a_later_kind_is_newer_too() {
+    let (folder, _, file) = journal();
+    let (format, payload) = (Table::Meta.format() + 1, [0xc0]);
+    let sum = seal(Table::Meta, (1, 0), format, &payload).cast_signed();
+    file.execute("UPDATE meta SET format = ?1, payload = ?2, sum = ?3", (format, payload, sum))
+        .expect("written");
+    file.pragma_update(None, "user_version", FORMAT + 1).expect("written");
+    drop(file);
+    let error = SqliteJournal::open(folder.path()).expect_err("it is newer");
+    assert!(matches!(error, OpenError::Newer { .. }), "{error:?}");
+}
+
+#[test]
+fn another_programs_database_is_left_alone() {
+    let folder = tempdir().expect("a folder");
+    let path = folder.path().join(crate::FILE);
+    let file = Connection::open(&path).expect("a database");
+    file.execute_batch("CREATE TABLE theirs (x)").expect("written");
+    drop(file);
+    let before = fs::read(&path).expect("it can be read");
+    let error = SqliteJournal::open(folder.path()).expect_err("it is theirs");
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
+    assert_eq!(fs::read(&path).expect("it can be read"), before);
+}
