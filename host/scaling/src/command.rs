@@ -86,6 +86,12 @@ pub enum Denied {
     /// A cluster can be taken over only from a provider that lists its workers.
     #[error("the provider cannot list its workers, so that nothing can be taken over from it")]
     CannotList,
+    /// A cluster that is stopped shall have no workers, and whatever is found would be killed.
+    #[error(
+        "the cluster is stopped, and what is found would be killed; start it first (`longshore start`, or `stopped` in \
+             its configuration)"
+    )]
+    IsStopped,
     /// There is no such launch whose outcome is unknown.
     #[error(
         "there is no launch {token} whose outcome is unknown; `longshore explain` names those that there are"
@@ -157,6 +163,7 @@ pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>,
             (!same).then(|| Change::Updated { policy: policy.clone(), traits: *traits, expected: *expected })
         }
         Command::Reconnect if !state.traits.list => return Err(Denied::CannotList),
+        Command::Reconnect if state.desired == Desired::Stopped => return Err(Denied::IsStopped),
         Command::Reconnect => state.reconnect.is_none().then_some(Change::ReconnectStarted),
         Command::Start => set_desired(state, Desired::Running),
         Command::Stop => set_desired(state, Desired::Stopped),

@@ -311,6 +311,8 @@ fn a_cluster_is_taken_over_as_it_runs() {
         world.count(|change| matches!(change, Change::LaunchStarted { .. } | Change::KillStarted { .. })),
         0
     );
+    world.command(&Command::Stop).expect("legal");
+    assert_eq!(world.command(&Command::Reconnect), Err(Denied::IsStopped));
     let cannot = World::plain(1).command(&Command::Reconnect);
     assert_eq!(cannot, Err(Denied::CannotList));
 }
