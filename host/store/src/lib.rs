@@ -1,7 +1,39 @@
 //! The journal: where a cluster's records are kept, so that what was decided outlives the decision's host.
 //!
 //! A host writes an intent here before it acts on it. [`Journal`] says what a journal is; [`SqliteJournal`] keeps one in a
-//! folder, or in memory for a host that may forget.
+//! folder, or in memory for a host that may forget. [`check`], [`export`] and [`import`] look at a folder without a host.
+//!
+//! # What damage comes to
+//!
+//! A folder holds the journal (`journal.db`), its log (`journal.db-wal`, while a host runs or after it was killed), the
+//! witness (`head`: how many commits were acknowledged) and the lock. When a journal is opened, all of it is read first. It
+//! then is what it was, or is refused with an error and left alone:
+//!
+//! | what happens | what comes of it |
+//! |---|---|
+//! | the host is killed, at any moment | nothing: what was acknowledged is there, the rest is there as a whole or not at all |
+//! | the power fails | the same, as far as the disk keeps what it said was written |
+//! | a byte of the file changes | an error; nothing where that byte was free, or is in the log as well |
+//! | the file is cut short, emptied, deleted | an error; nothing where the end that is missing was free |
+//! | the log is changed, cut short, emptied, deleted | an error: the witness knows of more commits |
+//! | an older copy of the file, or of the log, is put back | an error, by the witness; nothing where the log has all that differs |
+//! | rows are lost, doubled, or put back as they were | an error, by the sum in the meta row |
+//! | the witness is changed, cut short, deleted | a warning; it is made anew |
+//! | the witness is older than the journal | nothing: it says less than it could |
+//! | files of two folders are mixed | an error |
+//! | the disk is full, or may not be written | an error for what was to be written; it works again once that is mended |
+//!
+//! What cannot be told, because nothing is left that could tell:
+//!
+//! - The whole folder as it once was, witness and all, put in the place of what there is; or all of it deleted, so that it looks
+//!   new. The same goes for two things at once: an older file put back and the witness deleted. Workers launched since then
+//!   are found by the provider's `list`, where it has one, and are not in the state.
+//! - After a loss of power alone: the witness may have fallen back to what it said up to [`IDLE`] after the last pause, or
+//!   [`WITNESS_COMMITS`] commits ago, since it is not brought to the disk with each commit. Damage to the log that comes on top of
+//!   that, behind what it says, is taken for the log's end. Nothing is lost by the loss of power itself.
+//! - A disk that says that it has written what it has not, and forgets the witness with it.
+//!
+//! The folder belongs on a local disk: locks and the log's index do not work over a network.
 
 mod check;
 mod codec;

@@ -44,7 +44,8 @@ impl Table {
         }
     }
 
-    /// The format of the payloads that are written today; older ones are read, newer ones are refused.
+    /// The format of the payloads that are written today; older ones are read, newer ones are refused. Whoever raises one raises
+    /// the file's as well, so that an earlier version refuses the file as a whole.
     pub(crate) const fn format(self) -> u32 {
         match self {
             Self::Meta

@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// Writes all of a folder's journal, as it is at one moment, in the text that this module describes. It works beside a host
-/// that runs. What is damaged is not exported.
+/// that runs, whose log grows until this is done: let it write to a file, not to somebody who reads slowly. What is damaged is
+/// not exported.
 ///
 /// # Errors
 ///

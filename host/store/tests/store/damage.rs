@@ -171,17 +171,17 @@ fn sweep_log(stride: usize, masks: &[u8]) {
 
 #[test]
 fn a_flipped_byte_of_the_file_is_harmless_or_an_error() {
-    sweep_closed_file(53, &[0]);
+    sweep_closed_file(79, &[0]);
 }
 
 #[test]
 fn a_flipped_byte_of_the_file_beside_a_log_is_harmless_or_an_error() {
-    sweep_killed_file(53, &[0]);
+    sweep_killed_file(79, &[0]);
 }
 
 #[test]
 fn a_flipped_byte_of_the_log_is_an_error() {
-    sweep_log(53, &[0]);
+    sweep_log(79, &[0]);
 }
 
 #[test]
