@@ -46,9 +46,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// The folder: the one that is named, the variable's, or one of the user's; by its whole path.
 pub(crate) fn folder(named: Option<&Path>) -> Result<PathBuf, Failure> {
     // One that is set to nothing is not set.
-    let set = |folder: &PathBuf| !folder.as_os_str().is_empty();
-    let named = named.map(Path::to_owned).filter(set);
-    let folder = named.or_else(|| env::var_os(VARIABLE).map(PathBuf::from).filter(set)).or_else(users);
+    let variable = || env::var_os(VARIABLE).map(PathBuf::from).filter(|it| !it.as_os_str().is_empty());
+    let folder = named.map(Path::to_owned).or_else(variable).or_else(users);
     let folder = folder.ok_or_else(|| {
         Failure::usage("the user has no home folder to keep the state in: name a folder with --state")
     })?;

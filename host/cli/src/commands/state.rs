@@ -7,7 +7,7 @@ use std::{
 };
 
 use anstyle::Style;
-use longshore_store::{CheckReport, Damage, ExportError, ImportError};
+use longshore_store::{CheckReport, Damage, ExportError, Holder, ImportError};
 use serde::Serialize;
 
 use crate::{
@@ -33,8 +33,10 @@ struct Checked {
     file_bytes: u64,
     /// Bytes of its log.
     log_bytes: u64,
-    /// The host that uses it; null where none does.
-    host: Option<HostOfState>,
+    /// Whether a host uses it.
+    in_use: bool,
+    /// Which host; null where none does, or its lock does not tell.
+    holder: Option<HolderOfState>,
     /// Whether the loss of what was written last would be noticed.
     has_witness: bool,
     clusters: Vec<ClusterOfState>,
@@ -45,11 +47,11 @@ struct Checked {
     more_damages: usize,
 }
 
-/// A host that uses a folder. Both are null where its lock does not tell.
+/// A host that uses a folder.
 #[derive(Serialize)]
-struct HostOfState {
-    pid: Option<u32>,
-    since: Option<String>,
+struct HolderOfState {
+    pid: u32,
+    since: String,
 }
 
 #[derive(Serialize)]
@@ -120,10 +122,6 @@ impl Checked {
             snapshot_handles: it.snapshot_handles,
             snapshot_bytes: it.snapshot_bytes,
         });
-        let host = |holder: Option<longshore_store::Holder>| HostOfState {
-            pid: holder.as_ref().map(|holder| holder.pid),
-            since: holder.map(|holder| holder.since),
-        };
         let damages =
             report.damages.first.into_iter().map(|Damage { place, what }| DamageOfState { place, what });
         let damages: Vec<_> = damages.collect();
@@ -134,7 +132,8 @@ impl Checked {
             commits: report.commits,
             file_bytes: report.file_bytes,
             log_bytes: report.log_bytes,
-            host: report.host.map(host),
+            in_use: report.is_in_use,
+            holder: report.holder.map(|Holder { pid, since }| HolderOfState { pid, since }),
             has_witness: report.has_witness,
             clusters: clusters.collect(),
             providers: report.providers,
@@ -152,7 +151,7 @@ fn told(found: &Checked, width: Option<u16>) -> String {
         format!("format      {}", known(found.format.map(u64::from))),
         format!("commits     {}", known(found.commits)),
         format!("size        {} bytes, and {} of its log", found.file_bytes, found.log_bytes),
-        format!("used by     {}", found.host.as_ref().map_or_else(|| "no host".to_owned(), user)),
+        format!("used by     {}", user(found)),
         format!(
             "providers   {}",
             if found.providers.is_empty() { "none".to_owned() } else { found.providers.join(", ") }
@@ -191,10 +190,11 @@ fn told(found: &Checked, width: Option<u16>) -> String {
     lines.join("\n")
 }
 
-fn user(host: &HostOfState) -> String {
-    match (host.pid, &host.since) {
-        (Some(pid), Some(since)) => format!("process {pid}, since {}", clean(since)),
-        _ => "a host whose lock does not name it".to_owned(),
+fn user(found: &Checked) -> String {
+    match &found.holder {
+        Some(HolderOfState { pid, since }) => format!("process {pid}, since {}", clean(since)),
+        None if found.in_use => "a host whose lock does not name it".to_owned(),
+        None => "no host".to_owned(),
     }
 }
 

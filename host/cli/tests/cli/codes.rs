@@ -10,7 +10,7 @@ use crate::house::{House, slow, web};
 fn code_2_a_wrong_command_line() {
     let house = House::without_host();
     let whole = "workers must be a whole number from 0 to 1000000";
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 16] = [
         (&["scale", "web", "-3"], whole),
         (&["scale", "web", "3.5"], whole),
         (&["scale", "web", "many"], whole),
@@ -20,6 +20,13 @@ fn code_2_a_wrong_command_line() {
         (&["stop", "web", "--timeout", "soon"], "5m"),
         (&["stop", "web", "--no-wait", "--timeout", "5s"], "cannot be used with"),
         (&["workers", "web", "--limit", "0"], "--limit"),
+        (&["history", "web", "--limit", "0"], "--limit"),
+        (&["history", "web", "--follow", "--before", "3"], "cannot be used with"),
+        (&["resolve", "web", "a-1"], "--none"),
+        (&["resolve", "web", "a-1", "--none", "--handle", "x"], "cannot be used with"),
+        (&["resolve", "web", "a-1", "--handle", ""], "empty"),
+        (&["resolve", "web", "a-1", "--handle", "x=10001"], "1 to 10000 workers"),
+        (&["state"], "import"),
     ];
     for (arguments, words) in cases {
         house.run(arguments).ended(2).tells(&[words]);
@@ -39,6 +46,8 @@ fn code_3_a_wrong_configuration() {
     house.run(&["apply", "nowhere.toml"]).ended(3).tells(&["nowhere.toml", "No such file"]);
     let outside = house.file("outside.toml", &web("workers = 11"));
     house.run(&["apply", &outside]).ended(3).tells(&["11", "10"]);
+    let good = house.file("good.toml", &web("workers = 3"));
+    house.run(&["reconnect", "wbe", "--config", &good]).ended(3).tells(&["wbe", "did you mean `web`"]);
     // It is found before a host is asked, or begun.
     let alone = House::without_host();
     for command in ["apply", "up", "plan"] {
@@ -52,7 +61,10 @@ fn code_4_no_host() {
     let house = House::without_host();
     let file = house.file("web.toml", &web("workers = 3"));
     let socket = house.socket().display().to_string();
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 13] = [
+        &["history", "web"],
+        &["reconnect", "web", "--config", &file],
+        &["resolve", "web", "a-1", "--none"],
         &["status"],
         &["status", "web"],
         &["status", "--watch"],
@@ -72,7 +84,11 @@ fn code_4_no_host() {
 #[test]
 fn code_5_no_such_cluster() {
     let house = House::with_web();
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 14] = [
+        &["history", "wbe"],
+        &["history", "wbe", "--follow"],
+        &["reconnect", "wbe"],
+        &["resolve", "wbe", "a-1", "--none"],
         &["scale", "wbe", "3"],
         &["status", "wbe"],
         &["status", "wbe", "--watch"],
@@ -87,6 +103,7 @@ fn code_5_no_such_cluster() {
     for arguments in commands {
         house.run(arguments).ended(5).tells(&["no cluster `wbe`", "did you mean `web`"]);
     }
+    house.run(&["reconnect", "wbe"]).ended(5).tells(&["--config FILE"]);
     house.run(&["scale", "../plan", "3"]).ended(5).tells(&["../plan"]);
 }
 
@@ -97,6 +114,9 @@ fn code_6_denied() {
     let other = web("workers = 3").replace("[[cluster]]", "[provider.config]\ncapacity = 5\n[[cluster]]");
     let other = house.file("other.toml", &other);
     house.run(&["apply", &other]).ended(6).tells(&["memory", "web", "another name"]);
+    house.run(&["resolve", "web", "a-1", "--none"]).ended(6).tells(&["no launch a-1", "longshore explain"]);
+    let other = house.file("db.toml", &web("workers = 3").replace("\"web\"", "\"db\""));
+    house.run(&["reconnect", "db", "--config", &other]).ended(6).tells(&["nothing to take over"]);
     assert_eq!(house.status("web")["generation"], 1, "nothing has changed");
 }
 
@@ -165,9 +185,9 @@ fn what_a_dead_host_left_is_replaced() {
 fn the_codes_are_in_the_help() {
     let house = House::without_host();
     let said = house.run(&["--help"]).ok();
-    for code in 0..=9 {
+    for code in 0..=10 {
         assert!(
-            said.out.lines().any(|line| line.trim().starts_with(&format!("{code}  "))),
+            said.out.lines().any(|line| line.trim().starts_with(&format!("{code} "))),
             "{code}: {}",
             said.out
         );

@@ -120,8 +120,13 @@ impl House {
 
     /// Starts a command that stays. What it says goes to the files `out` and `err`.
     pub(crate) fn start(&mut self, arguments: &[&str]) {
+        self.begin(self.command(arguments));
+    }
+
+    /// The same, with a command that was prepared.
+    pub(crate) fn begin(&mut self, mut command: Command) {
         let file = |name| File::create(self.path(name)).expect("a file in a folder of our own");
-        let child = self.command(arguments).stdout(file("out")).stderr(file("err")).spawn();
+        let child = command.stdout(file("out")).stderr(file("err")).spawn();
         assert!(self.host.replace(child.expect("the command runs")).is_none(), "one at a time");
     }
 

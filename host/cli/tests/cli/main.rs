@@ -5,3 +5,4 @@ mod documents;
 mod house;
 mod living;
 mod manners;
+mod states;

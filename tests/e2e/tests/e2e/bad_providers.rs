@@ -82,7 +82,10 @@ fn one_that_answers_with_too_few() {
 #[test]
 fn one_that_always_answers_with_too_few() {
     let house = house(r#"faults = { run = "fewer" }"#);
-    explains(&house, &["RUN-1"]);
+    // What it hides is found so soon that nobody may see it held; the history has it all the same.
+    house.until_status("rough", "running", 3);
+    let history = house.run(&["history", "rough"]).ok();
+    assert!(history.out.contains("RUN-1"), "{}", history.out);
     nobody_else_notices(&house);
 }
 

@@ -6,3 +6,4 @@ mod discovery;
 mod lifecycle;
 mod outside;
 mod processes;
+mod recovery;
