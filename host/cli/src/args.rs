@@ -29,7 +29,7 @@ pub(crate) struct Global {
     /// where no host listens
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) plugin_path: Vec<PathBuf>,
-    /// One JSON document on standard output, instead of text; with --watch one document a line
+    /// One JSON document on standard output, instead of text; with --watch or --follow one a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Say more: details of errors, and more in the log; twice for even more
@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Serve(Keeping),
     /// Make providers and clusters as a file says
     Apply(Apply),
-    /// Say what `apply` would do, and do nothing
+    /// Say what `apply` would do, and do nothing; where no host listens, the state folder is not looked at
     Plan(File),
     /// Ask for another number of workers
     Scale(Scale),
