@@ -61,13 +61,14 @@ impl From<Output> for Said {
 pub struct House {
     temp: TempDir,
     host: Option<Child>,
+    is_kept: bool,
 }
 
 impl House {
     /// A house whose plugin folder holds the libraries of these packages, without a host.
     pub fn with(packages: &[&str]) -> Self {
         let temp = TempDir::with_prefix("longshore-e2e-").expect("a temporary folder");
-        let house = Self { temp, host: None };
+        let house = Self { temp, host: None, is_kept: false };
         fs::create_dir(house.plugins()).expect("an empty folder");
         for package in packages {
             house.drop_in(&library(package));
@@ -142,7 +143,21 @@ poll_interval = "200ms"
         )
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// Leaves the house's folder as it is when the house goes, for whoever looks at what went wrong. The processes end all the
+    /// same. Gives the folder.
+    pub fn keep(&mut self) -> &Path {
+        self.temp.disable_cleanup(true);
+        self.is_kept = true;
+        self.temp.path()
+    }
+
+    /// What every process of the house has in its environment, and no other process.
+    pub fn mark(&self) -> String {
+        format!("{MARK}={}", self.temp.path().display())
+    }
+
+    /// A command of this house, to be started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("longshore-cli", "longshore"));
         command
             .args(arguments)
@@ -160,7 +175,26 @@ poll_interval = "200ms"
     /// Starts the host on the house's state folder, and waits until it listens.
     pub fn serve(&mut self) {
         self.start(&["serve"]);
-        until("the host listens", || self.run(&["status"]).code == Some(0));
+        assert_eq!(self.begins(), Ok(()), "{}", self.log());
+    }
+
+    /// Waits until the host that was started listens. If it ends before, it is taken away, and its exit code is the error.
+    pub fn begins(&mut self) -> Result<(), Option<i32>> {
+        let mut begun = None;
+        until("the host listens, or ends", || {
+            let host = self.host.as_mut().expect("a host was started");
+            let ended = host.try_wait().expect("the host is our child");
+            begun = match ended {
+                Some(status) => Some(Err(status.code())),
+                None => (self.run(&["status"]).code == Some(0)).then_some(Ok(())),
+            };
+            begun.is_some()
+        });
+        let begun = begun.expect("it was waited for");
+        if begun.is_err() {
+            self.host = None;
+        }
+        begun
     }
 
     /// Starts a command that stays, as the house's host. What it says goes to the file `host.log`.
@@ -215,7 +249,7 @@ poll_interval = "200ms"
 
     /// Every process that carries the house's mark and is not a zombie, with its name.
     fn marked(&self) -> Vec<(Pid, String)> {
-        let mark = format!("{MARK}={}", self.temp.path().display());
+        let mark = self.mark();
         let is_marked =
             |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|it| it == mark.as_bytes());
         let processes = fs::read_dir("/proc").expect("this system has /proc");
@@ -230,10 +264,14 @@ poll_interval = "200ms"
             .collect()
     }
 
+    /// The host's process.
+    pub fn host(&self) -> Pid {
+        Pid::from_raw(self.host.as_ref().expect("a host runs").id().cast_signed())
+    }
+
     /// Sends the host a signal.
     pub fn signal_host(&self, signal: Signal) {
-        let host = self.host.as_ref().expect("a host runs");
-        kill(Pid::from_raw(host.id().cast_signed()), signal).expect("the host is ours");
+        kill(self.host(), signal).expect("the host is ours");
     }
 
     /// Waits until the host has ended, and gives its exit code.
@@ -265,7 +303,7 @@ impl Drop for House {
         for (pid, _) in self.marked() {
             let _ = kill(pid, Signal::SIGKILL);
         }
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.is_kept {
             eprintln!("the host's log:\n{}", self.log());
         }
     }

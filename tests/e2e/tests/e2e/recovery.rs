@@ -112,6 +112,38 @@ fn a_cluster_is_taken_over_by_a_host_that_knows_nothing() {
     assert_eq!((&said["taken_over"], &said["converged"]), (&1.into(), &true.into()));
 }
 
+#[test]
+fn workers_of_nobody_are_killed_where_that_is_wanted() {
+    let mut house = House::serving(&["longshore-process"]);
+    let config = house.sleepers("web", 2);
+    house.apply(&config);
+    let strays = alive(&house);
+    house.kill_host();
+    fs::remove_dir_all(house.state()).expect("it was there");
+    house.serve();
+    let scaling = |grace: &str| {
+        let keys = format!(
+            "[cluster.scaling]\nlist_interval = \"200ms\"\nstrays = \"kill\"\nstray_grace = \"{grace}\"\n"
+        );
+        config.replace("[cluster.scaling]\n", &keys)
+    };
+    house.apply(&scaling("1h"));
+    assert_eq!(house.status("web")["strays"], 2);
+    assert_eq!(house.alive().len(), 4, "they are let live for now");
+    let said = house.run(&["status", "web"]).ok();
+    assert!(said.out.contains("STRAYS") && said.out.contains("none of its launches brought"), "{}", said.out);
+    house.apply(&scaling("0s"));
+    until("they are gone", || alive(&house).is_disjoint(&strays));
+    until_converged(&house, "web", 2);
+    assert_eq!((house.alive().len(), &house.status("web")["strays"]), (2, &0.into()));
+    assert!(!house.run(&["status"]).ok().out.contains("STRAYS"));
+    let told = house.run(&["history", "web"]).ok().out;
+    assert!(
+        told.contains("found, of nobody's launch") && told.contains("to be killed, being of nobody's launch"),
+        "{told}"
+    );
+}
+
 /// A host with two workers of a provider that has lost its first reply and can tell nothing of it; and the launch's token.
 fn lost() -> (House, String) {
     let house = House::with(&[]);
