@@ -9,14 +9,14 @@ use std::{
         DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{fs::OFlags, process::geteuid};
 use thiserror::Error;
 use tokio::{
     net::{UnixListener, UnixSocket, UnixStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// The longest path of a socket, in bytes: the system has room for 108 with the zero at the end.
@@ -25,6 +25,11 @@ pub const PATH_LIMIT: usize = 107;
 const BACKLOG: u32 = 128;
 /// How long somebody else's socket may take to accept a connection.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a lock that somebody has is waited for. A host that was killed while it started a process leaves it to that child
+/// until the child has become its program: a moment, and no reason to turn the next host away.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait before looking again whether it is free.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// How often the lock file is opened anew when a host that ends takes it away meanwhile.
 const LOCK_ATTEMPTS: usize = 10;
 
@@ -159,7 +164,7 @@ impl Socket {
             SocketError::System { what: "cannot make the socket's folder", path: folder.to_owned(), source }
         })?;
         check(path)?;
-        let lock = Lock::take(path)?;
+        let lock = Lock::take(path).await?;
         clear(path).await?;
         let socket = UnixSocket::new_stream().map_err(|error| system("cannot make the socket", error))?;
         socket.bind(path).map_err(|error| system("cannot bind the socket", error))?;
@@ -211,7 +216,17 @@ async fn clear(path: &Path) -> Result<(), SocketError> {
         };
         return Err(SocketError::NotASocket { path: path.to_owned(), what });
     }
-    match timeout(PROBE_LIMIT, UnixStream::connect(path)).await {
+    let began = Instant::now();
+    let mut answer = timeout(PROBE_LIMIT, UnixStream::connect(path)).await;
+    // The child of a killed host may be about to give up the socket as well, which resets who has just connected.
+    let is_going = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+    while answer.as_ref().is_ok_and(|answer| answer.as_ref().err().is_none_or(is_going))
+        && began.elapsed() < LOCK_PATIENCE
+    {
+        sleep(LOCK_PAUSE).await;
+        answer = timeout(PROBE_LIMIT, UnixStream::connect(path)).await;
+    }
+    match answer {
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
             tracing::info!("replacing the socket {} that a dead host left", path.display());
             fs::remove_file(path).map_err(|error| system("cannot remove the stale socket", error))
@@ -230,20 +245,21 @@ struct Lock {
 }
 
 impl Lock {
-    fn take(socket: &Path) -> Result<Self, SocketError> {
+    async fn take(socket: &Path) -> Result<Self, SocketError> {
         let mut path = socket.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);
-        for _ in 0..LOCK_ATTEMPTS {
+        let began = Instant::now();
+        let mut attempts = 0;
+        while attempts < LOCK_ATTEMPTS {
             match Self::try_take(&path) {
                 Ok(Some(lock)) => return Ok(lock),
-                Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(SocketError::Taken { path: socket.to_owned(), pid: holder(&path) });
+                Ok(None) => attempts += 1,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Err(SocketError::System { what: "cannot lock", path, source: error });
                 }
-                Err(source) => {
-                    return Err(SocketError::System { what: "cannot lock", path, source });
-                }
+                Err(_) if began.elapsed() < LOCK_PATIENCE => sleep(LOCK_PAUSE).await,
+                Err(_) => return Err(SocketError::Taken { path: socket.to_owned(), pid: holder(&path) }),
             }
         }
         Err(SocketError::Taken { path: socket.to_owned(), pid: None })

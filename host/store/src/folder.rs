@@ -23,8 +23,9 @@ pub const LOCK: &str = "lock";
 const UNFINISHED: &str = "journal.new";
 /// The bytes of a page of the file: `SQLite`'s default, which every journal has.
 pub(crate) const PAGE: u64 = 4_096;
-/// How often the lock is tried, and how long between.
-const LOCK_ATTEMPTS: u32 = 5;
+/// How often the lock is tried, and how long between: for a second, together. A host that was killed while a plugin started a
+/// process leaves the lock to that child until the child has become its program, which is no reason to turn the next host away.
+const LOCK_ATTEMPTS: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// What `SQLite` appends to the names of the files beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -165,7 +166,7 @@ impl std::fmt::Display for Holder {
 pub(crate) struct Lock {
     /// Kept open, and with it locked. The file stays when this is dropped: a lock on a file that somebody removed would keep
     /// nobody out.
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -180,7 +181,8 @@ impl Lock {
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                // Whoever looks whether it is held does so by holding it, for an instant.
+                // A child of a killed host may have it for a moment; and whoever looks whether it is held does so by
+                // holding it, for an instant.
                 Err(fs::TryLockError::WouldBlock) if attempts < LOCK_ATTEMPTS => {
                     attempts += 1;
                     thread::sleep(LOCK_PAUSE);
@@ -198,7 +200,7 @@ impl Lock {
         let told =
             file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
         told.map_err(|error| OpenError::system("write to the lock", &path, error))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 
     /// Whether anybody holds the lock of a folder, and who.
@@ -211,6 +213,14 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    /// Frees it even where a child that has not become its program yet has a copy of the file.
+    fn drop(&mut self) {
+        // Should it fail, closing the file frees it too.
+        let _ = self.file.unlock();
+    }
+}
+
 /// The holder that a lock file names.
 fn holder(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
@@ -218,4 +228,33 @@ fn holder(file: &mut File) -> Option<Holder> {
     file.take(128).read_to_string(&mut text).ok()?;
     let (pid, since) = text.trim().split_once(' ')?;
     Some(Holder { pid: pid.parse().ok()?, since: since.to_owned() })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_a_killed_hosts_child_still_has_is_waited_for() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let folder = Folder::new(temp.path());
+        let path = temp.path().join(LOCK);
+        let held = File::create(&path).expect("a lock file");
+        held.lock().expect("nobody else has it");
+        let taking = thread::spawn(move || Lock::take(&folder));
+        let leads = |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|to| to == path);
+        let open_files = || {
+            let files = fs::read_dir("/proc/self/fd").expect("this system has /proc");
+            files.filter_map(Result::ok).filter(|entry| leads(entry)).count()
+        };
+        while open_files() < 2 && !taking.is_finished() {
+            thread::yield_now();
+        }
+        drop(held);
+        let lock = taking.join().expect("it ends").expect("the child has become its program");
+        let folder = Folder::new(temp.path());
+        let holder = Lock::held(&folder).1.expect("it is held");
+        assert_eq!(holder.pid, std::process::id());
+        drop(lock);
+    }
 }

@@ -45,6 +45,35 @@ async fn a_live_host_is_named_and_not_disturbed() {
 }
 
 #[tokio::test]
+async fn a_lock_and_a_socket_that_a_killed_hosts_child_still_has_are_waited_for() {
+    let (_folder, path) = place();
+    fs::create_dir_all(folder_of(&path)).expect("a folder");
+    let mut lock = path.clone().into_os_string();
+    lock.push(".lock");
+    let lock = PathBuf::from(lock);
+    let held = File::create(&lock).expect("a lock file");
+    held.lock().expect("nobody else has it");
+    let listener = StdListener::bind(&path).expect("a socket");
+
+    let binding = tokio::spawn({
+        let path = path.clone();
+        async move { Socket::bind(&path).await }
+    });
+    // It has been at the lock by now: everything here is on one thread.
+    tokio::task::yield_now().await;
+    assert!(!binding.is_finished());
+    drop(held);
+    // Once the lock is taken, it is the socket that is in the way.
+    while holder(&lock).is_none() && !binding.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    drop(listener);
+    let socket = binding.await.expect("it ends").expect("the child has become its program");
+    let (client, server) = tokio::join!(UnixStream::connect(&path), socket.accept());
+    assert!(client.is_ok() && server.is_ok());
+}
+
+#[tokio::test]
 async fn what_a_dead_host_left_is_replaced() {
     let (_folder, path) = place();
     fs::create_dir_all(folder_of(&path)).expect("a folder");
