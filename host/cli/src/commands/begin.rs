@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{configure::effects, host::END_LIMIT, search_path, socket_path};
 use crate::{
     args::{Global, Keeping},
-    exit::Failure,
+    exit::{Exit, Failure},
     output::Output,
     state::State,
 };
@@ -87,6 +87,21 @@ impl Begun {
             taken_up: self.taken_up.clone(),
             applied,
         }
+    }
+
+    /// Why a configuration was refused; with what to do, where what was taken up stands in its way.
+    pub(super) fn refused(&self, mut failure: Failure) -> Failure {
+        if let Some(folder) = &self.state_folder
+            && failure.exit == Exit::Denied
+            && !self.taken_up.clusters.is_empty()
+        {
+            failure.message = format!(
+                "{}\n  what runs is what the state folder {folder} has: `longshore serve` takes it up without the file, so that \
+                 it can be changed or deleted; or name another folder with --state",
+                failure.message
+            );
+        }
+        failure
     }
 
     /// Ends a host whose configuration was refused. Clusters that had no workers have none again, and rest until the next

@@ -100,8 +100,9 @@ pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), 
     let listening = match applied {
         Some(Ok(applied)) => Some(begun.listening(Some(applied))),
         Some(Err(error)) => {
+            let failure = begun.refused(error.into());
             begun.take_back().await;
-            return Err(error.into());
+            return Err(failure);
         }
         None => None,
     };

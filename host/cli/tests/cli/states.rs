@@ -105,6 +105,19 @@ fn up_brings_back_what_it_took_down() {
 }
 
 #[test]
+fn up_says_what_to_do_where_the_state_stands_in_its_way() {
+    let mut house = House::with_web();
+    house.signal(Signal::TERM);
+    assert_eq!(house.ended(), Some(0));
+    let other = web("workers = 3").replace("[[cluster]]", "[provider.config]\ncapacity = 5\n[[cluster]]");
+    let other = house.file("other.toml", &other);
+    let folder = state(&house).display().to_string();
+    house.run(&["up", &other]).ended(6).tells(&["memory", &folder, "longshore serve", "--state"]);
+    serve(&mut house, &[]);
+    assert_eq!(house.status("web")["generation"], 1, "nothing has changed");
+}
+
+#[test]
 fn nothing_is_kept_where_that_is_wanted() {
     let mut house = House::without_host();
     // The variable is no contradiction: what is said counts.
