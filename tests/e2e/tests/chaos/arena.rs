@@ -80,7 +80,7 @@ impl Arena {
         self.house.write(&format!("{}.toml", subject.name), &text).display().to_string()
     }
 
-    fn note(&mut self, what: String) {
+    fn note(&mut self, what: &str) {
         if self.done.len() == REMEMBERED {
             self.done.pop_front();
         }
@@ -93,7 +93,7 @@ impl Arena {
 
     /// Plays one round to its end, and looks at what came of it.
     pub(crate) fn play(&mut self, number: u64, round: &Round) -> Result<(), String> {
-        self.note(format!("round {number}"));
+        self.note(&format!("round {number}"));
         for act in &round.acts {
             match act {
                 Act::Ask(ask) => self.ask(*ask)?,
@@ -138,7 +138,7 @@ impl Arena {
             Some(6) => Answer::Denied,
             _ => return Err(format!("a host that lives answered {arguments:?} with {said:?}")),
         };
-        self.note(format!("{}: {:?} was {answer:?}", SUBJECTS[ask.0].name, ask.1));
+        self.note(&format!("{}: {:?} was {answer:?}", SUBJECTS[ask.0].name, ask.1));
         self.answered(ask, answer)
     }
 
@@ -162,7 +162,7 @@ impl Arena {
             worker.kill();
         }
         let pids: Vec<_> = chosen.iter().map(|worker| worker.identity.pid).collect();
-        self.note(format!("{}: killed {pids:?}", SUBJECTS[cluster].name));
+        self.note(&format!("{}: killed {pids:?}", SUBJECTS[cluster].name));
     }
 
     /// Sends a request without waiting for its answer.
@@ -183,7 +183,7 @@ impl Arena {
             Some(4 | 9) => Answer::Lost,
             _ => return Err(format!("{ask:?}, as the host died, was answered with {said:?}")),
         };
-        self.note(format!("{}: {:?} was {answer:?}", SUBJECTS[ask.0].name, ask.1));
+        self.note(&format!("{}: {:?} was {answer:?}", SUBJECTS[ask.0].name, ask.1));
         self.answered(ask, answer)
     }
 
@@ -195,30 +195,35 @@ impl Arena {
         }
         // The moment is what was chosen; nothing is waited for.
         sleep(death.after);
-        self.kill_host();
+        let killed = self.kill_host();
         self.receive(death.last, child)?;
+        killed?;
         if let Some((cluster, toll)) = &death.meanwhile {
             self.kill(*cluster, toll);
         }
         for after in &death.again {
             self.house.start(&["serve"]);
             sleep(*after);
-            self.kill_host();
+            self.kill_host()?;
         }
         self.begin()
     }
 
-    pub(crate) fn kill_host(&mut self) {
-        self.note(format!("the host is killed, process {}", self.house.host()));
-        self.house.kill_host();
+    fn kill_host(&mut self) -> Result<(), String> {
+        self.note(&format!("the host is killed, process {}", self.house.host()));
+        self.house.signal_host(Signal::SIGKILL);
         self.deaths += 1;
+        match self.house.host_ends() {
+            None => Ok(()),
+            Some(code) => Err(format!("the host had ended by itself, with {code}")),
+        }
     }
 
     /// Starts a host on what the one before left.
     pub(crate) fn begin(&mut self) -> Result<(), String> {
         self.house.start(&["serve"]);
         self.house.begins().map_err(|code| format!("the host ended with {code:?} as it began"))?;
-        self.note(format!("the host listens, process {}", self.house.host()));
+        self.note(&format!("the host listens, process {}", self.house.host()));
         Ok(())
     }
 
@@ -255,24 +260,15 @@ impl Arena {
 
     /// What is not at rest, or differs. What was lost is an error at once.
     fn look(&mut self) -> Result<Vec<String>, String> {
-        let all = self.json(&["status", "--json"])?;
-        let clusters = all["clusters"].as_array().cloned().unwrap_or_default();
-        if clusters.len() != SUBJECTS.len() {
-            return Err(format!("there are {} clusters, and the host says {all}", SUBJECTS.len()));
-        }
         let mut said = Vec::new();
         let mut unrest = Vec::new();
-        for (subject, model) in SUBJECTS.iter().zip(&mut self.models) {
-            let status = clusters.iter().find(|status| status["name"] == subject.name);
-            let status = status.ok_or_else(|| format!("{} is not there: {all}", subject.name))?;
-            let wanted = model.told(status).map_err(|what| format!("{}: {what}", subject.name))?;
-            unrest.extend(compare::unrest(status, wanted));
-            said.push(compare::Said {
-                name: subject.name.to_owned(),
-                wanted,
-                status: status.clone(),
-                workers: Vec::new(),
-            });
+        for (place, subject) in SUBJECTS.iter().enumerate() {
+            // The cluster itself is asked: what it answers is never older than what it was told.
+            let status = self.json(&["status", subject.name, "--json"])?;
+            let wanted = self.models[place].told(&status);
+            let wanted = wanted.map_err(|what| format!("{}: {what}", subject.name))?;
+            unrest.extend(compare::unrest(&status, wanted));
+            said.push(compare::Said { name: subject.name.to_owned(), wanted, status, workers: Vec::new() });
         }
         if !unrest.is_empty() {
             return Ok(unrest);

@@ -175,13 +175,15 @@ fn last(rng: &mut Rng) -> Ask {
 
 fn death(rng: &mut Rng) -> Death {
     let (since, at_most) = if rng.bool() { (Since::Asked, 300) } else { (Since::Answered, 40) };
+    // What a host does, it does soon: early moments are more likely than late ones.
+    let after = Duration::from_millis(at_most).mul_f64(rng.f64() * rng.f64());
     let recoveries = [0, 0, 0, 1, 1, 2][rng.usize(..6)];
     // Where many died meanwhile, the next host launches as it begins.
     let dead = if recoveries > 0 { 2 } else { 5 };
     Death {
         last: last(rng),
         since,
-        after: Duration::from_millis(rng.u64(0..=at_most)),
+        after,
         meanwhile: (rng.u8(0..dead) == 0).then(|| (rng.usize(..SUBJECTS.len()), toll(rng))),
         again: (0..recoveries).map(|_| Duration::from_millis(rng.u64(0..=500))).collect(),
     }
