@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::{
     OpenError,
     folder::{Folder, Holder, Lock},
-    open::{compare, connect},
+    open::{MARKED_READ_ONLY, compare, connect, may_write},
     scan::{Census, Damages, Depth, scan},
     schema::{self, FORMAT, ShapeError},
     witness::{self, Found},
@@ -112,6 +112,9 @@ pub(crate) fn read(folder: &Folder) -> Result<Reading, OpenError> {
     {
         damages.add("the file", what);
     }
+    if is_marked_read_only(&path) {
+        damages.add("the file", MARKED_READ_ONLY);
+    }
     let mut census = scan(&connection, Depth::Payloads);
     if let (Found::Whole(said), Some(meta)) = (&said, &census.meta)
         && let Err(error) = compare(folder, meta, *said)
@@ -150,6 +153,17 @@ fn begin(folder: &Folder, path: &Path) -> Result<Connection, OpenError> {
         }
         other => other,
     }
+}
+
+/// Whether a file's header forbids to write it. Only a connection that could write knows; this one reads alone.
+fn is_marked_read_only(path: &Path) -> bool {
+    let is_marked = || -> Option<bool> {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).ok()?;
+        connection.pragma_update(None, "query_only", true).ok()?;
+        connection.execute_batch("SELECT count(*) FROM sqlite_schema").ok()?;
+        connection.is_readonly("main").ok()
+    };
+    may_write(path) && is_marked() == Some(true)
 }
 
 /// The address of a file that nobody changes.

@@ -261,10 +261,10 @@ pub(crate) fn open(folder: &Folder) -> Result<Opened, OpenError> {
         let path = path.clone();
         move |error| OpenError::database(what, &path, error)
     };
-    if connection.is_readonly("main").map_err(sql("open"))? {
+    let format = schema::inspect(&connection, FORMAT).map_err(|error| OpenError::shape(&path, error))?;
+    if is_read_only(&connection, &path)? {
         return Err(OpenError::ReadOnly { path });
     }
-    let format = schema::inspect(&connection, FORMAT).map_err(|error| OpenError::shape(&path, error))?;
     let meta = schema::read_meta(&connection).map_err(|error| OpenError::shape(&path, error))?;
     heed_witness(folder, &meta, is_new)?;
     if format < FORMAT {
@@ -337,6 +337,24 @@ pub(crate) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Open
         Ok(connection)
     };
     connection().map_err(|error| OpenError::database("open", path, error))
+}
+
+/// What is wrong with a file whose header forbids to write it.
+pub(crate) const MARKED_READ_ONLY: &str = "its header says that it may only be read";
+
+/// Whether the system lets a file be read only. One whose header says so is damaged.
+fn is_read_only(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+    let is_read_only =
+        connection.is_readonly("main").map_err(|error| OpenError::database("open", path, error))?;
+    if is_read_only && may_write(path) {
+        return Err(OpenError::corrupt(path, MARKED_READ_ONLY));
+    }
+    Ok(is_read_only)
+}
+
+/// Whether the system would let a file be written.
+pub(crate) fn may_write(path: &Path) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 /// Holds what the file has against what the witness knows.

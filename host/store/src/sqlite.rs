@@ -137,7 +137,7 @@ impl SqliteJournal {
         };
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
-        let message = Message { op, reply, _place: place };
+        let message = Message { op, reply, place };
         // There is a place for everyone who holds one.
         self.queue.as_ref().and_then(|queue| queue.try_send(message).ok()).ok_or_else(closed)?;
         answer.await.map_err(|_| closed())?

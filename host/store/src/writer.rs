@@ -104,7 +104,7 @@ pub(crate) struct Message {
     pub(crate) op: Op,
     pub(crate) reply: oneshot::Sender<Result<Answer, JournalError>>,
     /// Its place in the queue.
-    pub(crate) _place: OwnedSemaphorePermit,
+    pub(crate) place: OwnedSemaphorePermit,
 }
 
 /// What the writer needs of a file; a journal in memory has none.
@@ -164,7 +164,8 @@ impl Writer {
             Err(error) if ops.len() == 1 => [Err(Fault::Broken(error))].into(),
             Err(_) => ops.iter().map(|op| self.alone(op)).collect(),
         };
-        for Message { op, reply, .. } in messages.drain(..) {
+        for Message { op, reply, place } in messages.drain(..) {
+            drop(place);
             let Some(answer) = answers.pop_front() else { break };
             let answer = answer.map_err(|fault| explain(fault, op.subject(), op.action(), &self.file));
             // Who does not wait any more has said that it does not matter.
