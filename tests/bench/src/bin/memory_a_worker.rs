@@ -7,7 +7,7 @@
 
 use std::process::Command;
 
-use longshore_bench::{Cluster, Heap};
+use longshore_bench::{Cluster, Heap, resident};
 use longshore_scaling::{Aim, Change, KillReason};
 
 #[global_allocator]
@@ -38,7 +38,7 @@ fn main() {
 }
 
 fn measure(workers: u32, per_handle: u32, name_bytes: usize) {
-    let (used, resident) = (HEAP.used(), resident());
+    let (used, resident) = (HEAP.used(), resident(std::process::id()));
     let each = |bytes: usize| bytes as f64 / f64::from(workers);
     let (mut cluster, _) = Cluster::of(workers, name_bytes);
     for begun in (0..workers).step_by(BATCH as usize) {
@@ -48,7 +48,7 @@ fn measure(workers: u32, per_handle: u32, name_bytes: usize) {
     let initializing = each(HEAP.used() - used);
     cluster.run();
     let running = each(HEAP.used() - used);
-    let resident = resident_now(resident).map_or("-".to_owned(), |bytes| format!("{:.0}", each(bytes)));
+    let resident = grown(resident).map_or("-".to_owned(), |bytes| format!("{:.0}", each(bytes)));
     let names: usize = cluster.state.handles().map(|(_, handle)| handle.name.len()).sum();
     assert_eq!(names / cluster.state.handle_count(), name_bytes, "all names have the length that is printed");
     for ids in cluster.ids().chunks(BATCH as usize) {
@@ -63,13 +63,6 @@ fn measure(workers: u32, per_handle: u32, name_bytes: usize) {
     );
 }
 
-fn resident_now(before: Option<usize>) -> Option<usize> {
-    Some(resident()?.saturating_sub(before?))
-}
-
-/// The bytes of this process in the machine's memory, where the system tells.
-fn resident() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? * 1024)
+fn grown(before: Option<usize>) -> Option<usize> {
+    Some(resident(std::process::id())?.saturating_sub(before?))
 }
