@@ -17,7 +17,7 @@ use crate::{
     host::Host,
     message::Previewed,
     reconciler::{definition, provider_definition},
-    registry::{Installed, Made},
+    registry::{Cluster, Installed, Made},
     view::Explanation,
 };
 
@@ -187,9 +187,10 @@ impl Host {
         library: &Arc<Library>,
     ) -> Result<(), ApplyError> {
         let registry = self.shared.registry();
-        let Some((cluster, _)) =
-            registry.clusters.iter().find(|(_, cluster)| cluster.provider == wanted.name)
-        else {
+        let begun = *self.shared.begun().borrow();
+        let uses =
+            |cluster: &Cluster| cluster.provider == wanted.name && (begun || cluster.may_have_workers());
+        let Some((cluster, _)) = registry.clusters.iter().find(|(_, cluster)| uses(cluster)) else {
             return Ok(());
         };
         let same_library = current.library().hash() == library.hash();

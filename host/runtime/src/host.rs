@@ -238,6 +238,8 @@ impl Host {
             if all_down {
                 return;
             }
+            // Who has been told to stop is looked after for that, where the host had not begun.
+            self.begin();
             // What changes by time alone, such as a journal that works again, is looked at as well.
             let _ = timeout(STOP_LOOKS.1, version.changed()).await;
             sleep(STOP_LOOKS.0).await;

@@ -91,7 +91,10 @@ impl Reconciler {
 
     /// Runs until the cluster is deleted, or is left.
     pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
-        let mut wake_at = self.turn().await;
+        let mut begin = self.shared.begun();
+        let mut begun = *begin.borrow();
+        // Before the host begins, commands are taken in and nothing is done about them.
+        let mut wake_at = if begun { self.turn().await } else { None };
         loop {
             if self.is_fenced {
                 return;
@@ -123,9 +126,11 @@ impl Reconciler {
                     }
                 }
                 () = timer => {}
+                // The sender is in what this loop shares.
+                _ = begin.changed(), if !begun => begun = *begin.borrow_and_update(),
             }
             // Who only asked has changed nothing, and what was planned stands.
-            if moved {
+            if moved && begun {
                 wake_at = self.turn().await;
             }
         }

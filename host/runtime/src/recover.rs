@@ -32,8 +32,20 @@ struct Found {
 }
 
 impl Host {
-    /// A host with what the journal has: its providers, and its clusters, each taken up where it was left. It needs a tokio
-    /// runtime with its timer.
+    /// A host with what the journal has: its providers, and its clusters, each taken up where it was left, and looked after
+    /// from now on. It needs a tokio runtime with its timer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::prepare_to_begin`].
+    pub async fn open(search: SearchPath, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
+        let host = Self::prepare_to_begin(search, journal).await?;
+        host.begin();
+        Ok(host)
+    }
+
+    /// The same, and nothing is launched or killed before [`Host::begin`]: what a configuration changes meanwhile counts
+    /// from the first step on, and a provider whose clusters have no workers can be another one than it was.
     ///
     /// A provider that cannot be made does not keep the host from beginning: it is told of by [`Host::providers`], its
     /// clusters explain that they wait for it, and it is tried again.
@@ -41,7 +53,7 @@ impl Host {
     /// # Errors
     ///
     /// [`OpenError`]: the journal cannot be read, or makes no sense.
-    pub async fn open(search: SearchPath, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
+    pub async fn prepare_to_begin(search: SearchPath, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
         let mut providers = Vec::new();
         for (name, definition) in journal.providers().await? {
             providers.push(understood::<ProviderConfig>("provider", &name, definition)?);
@@ -62,6 +74,11 @@ impl Host {
             host.start(config, cycle, lease, made);
         }
         Ok(host)
+    }
+
+    /// Looks after the clusters from now on.
+    pub fn begin(&self) {
+        self.shared.begin();
     }
 
     /// Makes all providers at once, so that one that takes its time does not hold up the others.

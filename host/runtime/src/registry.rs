@@ -34,6 +34,12 @@ impl Cluster {
         Self { provider, inbox, status, task: Arc::new(Mutex::new(Some(task))) }
     }
 
+    /// Whether anything of it may run, as far as is known.
+    pub(crate) fn may_have_workers(&self) -> bool {
+        let status = self.status.borrow();
+        status.handles > 0 || status.launching > 0 || status.unknown > 0 || status.strays > 0
+    }
+
     /// Its loop, to be awaited or ended; once.
     pub(crate) fn take_task(&self) -> Option<JoinHandle<()>> {
         self.task.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -62,11 +68,23 @@ pub(crate) struct Registry {
 pub(crate) struct Shared {
     registry: Mutex<Registry>,
     version: watch::Sender<u64>,
+    /// Whether the clusters are looked after already.
+    begun: watch::Sender<bool>,
 }
 
 impl Shared {
     pub(crate) fn new() -> Self {
-        Self { registry: Mutex::default(), version: watch::Sender::new(0) }
+        Self { registry: Mutex::default(), version: watch::Sender::new(0), begun: watch::Sender::new(false) }
+    }
+
+    /// Lets the clusters be looked after from now on.
+    pub(crate) fn begin(&self) {
+        self.begun.send_replace(true);
+    }
+
+    /// Becomes true once the clusters are looked after.
+    pub(crate) fn begun(&self) -> watch::Receiver<bool> {
+        self.begun.subscribe()
     }
 
     /// Grows whenever a cluster's status changes, a cluster comes or goes.

@@ -4,7 +4,6 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use longshore_http::{Socket, wire};
 use longshore_runtime::{Host, Leaving};
-use longshore_scaling::Command;
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -49,30 +48,28 @@ pub(super) struct Begun {
     pub(super) socket: Socket,
     pub(super) state_folder: Option<String>,
     taken_up: TakenUp,
-    /// Clusters that were taken up and that had no workers.
-    bare: Vec<String>,
 }
 
 impl Begun {
-    /// Takes socket and state, or fails with nothing done; then takes up what the state has.
+    /// Takes socket and state, or fails with nothing done; then takes up what the state has. Nothing is launched or killed
+    /// before [`Host::begin`].
     pub(super) async fn begin(global: &Global, keeping: &Keeping) -> Result<Self, Failure> {
         // From here on others can connect; they are answered once all that was asked for is there to be seen.
         let socket = Socket::bind(&socket_path(global)).await?;
         let State { folder, journal } = State::open(keeping).await?;
-        let host = Host::open(search_path(global), journal).await.map_err(|error| Failure::state(&error))?;
+        let host = Host::prepare_to_begin(search_path(global), journal).await;
+        let host = host.map_err(|error| Failure::state(&error))?;
         let found = host.clusters();
         let workers = |it: &wire::ClusterStatus| it.initializing + it.running + it.terminating;
         let taken_up = TakenUp {
             clusters: found.iter().map(|cluster| cluster.name.clone()).collect(),
             workers: found.iter().map(workers).sum(),
         };
-        let bare = found.into_iter().filter(|cluster| cluster.handles == 0).map(|cluster| cluster.name);
         Ok(Self {
             host: Arc::new(host),
             socket,
             state_folder: folder.map(|folder| folder.display().to_string()),
             taken_up,
-            bare: bare.collect(),
         })
     }
 
@@ -104,29 +101,9 @@ impl Begun {
         failure
     }
 
-    /// Ends a host whose configuration was refused. Clusters that had no workers have none again, and rest until the next
-    /// host; the others are left as they are.
+    /// Ends a host whose configuration was refused, and that has begun nothing.
     pub(super) async fn take_back(self) {
-        let Self { host, bare, .. } = self;
-        let resting = async {
-            for cluster in &bare {
-                // One that cannot be told is left as it is, and the next host knows what it has.
-                let _ = host.command(cluster, Command::Rest).await;
-            }
-            let mut versions = host.version();
-            loop {
-                versions.mark_unchanged();
-                let mut left = host.clusters().into_iter().filter(|it| bare.contains(&it.name));
-                if left.all(|cluster| cluster.converged && cluster.target() == 0) {
-                    return;
-                }
-                if versions.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        let _ = timeout(END_LIMIT, resting).await;
-        let _ = timeout(END_LIMIT, host.shut_down(Leaving::Workers)).await;
+        let _ = timeout(END_LIMIT, self.host.shut_down(Leaving::Workers)).await;
     }
 }
 

@@ -73,6 +73,7 @@ pub(super) async fn serve(global: &Global, keeping: &Keeping, output: &Output) -
         () = signals.next() => return Err(ended_early()),
     };
     let listening = begun.listening(None);
+    begun.host.begin();
     let running = Running::begin(begun.host, begun.socket);
     announce(&listening, output);
     signals.next().await;
@@ -107,6 +108,9 @@ pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), 
         None => None,
     };
     let folder = begun.state_folder;
+    if listening.is_some() {
+        begun.host.begin();
+    }
     let mut feed = Feed::new(Source::Here(Arc::clone(&begun.host)));
     let running = Running::begin(begun.host, begun.socket);
     if let Some(listening) = listening {

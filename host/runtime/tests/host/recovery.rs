@@ -272,3 +272,38 @@ async fn a_cluster_that_was_deleted_is_not_taken_up() {
     second.apply(one(1, &json!({}))).await.expect("its name is free");
     until(&second, "web", "up", |status| status.converged).await;
 }
+
+#[tokio::test]
+async fn what_a_configuration_changes_before_the_beginning_counts_from_the_first_step_on() {
+    let journal = journal();
+    let store = |name: &str| json!({ "store": format!("before_the_beginning_{name}") });
+    let first = host_with(Arc::clone(&journal)).await;
+    first.apply(one(4, &store("old"))).await.expect("legal");
+    until(&first, "web", "up", |status| status.converged).await;
+    assert!(first.shut_down(Leaving::Nothing { patience: PATIENCE }).await);
+
+    // No worker is left, so that even the provider may be another one.
+    let second = Host::prepare_to_begin(SearchPath::of([crate::folder()]), Arc::clone(&journal));
+    let second = second.await.expect("sound");
+    second.apply(one(1, &store("new"))).await.expect("it is not in use");
+    assert_eq!(second.status("web").await.expect("there").launching, 0, "nothing is done yet");
+    second.begin();
+    until(&second, "web", "up", |status| status.converged && status.running == 1).await;
+    let page = second.history("web", None, 1_000).await.expect("there");
+    let told = texts(&page);
+    let taken_up = told.iter().position(|text| text.starts_with("taken up")).expect("it was");
+    assert!(
+        told[taken_up..].iter().all(|text| !text.starts_with("launching 4") && !text.starts_with("killing")),
+        "{told:#?}"
+    );
+    let in_use = second.apply(one(1, &store("old"))).await;
+    assert!(matches!(in_use, Err(ApplyError::ProviderInUse { .. })), "{in_use:?}");
+    drop(second);
+
+    // With workers it is in use, begun or not; and who leaves before it began has launched nothing.
+    let third = Host::prepare_to_begin(SearchPath::of([crate::folder()]), journal).await.expect("sound");
+    let in_use = third.apply(one(1, &store("old"))).await;
+    assert!(matches!(in_use, Err(ApplyError::ProviderInUse { .. })), "{in_use:?}");
+    third.command("web", Command::Scale { expected: 3 }).await.expect("legal");
+    assert!(third.shut_down(Leaving::Nothing { patience: PATIENCE }).await);
+}
