@@ -160,6 +160,17 @@ pub enum OpenError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The system does not let this user do something.
+    #[error("cannot {what} {} (look at who may read and write it and its folder)", path.display())]
+    NotAllowed {
+        /// What, up to the path.
+        what: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The system refuses something.
     #[error("cannot {what} {}", path.display())]
     System {
@@ -200,6 +211,7 @@ impl OpenError {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            io::ErrorKind::PermissionDenied => Self::NotAllowed { what, path, source },
             _ => Self::System { what, path, source },
         }
     }

@@ -105,3 +105,10 @@ fn another_programs_database_is_left_alone() {
     assert!(matches!(error, OpenError::Foreign { .. }), "{error:?}");
     assert_eq!(fs::read(&path).expect("it can be read"), before);
 }
+
+#[test]
+fn what_may_not_be_done_says_where_to_look() {
+    let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+    let text = OpenError::system("open the lock", Path::new("/s/lock"), denied).to_string();
+    assert_eq!(text, "cannot open the lock /s/lock (look at who may read and write it and its folder)");
+}

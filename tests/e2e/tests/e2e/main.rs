@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_providers;
+mod damage;
 mod discovery;
 mod lifecycle;
 mod outside;
