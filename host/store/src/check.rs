@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::{
     OpenError,
     folder::{Folder, Holder, Lock},
-    open::{MARKED_READ_ONLY, compare, connect, may_write},
+    open::{MARKED_READ_ONLY, READ, compare, connect, may_write},
     scan::{Census, Damages, Depth, scan},
     schema::{self, FORMAT, ShapeError},
     witness::{self, Found},
@@ -108,9 +108,14 @@ pub(crate) fn read(folder: &Folder) -> Result<Reading, OpenError> {
         },
     };
     if format.is_some()
-        && let Err(ShapeError::Corrupt(what)) = schema::check_tables(&connection)
+        && let Err(error) = schema::check_tables(&connection)
     {
-        damages.add("the file", what);
+        match error {
+            ShapeError::Corrupt(what) => damages.add("the file", what),
+            ShapeError::Sql(error) => damages.add("the file", error.to_string()),
+            // The tables do not tell.
+            ShapeError::Foreign | ShapeError::Newer { .. } => {}
+        }
     }
     if is_marked_read_only(&path) {
         damages.add("the file", MARKED_READ_ONLY);
@@ -139,7 +144,7 @@ fn begin(folder: &Folder, path: &Path) -> Result<Connection, OpenError> {
         connection
             .execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")
             .map(|()| connection)
-            .map_err(|error| OpenError::database("read", path, error))
+            .map_err(|error| OpenError::database(READ, path, error))
     };
     match begin(path, OpenFlags::empty()) {
         // Whatever is damaged is told of by the look at everything, as far as that can be.
@@ -188,7 +193,12 @@ fn immutable(path: &Path) -> PathBuf {
 /// [`OpenError`] where there is no journal, or where it cannot be looked at. What is damaged is in the report.
 pub fn check(folder: &Path) -> Result<CheckReport, OpenError> {
     let folder = Folder::new(folder);
-    let Reading { connection: _connection, format, census, has_witness } = read(&folder)?;
+    let (format, census, has_witness) = match read(&folder) {
+        Ok(reading) => (reading.format, reading.census, reading.has_witness),
+        // So much is wrong that nothing of it can be looked at.
+        Err(OpenError::Corrupt { damages, .. }) => (None, Census { damages, ..Census::default() }, false),
+        Err(error) => return Err(error),
+    };
     let mut clusters: Vec<_> = census
         .clusters
         .into_values()

@@ -459,6 +459,10 @@ pub(crate) fn explain(
 fn broken(error: &rusqlite::Error, file: &str) -> (JournalErrorKind, String) {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
+        None if matches!(error, rusqlite::Error::InvalidColumnType(..)) => (
+            JournalErrorKind::Damaged,
+            format!("{file} is damaged ({error}); `longshore state check` tells where"),
+        ),
         Some(ErrorCode::DiskFull) => (
             JournalErrorKind::NoRoom,
             format!("there is no room left on the disk of {file}; free some, and it works again"),

@@ -25,6 +25,10 @@ const READERS_LIMIT: Duration = Duration::from_secs(2);
 /// Memory for pages, in KiB.
 const CACHE_KIB: i32 = 16 << 10;
 
+/// What is done while nothing is written yet.
+pub(crate) const READ: &str = "read";
+const OPEN: &str = "open";
+
 /// What to do about a journal that is damaged.
 const RESTORE: &str = "restore an export with `longshore state import` into another folder, or begin with an empty one and \
                        take the running clusters over with `longshore reconnect`";
@@ -222,6 +226,10 @@ impl OpenError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::corrupt(&path, error.to_string())
             }
+            // What is asked for never changes: where that is wrong, the tables are.
+            None | Some(ErrorCode::Unknown) if [READ, OPEN].contains(&what) => {
+                Self::corrupt(&path, error.to_string())
+            }
             Some(ErrorCode::DiskFull) => Self::Full { path },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
             Some(ErrorCode::CannotOpen) => Self::CannotOpen { path, source: Box::new(error) },
@@ -240,7 +248,7 @@ impl OpenError {
             ShapeError::Foreign => Self::Foreign { path: path.to_owned() },
             ShapeError::Newer { found } => Self::Newer { path: path.to_owned(), found, known: FORMAT },
             ShapeError::Corrupt(what) => Self::corrupt(path, what),
-            ShapeError::Sql(error) => Self::database("read", path, error),
+            ShapeError::Sql(error) => Self::database(READ, path, error),
         }
     }
 }
@@ -348,7 +356,7 @@ pub(crate) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Open
         connection.pragma_update(None, "mmap_size", 0)?;
         Ok(connection)
     };
-    connection().map_err(|error| OpenError::database("open", path, error))
+    connection().map_err(|error| OpenError::database(OPEN, path, error))
 }
 
 /// What is wrong with a file whose header forbids to write it.
@@ -357,7 +365,7 @@ pub(crate) const MARKED_READ_ONLY: &str = "its header says that it may only be r
 /// Whether the system lets a file be read only. One whose header says so is damaged.
 fn is_read_only(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
     let is_read_only =
-        connection.is_readonly("main").map_err(|error| OpenError::database("open", path, error))?;
+        connection.is_readonly("main").map_err(|error| OpenError::database(OPEN, path, error))?;
     if is_read_only && may_write(path) {
         return Err(OpenError::corrupt(path, MARKED_READ_ONLY));
     }

@@ -1,7 +1,7 @@
 //! The shape of the file: whose it is, its format's number, its tables, and how a file of an older format becomes one of
 //! today's. Whoever changes [`TABLES`] adds a step to [`LADDER`]; a test holds a file of each format against that.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, types::ValueRef};
 
 use crate::{
     codec::{self, Meta},
@@ -165,10 +165,19 @@ pub(crate) fn migrate(
 
 /// Whether the tables are exactly those of today's format.
 pub(crate) fn check_tables(connection: &Connection) -> Result<(), ShapeError> {
-    let mut statement = connection.prepare("SELECT coalesce(sql, '') FROM sqlite_schema ORDER BY rowid")?;
-    let found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    if found != TABLES {
-        return Err(ShapeError::Corrupt("its tables are not those of its format".to_owned()));
+    let wrong = || ShapeError::Corrupt("its tables are not those of its format".to_owned());
+    let mut statement =
+        connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid")?;
+    let mut rows = statement.query([])?;
+    let mut expected = TABLES.iter();
+    while let Some(row) = rows.next()? {
+        let sql = expected.next().ok_or_else(wrong)?;
+        let name = sql.split(' ').nth(2).unwrap_or_default();
+        for (at, text) in ["table", name, name, sql].into_iter().enumerate() {
+            if row.get_ref(at)? != ValueRef::Text(text.as_bytes()) {
+                return Err(wrong());
+            }
+        }
     }
-    Ok(())
+    if expected.next().is_some() { Err(wrong()) } else { Ok(()) }
 }

@@ -15,6 +15,7 @@ use crate::{
     check::{self, Reading},
     codec::{self, ClusterRow, CodecError, ProviderRow},
     folder::Folder,
+    open::READ,
     table::{self, RowRef, Table},
 };
 
@@ -107,7 +108,7 @@ impl Read<'_> {
         values: &[u64],
         mut each: impl FnMut(RowRef<'_>) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
-        let failed = |error| OpenError::database("read", self.path, error);
+        let failed = |error| OpenError::database(READ, self.path, error);
         let sql = format!("{} WHERE {condition}", table::select(table));
         let mut statement = self.connection.prepare_cached(&sql).map_err(failed)?;
         let values = values.iter().map(|value| value.cast_signed());

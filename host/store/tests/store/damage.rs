@@ -105,9 +105,22 @@ fn fate(folder: &Path, expected: &str, what: &str) -> Result<(), OpenError> {
         }
         Err(error) => {
             assert_eq!(names_and_lengths(folder), before, "{what}: what was refused was changed: {error}");
-            if let Ok(report) = checked {
-                assert!(!report.damages.is_empty(), "{what}: the check found nothing of: {error}");
+            match checked {
+                Ok(report) => {
+                    assert!(!report.damages.is_empty(), "{what}: the check found nothing of: {error}");
+                }
+                Err(checked) => assert_eq!(checked.to_string(), error.to_string(), "{what}"),
             }
+            let names = matches!(
+                error,
+                OpenError::Corrupt { .. }
+                    | OpenError::Lost { .. }
+                    | OpenError::Missing { .. }
+                    | OpenError::Mixed { .. }
+                    | OpenError::Newer { .. }
+                    | OpenError::Foreign { .. }
+            );
+            assert!(names, "{what}: the error does not say what happened: {error:?}");
             let text = error.to_string();
             assert!(text.contains("journal"), "{what}: the error does not say where: {text}");
             Err(error)
@@ -382,6 +395,7 @@ fn all_damage_is_told_of() {
     let file = Connection::open(folder.path().join(FILE)).expect("it can be opened");
     file.execute_batch(
         "UPDATE entries SET payload = x'00' WHERE number = 2; DELETE FROM parts WHERE part = 1;
+         DELETE FROM entries WHERE number = 4;
          UPDATE providers SET sum = 0",
     )
     .expect("it can be changed");
@@ -389,9 +403,13 @@ fn all_damage_is_told_of() {
     let report = check(folder.path()).expect("it can be looked at");
     let text: Vec<_> = report.damages.first.iter().map(ToString::to_string).collect();
     let all = text.join("\n");
-    for place in
-        ["entry 2 of cluster web", "entry 2 of cluster batch", "cluster web: parts", "the provider of"]
-    {
+    for place in [
+        "entry 2 of cluster web",
+        "entry 2 of cluster batch",
+        "entry 5 of cluster web: the entries 4 to 4 before it are missing",
+        "cluster web: parts",
+        "the provider of",
+    ] {
         assert!(all.contains(place), "{place} is not in:\n{all}");
     }
     let error = SqliteJournal::open(folder.path()).expect_err("it is damaged").to_string();
