@@ -1,11 +1,18 @@
 //! Two hosts that want the same state folder, and hosts that are asked to end rather than killed: there is one host at a time,
 //! whoever comes second learns who has the folder, and a launch that the end cut off is neither lost nor doubled.
 
-use std::time::Duration;
+use std::{
+    process::{Child, Stdio},
+    time::Duration,
+};
 
 use fastrand::Rng;
 use longshore_e2e::Said;
-use nix::sys::signal::Signal;
+use longshore_support::until;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use crate::{
     arena::Arena,
@@ -15,29 +22,57 @@ use crate::{
 };
 
 /// How often the host is asked to end.
-const ROUNDS: u64 = 20;
+const ROUNDS: u64 = 12;
 /// How long it may go on after a request was sent, at most.
 const AT_MOST: u64 = 200;
 
-/// Tries to start a second host on the same folder, with a socket of its own.
-fn second(arena: &Arena) -> Said {
+/// Starts a second host on the same folder, with a socket of its own.
+fn second(arena: &Arena) -> Child {
     let socket = arena.house.path("second.sock").display().to_string();
-    arena.house.run(&["serve", "--socket", &socket])
+    let mut command = arena.house.command(&["serve", "--socket", &socket]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts")
 }
 
-/// One round. Gives whether a second host was turned away.
+/// It is turned away, and told who has the folder.
+fn turned_away(arena: &Arena, second: Child, holder: Pid) -> Result<(), String> {
+    let said: Said = second.wait_with_output().expect("its output can be read").into();
+    let told = format!("process {holder}");
+    let folder = arena.house.state().display().to_string();
+    if said.code == Some(10) && said.err.contains(&told) && said.err.contains(&folder) {
+        return Ok(());
+    }
+    Err(format!("the second host should be told of {told} and of {folder}: {said:?}"))
+}
+
+/// Starts two hosts at once: one has the folder, the other is turned away. In the end it is the house's own that has it.
+fn race(arena: &mut Arena) -> Result<(), String> {
+    let mut other = second(arena);
+    arena.house.start(&["serve"]);
+    let own = arena.house.host();
+    match arena.house.begins() {
+        Ok(()) => return turned_away(arena, other, own),
+        Err(Some(10)) => {}
+        Err(code) => return Err(format!("a host that was too late ended with {code:?}")),
+    }
+    let pid = Pid::from_raw(other.id().cast_signed());
+    kill(pid, Signal::SIGTERM).expect("it is our child");
+    until("the other host ends", || other.try_wait().expect("it is our child").is_some());
+    let said: Said = other.wait_with_output().expect("its output can be read").into();
+    let told = format!("process {pid}");
+    if said.code != Some(0) || !arena.house.log().contains(&told) {
+        return Err(format!("the own host should be told of {told}, and the other one end well: {said:?}"));
+    }
+    arena.begin()
+}
+
+/// One round.
 fn play(arena: &mut Arena, rng: &mut Rng) -> Result<(), String> {
     // While the host is at work, a second one comes.
     let cluster = rng.usize(..SUBJECTS.len());
     let cap = SUBJECTS[cluster].cap;
     arena.ask((cluster, Request::Scale(rng.u32(0..=cap))))?;
     let host = arena.house.host();
-    let said = second(arena);
-    let told = format!("process {host}");
-    let folder = arena.house.state().display().to_string();
-    if said.code != Some(10) || !said.err.contains(&told) || !said.err.contains(&folder) {
-        return Err(format!("the second host should be told of {told} and of {folder}: {said:?}"));
-    }
+    turned_away(arena, second(arena), host)?;
 
     let last = (cluster, Request::Scale(rng.u32(0..=cap)));
     let child = arena.send(last);
@@ -49,7 +84,7 @@ fn play(arena: &mut Arena, rng: &mut Rng) -> Result<(), String> {
     if code != Some(0) {
         return Err(format!("the host was sent {signal} and ended with {code:?}"));
     }
-    arena.begin()?;
+    race(arena)?;
     arena.settle()
 }
 

@@ -16,7 +16,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, Uid},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 const FILE: &str = "journal.db";
@@ -107,12 +107,17 @@ fn workers() -> (House, Image, Image) {
     assert!(!closed.files.contains_key(LOG), "all of it is in the file");
 
     house.serve();
+    // As long as somebody reads, nothing leaves the log.
+    let reader = Connection::open_with_flags(house.state().join(FILE), OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let reader = reader.expect("it can be read");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM meta;").expect("it can be read");
     let _ = house.run(&["scale", "web", "3"]).ok();
     let _ = house.run(&["scale", "web", "6"]).ok();
     let _ = house.run(&["scale", "batch", "4"]).ok();
     let killed = known(&house);
     house.kill_host();
     let killed = Image::of(&house, killed);
+    drop(reader);
     assert!(killed.files[LOG].len() > 4 * PAGE, "much of it is in the log");
     assert_eq!(killed.known.processes.len(), 6);
     (house, closed, killed)
