@@ -19,7 +19,7 @@ use crate::{
     driver::{Act, Ask, Death, Round, SUBJECTS, Since, Subject, Toll},
     history::CutOff,
     model::{Answer, Model, Request, Wanted},
-    watch::Watch,
+    watch::{Life, Watch},
 };
 
 /// Between two looks at whether all is at rest.
@@ -104,9 +104,7 @@ impl Arena {
             self.die(death)?;
         }
         self.settle()?;
-        if round.death.is_some() {
-            self.learn()?;
-        }
+        self.learn()?;
         let breaches = self.watch.breaches();
         if breaches.is_empty() { Ok(()) } else { Err(breaches.join("\n")) }
     }
@@ -280,13 +278,26 @@ impl Arena {
         Ok(differences(&self.census(), &said, self.house.host().as_raw()))
     }
 
-    /// Learns from the histories what the deaths cut off.
+    /// Learns from the histories what the deaths cut off, and holds all that ever lived against them: nothing is launched that
+    /// was not written down before.
     fn learn(&mut self) -> Result<(), String> {
         for (place, subject) in SUBJECTS.iter().enumerate() {
             let page = self.json(&["history", subject.name, "--limit", HISTORY, "--json"])?;
             self.cut_off[place].learn(page["entries"].as_array().map(Vec::as_slice).unwrap_or_default());
+            let missed = self.cut_off[place].missed;
+            if missed > 0 {
+                return Err(format!("{missed} entries of {}'s history were never seen", subject.name));
+            }
         }
-        Ok(())
+        let place = |name: &str| SUBJECTS.iter().position(|subject| subject.name == name);
+        let is_known =
+            |life: &Life| place(&life.cluster).is_some_and(|place| self.cut_off[place].has(&life.token));
+        match self.watch.lives().into_iter().find(|life| !is_known(life)) {
+            Some(life) => {
+                Err(format!("{} was launched, and its history does not have that: {life:?}", life.cluster))
+            }
+            None => Ok(()),
+        }
     }
 
     /// How many launches the hosts' deaths have cut off.
@@ -301,7 +312,7 @@ impl Arena {
         format!(
             "{} hosts killed, which cut off {} launches and the killing of {} containers; {} times a cluster was taken up, {} \
              times a launch was asked for again; {} containers lived, {} looks at the processes, most live workers at once: \
-             {:?}; {:.0} s in all, at rest after {:.1} s at the latest; {} entries of histories were gone unseen",
+             {:?}; {:.0} s in all, at rest after {:.1} s at the latest",
             self.deaths,
             sum(|it| it.launches),
             sum(|it| it.kills),
@@ -312,7 +323,6 @@ impl Arena {
             sighted.peaks,
             self.began.elapsed().as_secs_f64(),
             self.longest.as_secs_f64(),
-            self.cut_off.iter().map(|it| it.missed).sum::<u64>(),
         )
     }
 

@@ -10,6 +10,8 @@ use serde_json::Value;
 pub(crate) struct CutOff {
     /// The latest entry that was taken in.
     upto: u64,
+    /// Every launch that was ever written down.
+    started: BTreeSet<u64>,
     launching: BTreeSet<u64>,
     killing: BTreeSet<u64>,
     /// Launches whose outcome was not known when the host died.
@@ -43,6 +45,12 @@ impl CutOff {
         }
     }
 
+    /// Whether a token's launch was written down. A token ends with its launch's number, in hexadecimal.
+    pub(crate) fn has(&self, token: &str) -> bool {
+        let number = token.rsplit_once('-').and_then(|(_, number)| u64::from_str_radix(number, 16).ok());
+        number.is_some_and(|number| self.started.contains(&number))
+    }
+
     fn take_in(&mut self, kind: &str, what: &Value) {
         let launch = what["launch"].as_u64();
         let handles = |field: &str| {
@@ -59,6 +67,7 @@ impl CutOff {
             }
             "launch_started" | "launch_repeated" => {
                 self.repeated += usize::from(kind == "launch_repeated");
+                self.started.extend(launch);
                 self.launching.extend(launch);
             }
             "launch_settled" | "launch_unknown" => {
@@ -104,8 +113,10 @@ mod tests {
         ];
         cut_off.learn(&entries);
         cut_off.learn(&entries[4..]);
-        let CutOff { launches, kills, recoveries, missed, .. } = cut_off;
+        let CutOff { launches, kills, recoveries, missed, .. } = cut_off.clone();
         assert_eq!((launches, kills, recoveries, missed), (1, 1, 2, 0));
+        let known = ["uid-1", "uid-2", "uid-10", "uid", "uid-x"].map(|token| cut_off.has(token));
+        assert_eq!(known, [true, true, false, false, false]);
     }
 
     #[test]

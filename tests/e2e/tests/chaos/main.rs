@@ -29,7 +29,7 @@ use fastrand::Rng;
 
 /// How many rounds there are unless the environment says otherwise.
 const ROUNDS: u64 = 100;
-/// In so many rounds at least one launch is cut off by a host's death, on any machine: usually it is one in three.
+/// In so many rounds at least one launch is cut off by a host's death, on any machine: usually it is one in five.
 const ROUNDS_A_HIT: u64 = 25;
 
 /// A number of the environment's.

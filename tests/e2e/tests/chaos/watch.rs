@@ -23,10 +23,18 @@ struct Seen {
     ceilings: BTreeMap<String, u32>,
     /// The most that each has had at one moment.
     peaks: BTreeMap<String, u32>,
-    /// Each container's one process.
-    lives: BTreeMap<String, Identity>,
+    /// Each container's one process, and the container's cluster and launch.
+    lives: BTreeMap<String, Life>,
     looks: u64,
     breaches: Vec<String>,
+}
+
+/// The one life of a container.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    identity: Identity,
+    pub(crate) cluster: String,
+    pub(crate) token: String,
 }
 
 /// What the looks came to.
@@ -76,6 +84,11 @@ impl Watch {
 
     pub(crate) fn breaches(&self) -> Vec<String> {
         locked(&self.seen).breaches.clone()
+    }
+
+    /// Every container that ever lived.
+    pub(crate) fn lives(&self) -> Vec<Life> {
+        locked(&self.seen).lives.values().cloned().collect()
     }
 
     pub(crate) fn sighted(&self) -> Sighted {
@@ -131,9 +144,14 @@ impl Seen {
             }
         }
         for worker in &look.census.workers {
-            let life = *self.lives.entry(worker.handle.clone()).or_insert(worker.identity);
-            if life != worker.identity {
-                self.breach(format!("{worker}, was launched before, as process {}", life.pid));
+            let life = self.lives.entry(worker.handle.clone()).or_insert_with(|| Life {
+                identity: worker.identity,
+                cluster: worker.cluster.clone(),
+                token: worker.token.clone(),
+            });
+            let pid = life.identity.pid;
+            if life.identity != worker.identity {
+                self.breach(format!("{worker}, was launched before, as process {pid}"));
             }
         }
     }
