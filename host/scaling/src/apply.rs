@@ -29,19 +29,21 @@ impl State {
     }
 
     /// Takes one record in.
+    #[expect(clippy::too_many_lines, reason = "one arm a change, and the compiler sees that none is missing")]
     pub fn apply(&mut self, record: &Record) {
         let now = record.at;
         if record.change.is_durable() {
             self.latest = self.latest.max(now);
         }
+        let seed = self.uid;
         match &record.change {
             Change::Created { uid, policy, traits, expected, desired } => {
-                self.uid = *uid;
-                self.desired = *desired;
+                // Nothing of a cluster that had the name before is left.
+                *self = Self { uid: *uid, desired: *desired, latest: self.latest, ..Self::default() };
                 self.configure(policy, *traits, *expected);
             }
             Change::Recovered { term } => self.recover(*term, now),
-            Change::Scaled { expected } | Change::Reconnected { expected } => {
+            Change::Scaled { expected } | Change::Reconnected { expected, .. } => {
                 self.generation += 1;
                 self.expected = *expected;
                 // Whoever names a number has it: nothing more is guessed from what runs.
@@ -60,6 +62,7 @@ impl State {
                     self.crash_backoff.succeed();
                 }
             }
+            Change::Attached { traits } => self.attach(*traits),
             Change::Rested => self.resting = true,
             Change::ReconnectStarted => {
                 self.reconnect = Some(0);
@@ -68,7 +71,10 @@ impl State {
             Change::ReconnectLooked { quiet } => self.reconnect = Some(*quiet),
             Change::Forgotten => {
                 self.forgotten = true;
+                let next = self.handles.next_id();
                 self.handles = Handles::default();
+                // Numbers are never used again.
+                self.handles.go_on_at(next);
                 self.launches = BTreeMap::new();
                 self.strays = BTreeMap::new();
                 self.suspicion = None;
@@ -78,20 +84,22 @@ impl State {
                 self.launch_backoff.hurry();
                 self.crash_backoff.hurry();
                 self.calls.status.hurry();
+                self.calls.initialize.backoff.hurry();
                 if self.traits.list {
                     self.calls.list.hurry();
                 }
+                // Nor do kills that did not help.
+                let stubborn: Vec<_> = self.handles.stubborn_and_answered().collect();
+                for id in stubborn {
+                    self.handles.set_phase(id, outstanding(0));
+                }
             }
-            change => self.apply_launch(change, now),
-        }
-    }
-
-    /// The changes of launches, and of workers that were found.
-    fn apply_launch(&mut self, change: &Change, now: Time) {
-        match change {
             Change::LaunchStarted { launch, workers, .. } => {
                 let phase = LaunchPhase::InFlight;
-                self.launches.insert(*launch, Launch { workers: *workers, found: 0, started_at: now, phase });
+                self.launches.insert(
+                    *launch,
+                    Launch { workers: *workers, found: BTreeMap::new(), started_at: now, phase },
+                );
                 self.next_launch = self.next_launch.max(launch.0 + 1);
             }
             Change::LaunchRepeated { launch } => self.repeat_launch(*launch, now),
@@ -128,13 +136,6 @@ impl State {
                 }
             }
             Change::StraysCondemned { handles } => self.condemn(handles, now),
-            change => self.apply_end(change, now),
-        }
-    }
-
-    /// The changes of how workers are, and of how they end.
-    fn apply_end(&mut self, change: &Change, now: Time) {
-        match change {
             Change::KillStarted { handles, why, .. } => {
                 self.start_kill(handles, now);
                 if *why == KillReason::LaunchTimeout {
@@ -152,7 +153,11 @@ impl State {
                 self.answer_kill(handles, now);
                 self.kill_trouble = handles.first().map(|id| (*id, trouble.clone()));
             }
+            Change::LateSeen { handles } => self.calls.late.extend(handles),
             Change::PhaseSeen { initializing, running } => {
+                for id in initializing.iter().chain(running) {
+                    self.calls.late.remove(id);
+                }
                 for id in initializing {
                     self.handles.set_phase(*id, Phase::Initializing { since: now });
                 }
@@ -170,29 +175,22 @@ impl State {
             }
             Change::SuspicionEnded => self.suspicion = None,
             Change::Stable => self.crash_backoff.succeed(),
-            change => self.apply_call(change, now),
-        }
-    }
-
-    /// The changes of the calls of which at most one is out.
-    fn apply_call(&mut self, change: &Change, now: Time) {
-        let (policy, seed) = (&self.policy, self.uid);
-        match change {
             Change::StatusStarted => self.calls.status.start(now),
-            Change::StatusEnded { trouble } => self.calls.status.end(trouble.as_ref(), policy, seed, now),
+            Change::StatusEnded { trouble } => {
+                self.calls.status.end(trouble.as_ref(), &self.policy, seed, now)
+            }
             Change::ListStarted => {
                 self.calls.list.start(now);
                 self.calls.buried_meanwhile.clear();
             }
             Change::ListEnded { trouble } => {
-                self.calls.list.end(trouble.as_ref(), policy, seed, now);
+                self.calls.list.end(trouble.as_ref(), &self.policy, seed, now);
                 self.calls.buried_meanwhile.clear();
             }
             Change::InitializeStarted => self.calls.initialize.start(now),
             Change::InitializeEnded { trouble } => {
-                self.calls.initialize.end(trouble.as_ref(), policy, seed, now);
+                self.calls.initialize.end(trouble.as_ref(), &self.policy, seed, now);
             }
-            _ => unreachable!("every other change is taken in above"),
         }
     }
 
@@ -232,11 +230,19 @@ impl State {
         }
     }
 
+    fn attach(&mut self, traits: ProviderTraits) {
+        self.traits = traits;
+        if !traits.list {
+            // Nobody will see them again, or see that they are gone.
+            self.strays.clear();
+        }
+    }
+
     fn configure(&mut self, policy: &Policy, traits: ProviderTraits, expected: u32) {
         self.generation += 1;
         self.policy = policy.clone();
-        self.traits = traits;
         self.expected = expected;
+        self.attach(traits);
         // What failed under the old configuration is tried under the new one at once.
         self.launch_backoff.succeed();
         self.crash_backoff.succeed();
@@ -245,7 +251,7 @@ impl State {
     fn add(&mut self, handles: &[NewHandle], now: Time) {
         for new in handles {
             if let Some(launch) = new.launch.and_then(|launch| self.launches.get_mut(&launch)) {
-                launch.found = launch.found.saturating_add(new.workers);
+                launch.found.insert(Arc::clone(&new.name), new.workers);
             }
             self.strays.remove(&new.name);
             self.insert(new, Phase::Initializing { since: now }, now);
@@ -315,6 +321,7 @@ impl State {
 
     fn start_kill(&mut self, handles: &[HandleId], now: Time) {
         for id in handles {
+            self.calls.late.remove(id);
             let attempts = match self.handles.get(*id).map(|handle| handle.phase) {
                 Some(Phase::Terminating { attempts, .. }) => attempts,
                 _ => 0,
@@ -337,6 +344,9 @@ impl State {
 
     fn bury(&mut self, killed: &[HandleId], died: &[HandleId], now: Time) {
         let mut early = false;
+        for id in killed.iter().chain(died) {
+            self.calls.late.remove(id);
+        }
         for id in died {
             if let Some(handle) = self.handles.remove(*id) {
                 early |= now.since(handle.launched_at) < self.policy.stable_after;

@@ -42,6 +42,11 @@ pub enum Command {
         /// How many workers.
         expected: u32,
     },
+    /// Its provider is there, and can do this: it may be another one than before.
+    Attach {
+        /// What it can do.
+        traits: ProviderTraits,
+    },
     /// Run the expected number of workers.
     Start,
     /// Kill all workers; remember the expected number.
@@ -101,7 +106,10 @@ pub enum Denied {
         token: String,
     },
     /// The provider has not answered the launch yet.
-    #[error("the launch {token} is in flight: the provider is still at it, and its answer is waited for")]
+    #[error(
+        "the launch {token} is in flight: the provider is still at it, and its answer is waited for; a call that hangs ends \
+         with its host"
+    )]
     InFlight {
         /// The token.
         token: String,
@@ -151,16 +159,25 @@ pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>,
         Command::Delete { force: false } => set_desired(state, Desired::Deleted),
         // What is unknown stands in the way of the end as well.
         Command::Resolve { token, handles } => Some(resolve(state, token, handles)?),
+        Command::Attach { traits } => {
+            (*traits != state.traits).then_some(Change::Attached { traits: *traits })
+        }
         Command::Rest => (!state.resting).then_some(Change::Rested),
         _ if gone => return Err(Denied::BeingDeleted),
         Command::Scale { expected } => {
             check(&state.policy, *expected)?;
-            (*expected != state.expected).then_some(Change::Scaled { expected: *expected })
+            (*expected != state.expected || state.reconnect.is_some())
+                .then_some(Change::Scaled { expected: *expected })
         }
         Command::Update { policy, traits, expected } => {
             check(policy, *expected)?;
             let same = *policy == state.policy && *traits == state.traits && *expected == state.expected;
-            (!same).then(|| Change::Updated { policy: policy.clone(), traits: *traits, expected: *expected })
+            // Whoever names a number while it is being found out has it.
+            (!same || state.reconnect.is_some()).then(|| Change::Updated {
+                policy: policy.clone(),
+                traits: *traits,
+                expected: *expected,
+            })
         }
         Command::Reconnect if !state.traits.list => return Err(Denied::CannotList),
         Command::Reconnect if state.desired == Desired::Stopped => return Err(Denied::IsStopped),
@@ -183,7 +200,7 @@ fn resolve(state: &State, token: &str, handles: &[(Arc<str>, u32)]) -> Result<Ch
     let Some((launch, found)) = known else {
         return Err(Denied::NoSuchLaunch { token: token.to_owned() });
     };
-    if found.phase == LaunchPhase::InFlight {
+    if matches!(found.phase, LaunchPhase::InFlight | LaunchPhase::Unknown { returned: false, .. }) {
         return Err(Denied::InFlight { token: token.to_owned() });
     }
     let mut names = BTreeSet::new();

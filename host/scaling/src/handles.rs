@@ -143,6 +143,15 @@ impl Handles {
         self.stubborn.keys().next()
     }
 
+    /// Those of them that wait until it is time to be told again.
+    pub(crate) fn stubborn_and_answered(&self) -> impl Iterator<Item = HandleId> {
+        let waits = |id: &HandleId| {
+            self.get(*id)
+                .is_some_and(|handle| matches!(handle.phase, Phase::Terminating { in_flight: false, .. }))
+        };
+        self.stubborn.keys().filter(waits)
+    }
+
     /// The number that the next handle gets.
     pub(crate) fn next_id(&self) -> HandleId {
         HandleId(self.next)

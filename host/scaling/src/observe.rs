@@ -16,7 +16,9 @@ use crate::{
 };
 
 /// A launch is believed not to have happened once so many complete lists in a row did not have it: one alone may come from a
-/// backend that lags behind.
+/// backend that lags behind. The first must have been asked for a poll interval after the launch's call ended or was cut
+/// off, the second one two: however soon lists follow each other, a backend that lags by less than that is not believed
+/// wrongly, nor is a call forgotten that takes effect so late.
 const LISTS_TO_BELIEVE: u32 = 2;
 
 /// How a worker was seen to be.
@@ -109,11 +111,15 @@ pub enum Observation {
 
 /// What an observation means for a state, as records.
 pub fn observe(state: &State, now: Time, observation: &Observation) -> Vec<Record> {
+    if state.forgotten {
+        // Whoever gave up what is left does not want it back.
+        return Vec::new();
+    }
     let changes = match observation {
         Observation::Launch { launch, outcome } => launch_answered(state, *launch, outcome),
         Observation::Killed { answers } => killed(answers),
         Observation::Statuses { asked_at, seen } => statuses(state, now, *asked_at, seen),
-        Observation::StatusEnded { trouble } => status_ended(state, trouble.as_ref()),
+        Observation::StatusEnded { trouble } => vec![Change::StatusEnded { trouble: trouble.clone() }],
         Observation::Listed(Ok(entries)) => listed(state, entries),
         Observation::Listed(Err(trouble)) => vec![Change::ListEnded { trouble: Some(trouble.clone()) }],
         Observation::Initialized(outcome) => {
@@ -215,7 +221,7 @@ fn killed(answers: &[(HandleId, Result<(), Trouble>)]) -> Vec<Change> {
 
 fn statuses(state: &State, now: Time, asked_at: Time, seen: &[(HandleId, Seen)]) -> Vec<Change> {
     let (mut initializing, mut running) = (Vec::new(), Vec::new());
-    let (mut killed, mut died) = (Vec::new(), Vec::new());
+    let (mut killed, mut died, mut late) = (Vec::new(), Vec::new(), Vec::new());
     for (id, seen) in seen {
         let Some(handle) = state.handles.get(*id) else { continue };
         match (handle.phase, seen) {
@@ -223,15 +229,21 @@ fn statuses(state: &State, now: Time, asked_at: Time, seen: &[(HandleId, Seen)])
             (Phase::Initializing { .. } | Phase::Running, Seen::Stopped) => died.push(*id),
             (Phase::Initializing { .. }, Seen::Running) => running.push(*id),
             (Phase::Running, Seen::Initializing) => initializing.push(*id),
-            (Phase::Terminating { .. }, _)
-            | (Phase::Initializing { .. }, Seen::Initializing)
-            | (Phase::Running, Seen::Running) => {}
+            (Phase::Initializing { since }, Seen::Initializing) => {
+                if asked_at >= since + state.policy.launch_timeout && !state.calls.late.contains(id) {
+                    late.push(*id);
+                }
+            }
+            (Phase::Terminating { .. }, _) | (Phase::Running, Seen::Running) => {}
         }
     }
 
     let mut changes = Vec::new();
     if !(initializing.is_empty() && running.is_empty()) {
         changes.push(Change::PhaseSeen { initializing, running });
+    }
+    if !late.is_empty() {
+        changes.push(Change::LateSeen { handles: late });
     }
     let (believed, suspected) = believe(state, asked_at, seen, died);
     if !(killed.is_empty() && believed.is_empty()) {
@@ -240,18 +252,14 @@ fn statuses(state: &State, now: Time, asked_at: Time, seen: &[(HandleId, Seen)])
     if !suspected.is_empty() {
         changes.push(Change::Suspected { handles: suspected });
     }
+    let second_look = state.suspicion.as_ref().is_some_and(|suspicion| asked_at > suspicion.since);
+    if second_look && !seen.is_empty() {
+        // One look is one observation: who was in this one and is still here is alive. Who was not, because it failed in
+        // parts, would be suspected anew.
+        changes.push(Change::SuspicionEnded);
+    }
     if state.crash_backoff.failures() > 0 && is_stable(state, now, seen) {
         changes.push(Change::Stable);
-    }
-    changes
-}
-
-fn status_ended(state: &State, trouble: Option<&Trouble>) -> Vec<Change> {
-    let mut changes = vec![Change::StatusEnded { trouble: trouble.cloned() }];
-    let asked_at = state.calls.status.started_at.unwrap_or_default();
-    if trouble.is_none() && state.suspicion.as_ref().is_some_and(|suspicion| asked_at > suspicion.since) {
-        // The second look is complete: who is still here is alive.
-        changes.push(Change::SuspicionEnded);
     }
     changes
 }
@@ -298,27 +306,35 @@ fn is_stable(state: &State, now: Time, seen: &[(HandleId, Seen)]) -> bool {
 }
 
 fn listed(state: &State, entries: &[Listing]) -> Vec<Change> {
-    let asked_at = state.calls.list.started_at.unwrap_or_default();
+    let (asked_at, policy) = (state.calls.list.started_at.unwrap_or_default(), &state.policy);
     let mut changes = Vec::new();
 
     let Found { adopted, new_strays, condemned } = sort(state, asked_at, entries);
     let mut settled = Vec::new();
     for (id, launch) in &state.launches {
         let LaunchPhase::Unknown { since, returned, unlisted, .. } = &launch.phase else { continue };
-        let of_it = adopted.iter().filter(|new| new.launch == Some(*id));
+        // One that was found before and has gone since counts once.
+        let is_new = |new: &&NewHandle| new.launch == Some(*id) && !launch.found.contains_key(&new.name);
+        let of_it = adopted.iter().filter(is_new);
         let found = of_it.fold(0_u32, |sum, new| sum.saturating_add(new.workers));
         match launch.held().saturating_sub(found) {
             0 => settled.push(settle(*id, None)),
-            missing if *returned && *since < asked_at => settled.push(if unlisted + 1 >= LISTS_TO_BELIEVE {
-                settle(*id, Some(never_came(launch, missing)))
-            } else {
-                Change::LaunchNotListed { launch: *id }
-            }),
+            missing
+                if *returned
+                    && asked_at > *since
+                    && asked_at >= *since + policy.poll_interval * (unlisted + 1) =>
+            {
+                settled.push(if unlisted + 1 >= LISTS_TO_BELIEVE {
+                    settle(*id, Some(never_came(launch, missing)))
+                } else {
+                    Change::LaunchNotListed { launch: *id }
+                })
+            }
             _ => {}
         }
     }
 
-    changes.extend(taken_over(state, &adopted));
+    changes.extend(taken_over(state, entries, &adopted));
     if !adopted.is_empty() {
         changes.push(Change::Adopted { handles: adopted });
     }
@@ -379,14 +395,19 @@ fn sort(state: &State, asked_at: Time, entries: &[Listing]) -> Found {
     Found { adopted, new_strays, condemned }
 }
 
-/// How far the taking over of a cluster has come with a list that had these handles anew.
-fn taken_over(state: &State, adopted: &[NewHandle]) -> Option<Change> {
-    let quiet = if adopted.is_empty() { state.reconnect? + 1 } else { state.reconnect.map(|_| 0)? };
+/// How far the taking over of a cluster has come with a list of these, of which so many were new.
+fn taken_over(state: &State, entries: &[Listing], adopted: &[NewHandle]) -> Option<Change> {
+    let before = state.reconnect?;
+    // What a launch may still bring, and a death that is not believed yet, could not be counted.
+    let is_open = !state.launches.is_empty() || state.suspicion.is_some();
+    let quiet = if adopted.is_empty() && !is_open { before + 1 } else { 0 };
     if quiet < LISTS_TO_BELIEVE {
         return Some(Change::ReconnectLooked { quiet });
     }
-    let found = u32::try_from(state.tally().live()).unwrap_or(u32::MAX);
-    Some(Change::Reconnected { expected: found.clamp(state.policy.min, state.policy.max) })
+    let known = entries.iter().filter_map(|entry| state.handles.get(state.handles.find(&entry.name)?));
+    let live = known.filter(|handle| !matches!(handle.phase, Phase::Terminating { .. }));
+    let found = live.fold(0_u32, |sum, handle| sum.saturating_add(handle.workers));
+    Some(Change::Reconnected { expected: found.clamp(state.policy.min, state.policy.max), found })
 }
 
 fn settle(launch: LaunchId, trouble: Option<Trouble>) -> Change {

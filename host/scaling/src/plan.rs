@@ -183,14 +183,14 @@ impl Planner<'_> {
     /// Kills what stayed initializing for too long, as a look has shown that was taken after that time: while nobody looked,
     /// because the provider could not tell or because there was no host, it may have begun to work.
     fn kill_late_starters(&mut self) {
-        let mut due = Vec::new();
-        for (since, id) in self.state.handles.initializing() {
-            let deadline = since + self.policy().launch_timeout;
-            let looked = self.state.calls.status.succeeded_at.is_some_and(|asked_at| asked_at >= deadline);
-            if !self.is_due(deadline) || !looked {
-                break;
-            }
-            due.push(id);
+        let due = self.state.calls.late.iter().copied().filter(|id| {
+            let phase = self.state.handle(*id).map(|handle| handle.phase);
+            // The patience may have grown since the look.
+            matches!(phase, Some(Phase::Initializing { since }) if since + self.policy().launch_timeout <= self.now)
+        });
+        let due = due.collect();
+        if let Some((since, _)) = self.state.handles.initializing().next() {
+            self.is_due(since + self.policy().launch_timeout);
         }
         self.kill(due, KillReason::LaunchTimeout);
     }
@@ -215,7 +215,10 @@ impl Planner<'_> {
             };
             let (token, workers) = (self.state.token(id), launch.held());
             self.because(Reason::HeldForUnknown { token, workers, trouble: trouble.clone(), remedy });
-            if remedy == Remedy::Repeat && self.is_due_after(self.state.launch_backoff) {
+            if remedy == Remedy::Repeat
+                && self.is_initialized()
+                && self.is_due_after(self.state.launch_backoff)
+            {
                 self.plan.actions.push(Action::Launch { launch: id, workers: launch.workers, again: true });
             }
         }
@@ -327,17 +330,25 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether nothing but room stands in the way of a launch.
-    fn may_launch(&mut self) -> bool {
-        let mut clear = true;
-        if self.state.traits.initialize && self.state.calls.initialize.succeeded_at.is_none() {
-            clear = false;
-            let call = &self.state.calls.initialize;
-            self.because(Reason::Initializing { trouble: call.trouble.clone() });
+    /// Whether the provider has prepared itself for the cluster, where it must; where not, it is asked to.
+    fn is_initialized(&mut self) -> bool {
+        let call = &self.state.calls.initialize;
+        if !self.state.traits.initialize || call.succeeded_at.is_some() {
+            return true;
+        }
+        let reason = Reason::Initializing { trouble: call.trouble.clone() };
+        if !self.report.reasons.contains(&reason) {
+            self.because(reason);
             if !call.in_flight && self.is_due_after(call.backoff) {
                 self.plan.actions.push(Action::Initialize);
             }
         }
+        false
+    }
+
+    /// Whether nothing but room stands in the way of a launch.
+    fn may_launch(&mut self) -> bool {
+        let mut clear = self.is_initialized();
         if let Some(until) = self.state.launch_backoff.until(self.now) {
             clear = false;
             self.wake(until);
@@ -390,12 +401,13 @@ impl Planner<'_> {
     /// Asks for statuses: often while something is under way, now and then otherwise.
     fn ask_statuses(&mut self) {
         let state = self.state;
+        // Of nobody, nobody asks for a status, nor minds that the last one failed.
+        if state.handles.is_empty() {
+            return;
+        }
         if let Some(trouble) = state.calls.status.trouble.clone() {
             let failures = state.calls.status.backoff.failures();
             self.because(Reason::StatusFailing { failures, trouble });
-        }
-        if state.handles.is_empty() {
-            return;
         }
         // While a kill is out there is nothing to see yet: its answer asks for statuses.
         let dying = state.handles.dying().next().is_some();

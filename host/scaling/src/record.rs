@@ -93,6 +93,11 @@ pub enum Change {
         /// How many workers are expected.
         expected: u32,
     },
+    /// Its provider can do something else than before.
+    Attached {
+        /// What it can do.
+        traits: ProviderTraits,
+    },
     /// It shall run, be stopped, or go.
     DesiredSet {
         /// Which.
@@ -109,8 +114,10 @@ pub enum Change {
     },
     /// All workers of a cluster that is taken over are found.
     Reconnected {
-        /// As many are expected from now on.
+        /// As many are expected from now on: those that were found, within what the policy allows.
         expected: u32,
+        /// So many were found.
+        found: u32,
     },
     /// An operator gave up what is left of it.
     Forgotten,
@@ -212,6 +219,11 @@ pub enum Change {
         /// These are running now.
         running: Vec<HandleId>,
     },
+    /// Handles were seen initializing after the time at which they should have run.
+    LateSeen {
+        /// Which.
+        handles: Vec<HandleId>,
+    },
     /// Handles were seen stopped, and are forgotten.
     Gone {
         /// Those that had been killed.
@@ -256,7 +268,8 @@ impl Change {
     pub fn is_durable(&self) -> bool {
         !matches!(
             self,
-            Self::StatusStarted
+            Self::LateSeen { .. }
+                | Self::StatusStarted
                 | Self::StatusEnded { .. }
                 | Self::ListStarted
                 | Self::ListEnded { .. }
@@ -283,6 +296,7 @@ impl Change {
             Self::KillStarted { handles, .. }
             | Self::KillAnswered { handles }
             | Self::KillFailed { handles, .. }
+            | Self::LateSeen { handles }
             | Self::Suspected { handles } => (handles, &[]),
             Self::PhaseSeen { initializing, running } => (initializing, running),
             Self::Gone { killed, died } => (killed, died),

@@ -21,8 +21,9 @@ use crate::{
 pub struct Launch {
     /// How many workers were asked for.
     pub workers: u32,
-    /// How many of them are known already, from a refused reply or a list.
-    pub found: u32,
+    /// Handles of it that were named by refused replies or lists, with the workers on each: those that have gone since as
+    /// well, so that one that is named again does not count twice.
+    pub found: BTreeMap<Arc<str>, u32>,
     /// When it was asked for, the last time.
     pub started_at: Time,
     /// Where it is.
@@ -32,7 +33,8 @@ pub struct Launch {
 impl Launch {
     /// The workers that it may still have created: the capacity that is held for it.
     pub fn held(&self) -> u32 {
-        self.workers.saturating_sub(self.found)
+        let found = self.found.values().fold(0_u32, |sum, workers| sum.saturating_add(*workers));
+        self.workers.saturating_sub(found)
     }
 }
 
@@ -80,6 +82,8 @@ pub(crate) struct Calls {
     pub(crate) status: Call,
     pub(crate) list: Call,
     pub(crate) initialize: Call,
+    /// Handles that were still initializing when a look was taken that was late enough to kill them for it.
+    pub(crate) late: BTreeSet<HandleId>,
     /// Names of handles that were buried while a list was under way.
     pub(crate) buried_meanwhile: BTreeSet<Arc<str>>,
 }

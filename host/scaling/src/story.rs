@@ -22,7 +22,11 @@ pub trait Names {
 }
 
 /// One line on what a change was, and why.
+#[expect(clippy::too_many_lines, reason = "one arm a change, and the compiler sees that none is missing")]
 pub fn tell(change: &Change, names: &dyn Names) -> String {
+    let name =
+        |id: &HandleId| names.handle(*id).map_or_else(|| format!("no. {}", id.0), |name| name.to_string());
+    let of = |ids: &[HandleId]| list(ids.iter().map(name));
     let token = |launch: &LaunchId| names.token(*launch);
     match change {
         Change::Created { expected, desired, .. } => {
@@ -48,7 +52,15 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
         Change::ReconnectStarted => "to be taken over: what runs is looked for".to_owned(),
         Change::ReconnectLooked { quiet: 0 } => "taking over: workers were found".to_owned(),
         Change::ReconnectLooked { .. } => "taking over: nothing new was found".to_owned(),
-        Change::Reconnected { expected } => format!("taken over: {} expected", workers(*expected)),
+        Change::Reconnected { expected, found } if expected != found => format!(
+            "taken over: {} found, and {} expected, as the configuration allows",
+            workers(*found),
+            workers(*expected)
+        ),
+        Change::Reconnected { expected, .. } => {
+            format!("taken over: {} found and expected", workers(*expected))
+        }
+        Change::Attached { .. } => "its provider can do something else than before".to_owned(),
         Change::Forgotten => "deleted by force: whatever is left is forgotten".to_owned(),
         Change::Refreshed => "asked to look again, and to try again what failed".to_owned(),
         Change::LaunchStarted { launch, workers: asked, aim } => {
@@ -82,16 +94,6 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
             format!("to be killed, being of nobody's launch: {}", new(handles))
         }
         Change::Adopted { handles } => format!("found running, and adopted: {}", new(handles)),
-        change => tell_end(change, names),
-    }
-}
-
-/// Those of how workers are, and of how they end.
-fn tell_end(change: &Change, names: &dyn Names) -> String {
-    let name =
-        |id: &HandleId| names.handle(*id).map_or_else(|| format!("no. {}", id.0), |name| name.to_string());
-    let of = |ids: &[HandleId]| list(ids.iter().map(name));
-    match change {
         Change::KillStarted { handles, why, aim } => {
             let why = match why {
                 KillReason::Surplus => wanted(*aim),
@@ -118,13 +120,13 @@ fn tell_end(change: &Change, names: &dyn Names) -> String {
         }
         Change::SuspicionEnded => "the second look has shown who lives".to_owned(),
         Change::Stable => "the workers last: no crash loop any more".to_owned(),
+        Change::LateSeen { handles } => format!("still initializing, and too late: {}", of(handles)),
         Change::StatusStarted => "asking for statuses".to_owned(),
         Change::StatusEnded { trouble } => ended("statuses", trouble.as_ref()),
         Change::ListStarted => "asking for all workers".to_owned(),
         Change::ListEnded { trouble } => ended("the list of all workers", trouble.as_ref()),
         Change::InitializeStarted => "asking the provider to prepare itself".to_owned(),
         Change::InitializeEnded { trouble } => ended("the provider's preparation", trouble.as_ref()),
-        _ => unreachable!("every other change is told above"),
     }
 }
 

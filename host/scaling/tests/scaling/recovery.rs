@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_scaling::{
     Action, Change, Command, Cycle, Denied, Desired, KillReason, LaunchOutcome, LaunchPhase, Listing,
-    Observation, Phase, Policy, ProviderTraits, Seen, State, Step, Strays, Time, admit,
+    Observation, Phase, Policy, ProviderTraits, Seen, State, Step, Strays, Time, Trouble, admit, plan,
 };
 
 use crate::world::{Container, World, launch, launches};
@@ -385,4 +385,185 @@ fn a_recovered_cycle_says_so_before_anything_else() {
     cycle.see(Observation::Listed(Ok(vec![Listing { name: "x".into(), workers: 1, token: "other".into() }])));
     assert!(matches!(cycle.next(Time::from_millis(9)), Step::Write(_)));
     assert!(cycle.state().launches().all(|(_, launch)| launch.phase != LaunchPhase::InFlight));
+}
+
+/// Answers as a provider that is not there, or cannot tell.
+fn refuse(world: &mut World, actions: &[Action]) {
+    for action in actions {
+        let trouble = Trouble::new("it is not there");
+        match action {
+            Action::Initialize => world.see(&Observation::Initialized(Err(trouble))),
+            Action::Kill { handles, .. } => {
+                let answers = handles.iter().map(|id| (*id, Err(trouble.clone()))).collect();
+                world.see(&Observation::Killed { answers });
+            }
+            Action::Status { .. } => world.see(&Observation::StatusEnded { trouble: Some(trouble) }),
+            Action::List => world.see(&Observation::Listed(Err(trouble))),
+            Action::Launch { launch, .. } => world.fail_launch(*launch, "it is not there", true),
+        }
+    }
+}
+
+fn wake(world: &mut World) {
+    world.now = plan(&world.state, world.now).0.wake_at.expect("there is something to wait for");
+}
+
+#[test]
+fn two_lists_in_haste_prove_nothing() {
+    let mut world = World::listing(3);
+    world.step();
+    launch(&world.turn());
+    world.restart(2);
+    for _ in 0..5 {
+        world.pass(Duration::from_millis(5));
+        world.command(&Command::Refresh).expect("legal");
+        if world.turn().contains(&Action::List) {
+            world.see(&Observation::Listed(Ok(Vec::new())));
+        }
+    }
+    assert_eq!(world.state.unknown(), 3, "a backend may lag for longer than an operator's patience");
+    assert_eq!(world.count(|change| matches!(change, Change::LaunchNotListed { .. })), 0);
+}
+
+#[test]
+fn a_launch_is_repeated_only_once_the_provider_is_prepared() {
+    let traits = ProviderTraits { initialize: true, list: false, idempotent_run: true };
+    let mut world = World::new(Policy::default(), traits, 3);
+    world.step();
+    let (id, _) = launch(&world.turn());
+    world.restart(2);
+    assert_eq!(world.step(), [Action::Initialize]);
+    assert!(matches!(world.step()[..], [Action::Launch { launch, again: true, .. }] if launch == id));
+}
+
+#[test]
+fn a_refresh_prepares_and_kills_again_at_once() {
+    let traits = ProviderTraits { initialize: true, ..ProviderTraits::default() };
+    let mut world = World::new(Policy::default(), traits, 2);
+    for _ in 0..12 {
+        let actions = world.turn();
+        refuse(&mut world, &actions);
+        wake(&mut world);
+    }
+    let actions = world.turn();
+    refuse(&mut world, &actions);
+    world.command(&Command::Refresh).expect("legal");
+    world.settle();
+    assert_eq!(world.alive(), 2);
+
+    world.command(&Command::Stop).expect("legal");
+    for _ in 0..60 {
+        let actions = world.turn();
+        refuse(&mut world, &actions);
+        wake(&mut world);
+    }
+    world.command(&Command::Refresh).expect("legal");
+    let actions = world.turn();
+    assert!(actions.iter().any(|action| matches!(action, Action::Kill { .. })), "{actions:?}");
+}
+
+#[test]
+fn what_is_taken_over_is_counted_when_all_is_settled() {
+    let mut world = World::listing(2);
+    world.settle();
+    world.command(&Command::Scale { expected: 6 }).expect("legal");
+    let (id, workers) = launch(&world.turn());
+    world.command(&Command::Reconnect).expect("legal");
+    world.run_for(MINUTE);
+    let handles = world.create(id, workers);
+    world.answer_launch(id, handles);
+    world.run_for(MINUTE);
+    assert_eq!((world.state.expected(), world.alive()), (6, 6), "four were under way");
+}
+
+#[test]
+fn what_is_taken_over_is_what_the_list_names() {
+    let mut world = World::listing(10);
+    world.settle();
+    world.restart(2);
+    let dead: Vec<_> = world.backend.keys().take(6).cloned().collect();
+    for name in dead {
+        world.backend.remove(&name);
+    }
+    world.command(&Command::Reconnect).expect("legal");
+    // Statuses hang meanwhile.
+    while world.count(|change| matches!(change, Change::Reconnected { .. })) == 0 {
+        if world.turn().contains(&Action::List) {
+            world.list();
+        }
+        wake(&mut world);
+    }
+    assert_eq!(world.state.expected(), 4);
+}
+
+#[test]
+fn a_look_that_fails_in_parts_still_tells_who_is_late() {
+    let mut world = World::plain(2);
+    world.born = Seen::Initializing;
+    world.settle();
+    world.command(&Command::Scale { expected: 1 }).expect("legal");
+    let late = |change: &Change| matches!(change, Change::KillStarted { why: KillReason::LaunchTimeout, .. });
+    let end = world.now + MINUTE * 30;
+    while world.now < end && world.count(late) == 0 {
+        for action in world.turn() {
+            match &action {
+                Action::Status { live, .. } => {
+                    let seen = live.iter().map(|id| (*id, Seen::Initializing)).collect();
+                    world.see(&Observation::Statuses { asked_at: world.now, seen });
+                    world.see(&Observation::StatusEnded {
+                        trouble: Some(Trouble::new("of one it cannot tell")),
+                    });
+                }
+                Action::Kill { handles, .. } => {
+                    let answers = handles.iter().map(|id| (*id, Ok(()))).collect();
+                    world.see(&Observation::Killed { answers });
+                }
+                other => world.carry_out(other),
+            }
+        }
+        wake(&mut world);
+    }
+    assert_eq!(world.count(late), 1);
+}
+
+#[test]
+fn a_provider_that_lists_no_more_holds_nothing_up() {
+    let mut world = killing_strays(MINUTE);
+    world.stray("stray", 1);
+    world.settle();
+    assert_eq!(world.state.strays().count(), 1);
+    world.command(&Command::Delete { force: false }).expect("legal");
+    world.restart(2);
+    world
+        .command(&Command::Attach { traits: ProviderTraits::default() })
+        .expect("a deleted cluster has a provider, too");
+    world.run_for(MINUTE);
+    assert!(world.state.is_finished(), "{}", world.why());
+    assert_eq!(world.alive(), 1, "the stray alone");
+    let again = Command::Attach { traits: ProviderTraits::default() };
+    let before = world.records.len();
+    world.command(&again).expect("legal");
+    assert_eq!(world.records.len(), before, "nothing new, nothing to record");
+}
+
+#[test]
+fn what_was_forgotten_does_not_come_back_and_its_numbers_neither() {
+    let mut world = World::listing(2);
+    world.settle();
+    let listed = world.state.handle_count();
+    world.command(&Command::Delete { force: true }).expect("legal");
+    world.list();
+    assert!(world.state.is_finished() && world.state.handle_count() == 0);
+    assert_eq!(world.state.snapshot().handles.len(), 0);
+    let create = Command::Create {
+        uid: 9,
+        policy: Policy::default(),
+        traits: ProviderTraits::default(),
+        expected: 1,
+        desired: Desired::Running,
+    };
+    // A cluster of the same name begins with nothing of the one before.
+    world.command(&create).expect("legal");
+    assert_eq!((world.state.generation(), world.state.uid(), world.state.is_finished()), (1, 9, false));
+    assert!(listed > 0);
 }
