@@ -177,7 +177,7 @@ impl State {
             Change::Stable => self.crash_backoff.succeed(),
             Change::StatusStarted => self.calls.status.start(now),
             Change::StatusEnded { trouble } => {
-                self.calls.status.end(trouble.as_ref(), &self.policy, seed, now)
+                self.calls.status.end(trouble.as_ref(), &self.policy, seed, now);
             }
             Change::ListStarted => {
                 self.calls.list.start(now);

@@ -328,7 +328,7 @@ fn listed(state: &State, entries: &[Listing]) -> Vec<Change> {
                     settle(*id, Some(never_came(launch, missing)))
                 } else {
                     Change::LaunchNotListed { launch: *id }
-                })
+                });
             }
             _ => {}
         }

@@ -1,0 +1,153 @@
+//! The truth: which containers there really are. Nothing here is ever wrong, late or lost; that is the provider's part.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use longshore_scaling::Seen;
+
+/// Whose a container is, and how it came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A launch of the cluster brought it.
+    Launched,
+    /// It carries the cluster's name, and its provider never said that it would come: nobody can know of it before a list has
+    /// told.
+    Rogue,
+    /// It is another cluster's.
+    Neighbour,
+}
+
+/// A container, with all that ever became of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Container {
+    pub(crate) workers: u32,
+    pub(crate) token: String,
+    pub(crate) origin: Origin,
+    pub(crate) born: u64,
+    /// When lists begin to name it.
+    pub(crate) listed_from: u64,
+    /// Since when it was how; never empty.
+    history: Vec<(u64, Seen)>,
+}
+
+impl Container {
+    pub(crate) fn status(&self) -> Seen {
+        self.history.last().map_or(Seen::Stopped, |(_, status)| *status)
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.status() != Seen::Stopped
+    }
+
+    /// How it was at a moment of the past; before its birth it was initializing, as far as anybody can say who knows its name.
+    pub(crate) fn status_at(&self, at: u64) -> Seen {
+        let before = self.history.iter().rev().find(|(since, _)| *since <= at);
+        before.map_or(Seen::Initializing, |(_, status)| *status)
+    }
+}
+
+/// What the backend knows of one launch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Token {
+    pub(crate) asked: u32,
+    /// Workers that were ever created for it, those aside that came unannounced.
+    pub(crate) created: u32,
+    /// Calls that may still create something for it.
+    pub(crate) open: u32,
+    /// Whether an idempotent backend has said all that will ever come of it.
+    pub(crate) sealed: bool,
+}
+
+impl Token {
+    /// Workers that may still come to be.
+    pub(crate) fn potential(&self) -> u32 {
+        if self.open == 0 || self.sealed { 0 } else { self.asked - self.created }
+    }
+}
+
+/// All containers, and all launches.
+#[derive(Debug, Default)]
+pub(crate) struct Backend {
+    containers: BTreeMap<Arc<str>, Container>,
+    /// Those that live, to be quick.
+    alive: BTreeSet<Arc<str>>,
+    pub(crate) tokens: BTreeMap<String, Token>,
+    created: u64,
+}
+
+impl Backend {
+    /// Makes one container; says its name.
+    pub(crate) fn create(&mut self, token: &str, workers: u32, origin: Origin, now: u64) -> Arc<str> {
+        self.created += 1;
+        let name: Arc<str> = match origin {
+            Origin::Neighbour => format!("neighbour-{}", self.created),
+            Origin::Launched | Origin::Rogue => format!("c{}", self.created),
+        }
+        .into();
+        let history = vec![(now, Seen::Initializing)];
+        let token = token.to_owned();
+        let container = Container { workers, token, origin, born: now, listed_from: now, history };
+        self.containers.insert(Arc::clone(&name), container);
+        self.alive.insert(Arc::clone(&name));
+        name
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Container> {
+        self.containers.get(name)
+    }
+
+    pub(crate) fn hide_from_lists(&mut self, name: &str, until: u64) {
+        if let Some(container) = self.containers.get_mut(name) {
+            container.listed_from = until;
+        }
+    }
+
+    /// A container changes, unless it has stopped: there is no way back from that. Says whether it did.
+    pub(crate) fn set(&mut self, name: &str, status: Seen, now: u64) -> bool {
+        let Some(container) = self.containers.get_mut(name) else { return false };
+        if !container.is_alive() || container.status() == status {
+            return false;
+        }
+        container.history.push((now, status));
+        if status == Seen::Stopped {
+            self.alive.remove(name);
+        }
+        true
+    }
+
+    /// A cluster of the same name begins anew: what lived on from before, nobody has promised it.
+    pub(crate) fn disown(&mut self) {
+        for name in &self.alive {
+            if let Some(container) = self.containers.get_mut(name)
+                && container.origin == Origin::Launched
+            {
+                container.origin = Origin::Rogue;
+            }
+        }
+        self.tokens.clear();
+    }
+
+    /// All that live, of whatever cluster.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = (&Arc<str>, &Container)> {
+        self.alive.iter().filter_map(|name| self.containers.get_key_value(name))
+    }
+
+    /// Those of the cluster that live.
+    pub(crate) fn ours(&self) -> impl Iterator<Item = (&Arc<str>, &Container)> {
+        self.alive().filter(|(_, container)| container.origin != Origin::Neighbour)
+    }
+
+    /// All that ever were.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Container)> {
+        self.containers.iter()
+    }
+
+    /// Those of one launch, dead or alive.
+    pub(crate) fn of_token(&self, token: &str) -> Vec<(Arc<str>, u32)> {
+        let of_it = |container: &Container| container.token == token && container.origin == Origin::Launched;
+        let found = self.containers.iter().filter(|(_, container)| of_it(container));
+        found.map(|(name, container)| (Arc::clone(name), container.workers)).collect()
+    }
+}

@@ -1,0 +1,217 @@
+//! What must hold, whatever happens. The checkers see the truth of the backend, the records that the journal holds, and
+//! what anybody may ask of a state; they share no code with what they check. What is wanted and known they reckon for
+//! themselves, from the records ([`ledger`]).
+
+mod endings;
+mod kills;
+mod launches;
+mod ledger;
+mod numbers;
+mod rest;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use longshore_scaling::{HandleId, Record, State, Time};
+
+use crate::{backend::Backend, names::kinds, queue::HostId};
+
+pub(crate) use ledger::Ledger;
+
+kinds! {
+    /// A rule, and who holds the core to it.
+    Checker {
+        NeverAboveMax = "never-above-max", "no launch begins that could bring more workers alive than the maximum";
+        NeverAboveExpected = "never-above-expected", "no launch begins that could bring more workers than are wanted";
+        NothingLeaked = "nothing-leaked", "once replies are settled, no worker lives that the state does not know";
+        NoTokenTwice = "no-token-twice", "no token is launched twice, but where the provider is idempotent";
+        IntentBeforeEffect = "intent-before-effect", "nothing is launched or killed before the journal says so";
+        ReplayEqualsLive = "replay-equals-live", "what the journal holds adds up to the state that lives";
+        NumbersOnlyGrow = "numbers-only-grow", "generations, terms and times never go back, and no number is used twice";
+        Converges = "converges", "once faults stop, the cluster is as wanted within a bounded time";
+        QuietAtRest = "quiet-at-rest", "once all is as wanted, nothing more is decided";
+        KillsHaveReason = "kills-have-reason", "nobody is killed but surplus, late starters, strays and the killed";
+        ForeignersUntouched = "foreigners-untouched", "nothing of another cluster is launched, killed or taken";
+        BoundedMemory = "bounded-memory", "once all is gone, next to nothing is remembered";
+        AcknowledgedIsKept = "acknowledged-is-kept", "what an operator was told is done outlives the host";
+        ExplainsItself = "explains-itself", "the report says why nothing moves, and what is held for whom";
+        ComesToRest = "comes-to-rest", "a host does not go on for ever within one moment";
+        NeverPanics = "never-panics", "the core does not panic";
+    }
+}
+
+/// A rule was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule.
+    pub checker: Checker,
+    /// When, in milliseconds of the run.
+    pub at: u64,
+    /// What was seen.
+    pub saw: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): {}", self.checker, self.checker.about(), self.saw)
+    }
+}
+
+/// All checkers of one run, and what they remember.
+#[derive(Debug, Default)]
+pub(crate) struct Checkers {
+    /// What the journal's records say, of the cluster's present life.
+    pub(crate) ledger: Ledger,
+    /// The first rule that was broken.
+    pub(crate) violation: Option<Violation>,
+    now: u64,
+    /// Calls to run, by token.
+    runs: BTreeMap<String, u32>,
+    /// Calls to kill, by handle.
+    kills: BTreeMap<HandleId, u32>,
+    /// Durable intents to launch that were not carried out yet, by token: how many workers, and by which host.
+    pending: BTreeMap<String, (u32, HostId)>,
+    /// All tokens of all lives.
+    tokens: BTreeSet<String>,
+    term: u64,
+    generation: u64,
+    /// How often states and journals were compared.
+    pub(crate) comparisons: u64,
+}
+
+impl Checkers {
+    pub(crate) fn tick(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// The first violation is the one that counts: what follows may follow from it.
+    pub(crate) fn fail(&mut self, checker: Checker, saw: impl Into<String>) {
+        if self.violation.is_none() {
+            self.violation = Some(Violation { checker, at: self.now, saw: saw.into() });
+        }
+    }
+
+    /// A cluster of the same name begins anew.
+    pub(crate) fn new_life(&mut self) {
+        self.ledger = Ledger::default();
+        self.kills.clear();
+        self.generation = 0;
+    }
+
+    /// A host's batch of records is in the journal.
+    pub(crate) fn durable(&mut self, host: HostId, batch: &[Record], backend: &Backend) {
+        for record in batch {
+            self.check_numbers(record);
+            self.check_launch(host, record, backend);
+            self.check_kill(record, backend);
+            self.ledger.take(record);
+        }
+    }
+
+    /// A host is no more: what it meant to do and did not begin, it never will.
+    pub(crate) fn host_ended(&mut self, host: HostId) {
+        self.pending.retain(|_, (_, of)| *of != host);
+    }
+
+    /// An operator is told that a command is done.
+    pub(crate) fn acknowledged(&mut self, records: &[Record]) {
+        for record in records {
+            if !self.ledger.history.iter().rev().any(|kept| kept == record) {
+                let saw = format!("{:?} was acknowledged and is not in the journal", record.change);
+                self.fail(Checker::AcknowledgedIsKept, saw);
+            }
+        }
+    }
+
+    /// A host has taken the cluster up from the journal.
+    pub(crate) fn recovered(&mut self, state: &State) {
+        let ledger = &self.ledger;
+        let wanted = (ledger.expected, ledger.desired, ledger.target(), ledger.generation);
+        let found = (state.expected(), state.desired(), state.target(), state.generation());
+        if wanted != found || *state.policy() != ledger.policy {
+            let saw = format!(
+                "expected, desired, target and generation are {found:?} after a restart, and {wanted:?} were durable"
+            );
+            self.fail(Checker::AcknowledgedIsKept, saw);
+        }
+    }
+
+    /// What the journal's records add up to is what lives.
+    pub(crate) fn compare(&mut self, live: &State, stored: Result<Option<State>, String>) {
+        self.comparisons += 1;
+        let live = live.durable();
+        let replayed = State::replay(&self.ledger.history).durable();
+        match stored {
+            Err(why) => self.fail(Checker::ReplayEqualsLive, why),
+            Ok(stored) => {
+                let stored = stored.map(|state| state.durable());
+                if stored.as_ref() != Some(&replayed) {
+                    let saw = match &stored {
+                        Some(stored) => differences("snapshot and tail", stored, "all records", &replayed),
+                        None => "the journal is empty".to_owned(),
+                    };
+                    self.fail(Checker::ReplayEqualsLive, saw);
+                } else if live != replayed {
+                    let saw = differences("the live state", &live, "the journal's", &replayed);
+                    self.fail(Checker::ReplayEqualsLive, saw);
+                }
+            }
+        }
+        // A snapshot, through text and back, is the same state.
+        let text = serde_json::to_string(&live.snapshot()).map_err(|error| error.to_string());
+        let back = text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        match back.and_then(|snapshot| State::restore(snapshot).map_err(|error| error.to_string())) {
+            Err(why) => self.fail(Checker::ReplayEqualsLive, format!("a snapshot does not come back: {why}")),
+            Ok(back) if back != live => {
+                let saw = differences("a snapshot read back", &back, "its state", &live);
+                self.fail(Checker::ReplayEqualsLive, saw);
+            }
+            Ok(_) => {}
+        }
+    }
+
+    /// Whether a container is known, as the journal has it: by its name, not yet gone.
+    fn knows(&self, name: &str) -> bool {
+        self.ledger.names.contains_key(name) || self.ledger.strays.contains_key(name)
+    }
+
+    /// Workers that a launch may still bring to be.
+    fn potential(&self, backend: &Backend) -> u64 {
+        let open = backend.tokens.iter().filter(|(token, _)| !self.pending.contains_key(*token));
+        let open: u64 = open.map(|(_, launch)| u64::from(launch.potential())).sum();
+        let pending = self.pending.iter().map(|(token, (workers, _))| {
+            let created = backend.tokens.get(token).map_or(0, |launch| launch.created);
+            u64::from(workers.saturating_sub(created))
+        });
+        open + pending.sum::<u64>()
+    }
+}
+
+/// Where two states differ, line by line of their debug output.
+fn differences(one: &str, a: &State, other: &str, b: &State) -> String {
+    const SHOWN: usize = 6;
+    let (a, b) = (format!("{a:#?}"), format!("{b:#?}"));
+    let (a, b): (Vec<_>, Vec<_>) = (a.lines().collect(), b.lines().collect());
+    let mut lines = vec![format!("{one} and {other} differ:")];
+    for n in 0..a.len().max(b.len()) {
+        let (left, right) = (a.get(n).unwrap_or(&""), b.get(n).unwrap_or(&""));
+        if left != right && lines.len() <= SHOWN {
+            lines.push(format!("    {} | {}", left.trim(), right.trim()));
+        }
+    }
+    lines.join("\n")
+}
+
+/// Names of containers, as a sentence may hold them.
+fn some<'a>(names: impl IntoIterator<Item = &'a Arc<str>>) -> String {
+    let names: Vec<&str> = names.into_iter().map(|name| &**name).take(5).collect();
+    names.join(", ")
+}
+
+/// A moment of the host's, for a person.
+fn at(time: Time) -> String {
+    format!("{} ms by the host's clock", time.as_millis())
+}

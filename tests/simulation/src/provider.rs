@@ -1,0 +1,415 @@
+//! The fake provider: calls arrive late, fail, work in part, are answered wrongly, or never. What it truthfully promises is
+//! what the contract says; everything else may go wrong.
+
+mod answers;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use longshore_scaling::{Action, HandleId, LaunchId, Seen, Time};
+
+use crate::{
+    backend::Origin,
+    coverage::Event as Counted,
+    fault::Fault,
+    queue::{CallId, Event, HostId},
+    trace::{Who, say},
+    world::{Stage, World},
+};
+
+/// The window in which the backend counts launches before it throttles, in milliseconds.
+const THROTTLE_WINDOW: u64 = 10_000;
+
+/// What becomes of a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Well,
+    Permanent,
+    Retryable,
+    Throttled,
+    RequestLost,
+    ReplyLost,
+    Refused,
+    Duplicate,
+    Partial,
+    Late,
+    Hangs,
+}
+
+/// What becomes of a kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KillFate {
+    Well,
+    Fails,
+    Partly,
+    Claims,
+    ReplyLost,
+}
+
+/// A call's part that its kind alone has.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Run {
+        launch: LaunchId,
+        token: String,
+        workers: u32,
+        fate: Fate,
+        made: Vec<(Arc<str>, u32)>,
+    },
+    /// The handles, and which of them are really killed.
+    Kill {
+        handles: Vec<(HandleId, Arc<str>)>,
+        hit: Vec<bool>,
+        fate: KillFate,
+    },
+    Status {
+        live: Vec<(HandleId, Arc<str>)>,
+        terminating: Vec<(HandleId, Arc<str>)>,
+    },
+    List,
+    Initialize,
+}
+
+/// A call that is under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) host: HostId,
+    /// The cluster that it is for: another one of the same name hears nothing of it.
+    pub(crate) uid: u64,
+    pub(crate) kind: Kind,
+    /// When it was made, by the host's clock, and by the world's.
+    pub(crate) asked_at: Time,
+    pub(crate) began: u64,
+    /// When it takes effect, where it still will.
+    effect: Option<u64>,
+    /// Whether its host has ended, so that nobody waits for its answer.
+    orphan: bool,
+    /// Whether its answer is to come.
+    unanswered: bool,
+    /// Whether the backend could not be reached when it arrived.
+    pub(crate) lost_touch: bool,
+}
+
+/// All calls that are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    open: BTreeMap<CallId, Call>,
+    made: u64,
+    /// When launches came lately.
+    launches: Vec<u64>,
+    /// Until when the calls of a host that was taken for dead may take effect.
+    fences: BTreeMap<HostId, u64>,
+}
+
+impl Calls {
+    /// From `until` on, nothing comes of the calls of a host any more.
+    pub(crate) fn fence(&mut self, host: HostId, until: u64) {
+        self.fences.insert(host, until);
+    }
+
+    pub(crate) fn get(&self, id: CallId) -> Option<&Call> {
+        self.open.get(&id)
+    }
+
+    fn close(&mut self, id: CallId) -> Option<Call> {
+        self.open.remove(&id)
+    }
+}
+
+impl World {
+    /// How long something takes on its way.
+    fn latency(&mut self) -> u64 {
+        self.provider_dice.magnitude(1, self.shape.latency)
+    }
+
+    /// A host calls the provider.
+    pub(crate) fn carry_out(&mut self, host: HostId, action: &Action, asked_at: Time) {
+        let Some(core) = self.hosts.get(&host).and_then(|host| host.core.as_ref()) else { return };
+        let state = core.state();
+        let uid = state.uid();
+        let named = |ids: &[HandleId]| -> Vec<(HandleId, Arc<str>)> {
+            ids.iter().filter_map(|id| Some((*id, Arc::clone(&state.handle(*id)?.name)))).collect()
+        };
+        let kind = match action {
+            Action::Initialize => Kind::Initialize,
+            Action::List => Kind::List,
+            Action::Status { live, terminating } => {
+                Kind::Status { live: named(live), terminating: named(terminating) }
+            }
+            Action::Kill { handles, .. } => {
+                let handles = named(handles);
+                for (id, name) in &handles {
+                    self.checkers.kill_called(*id, name, &self.backend);
+                }
+                let (fate, hit) = self.kill_fate(handles.len());
+                Kind::Kill { handles, hit, fate }
+            }
+            Action::Launch { launch, workers, .. } => {
+                let token = state.token(*launch);
+                self.checkers.run_called(*launch, *workers, &token);
+                let entry = self.backend.tokens.entry(token.clone()).or_default();
+                entry.asked = *workers;
+                entry.open += 1;
+                let fate = self.run_fate();
+                Kind::Run { launch: *launch, token, workers: *workers, fate, made: Vec::new() }
+            }
+        };
+        self.begin(host, uid, kind, asked_at);
+    }
+
+    fn begin(&mut self, host: HostId, uid: u64, kind: Kind, asked_at: Time) {
+        self.calls.made += 1;
+        let id = CallId(self.calls.made);
+        if let Kind::Run { token, workers, fate, .. } = &kind {
+            say!(self, Who::Provider, "is asked for {workers} under {token} ({fate:?})");
+        } else if let Kind::Kill { handles, fate, .. } = &kind {
+            let names: Vec<_> = handles.iter().map(|(_, name)| &**name).collect();
+            say!(self, Who::Provider, "is asked to kill {} ({fate:?})", names.join(", "));
+        }
+        let (there, back) = (self.latency(), self.latency());
+        let (mut effect, mut answer) = (Some(self.now + there), Some(self.now + there + back));
+        match &kind {
+            Kind::Run { fate, .. } => {
+                let deadline = self.now + self.shape.deadline;
+                match fate {
+                    Fate::Late => {
+                        let late = deadline + self.provider_dice.magnitude(1, self.shape.deadline * 2);
+                        effect = Some(self.provider_dice.between(self.now, late - 1));
+                        answer = Some(late);
+                    }
+                    Fate::Hangs => {
+                        let somewhen = self.now + self.provider_dice.below(self.shape.deadline * 3);
+                        effect = self.provider_dice.coin().then_some(somewhen);
+                        answer = None;
+                    }
+                    _ => {}
+                }
+                if answer.is_none_or(|answer| answer > deadline) {
+                    self.queue.push(deadline, Event::Deadline { call: id });
+                }
+            }
+            Kind::Kill { .. } if self.strikes(Fault::KillSlow) => {
+                answer = Some(self.now + there + back + self.provider_dice.magnitude(1, 60_000));
+            }
+            _ => {}
+        }
+        if let Some(effect) = effect {
+            self.queue.push(effect, Event::Effect { call: id });
+        }
+        if let Some(answer) = answer {
+            self.queue.push(answer, Event::Answer { call: id });
+        }
+        let began = self.now;
+        let call = Call {
+            host,
+            uid,
+            kind,
+            asked_at,
+            began,
+            effect,
+            orphan: false,
+            unanswered: true,
+            lost_touch: false,
+        };
+        self.calls.open.insert(id, call);
+    }
+
+    fn run_fate(&mut self) -> Fate {
+        let since = self.now.saturating_sub(THROTTLE_WINDOW);
+        self.calls.launches.retain(|at| *at >= since);
+        self.calls.launches.push(self.now);
+        let is_many = self.calls.launches.len() as u32 > self.shape.throttle;
+        if is_many && self.strikes(Fault::RunThrottled) {
+            return Fate::Throttled;
+        }
+        let fates = [
+            (Fault::RunPermanent, Fate::Permanent),
+            (Fault::RunRetryable, Fate::Retryable),
+            (Fault::RequestLost, Fate::RequestLost),
+            (Fault::ReplyLost, Fate::ReplyLost),
+            (Fault::ReplyRefused, Fate::Refused),
+            (Fault::ReplyDuplicate, Fate::Duplicate),
+            (Fault::RunPartial, Fate::Partial),
+            (Fault::ReplyLate, Fate::Late),
+            (Fault::RunHangs, Fate::Hangs),
+        ];
+        fates.into_iter().find(|(fault, _)| self.strikes(*fault)).map_or(Fate::Well, |(_, fate)| fate)
+    }
+
+    fn kill_fate(&mut self, handles: usize) -> (KillFate, Vec<bool>) {
+        let fates = [
+            (Fault::KillFails, KillFate::Fails),
+            (Fault::KillPartly, KillFate::Partly),
+            (Fault::KillClaims, KillFate::Claims),
+            (Fault::KillReplyLost, KillFate::ReplyLost),
+        ];
+        let fate = fates
+            .into_iter()
+            .find(|(fault, _)| self.strikes(*fault))
+            .map_or(KillFate::Well, |(_, fate)| fate);
+        let mut hit = || match fate {
+            KillFate::Well | KillFate::ReplyLost => true,
+            KillFate::Fails => false,
+            KillFate::Partly | KillFate::Claims => self.provider_dice.coin(),
+        };
+        let hit = (0..handles).map(|_| hit()).collect();
+        (fate, hit)
+    }
+
+    /// A call takes effect.
+    pub(crate) fn effect(&mut self, id: CallId) {
+        let now = self.now;
+        let reachable = self.is_reachable;
+        let Some(call) = self.calls.open.get_mut(&id) else { return };
+        if call.effect != Some(now) {
+            return;
+        }
+        (call.effect, call.lost_touch) = (None, !reachable);
+        let (kind, orphan) = (call.kind.clone(), call.orphan);
+        if orphan {
+            self.count(Counted::LateEffect);
+        }
+        match kind {
+            Kind::Run { token, workers, fate, .. } => {
+                let made = if reachable { self.create(&token, workers, fate) } else { Vec::new() };
+                if orphan {
+                    say!(self, Who::Backend, "a call of a host that has ended takes effect");
+                }
+                if let Some(launch) = self.backend.tokens.get_mut(&token) {
+                    launch.open = launch.open.saturating_sub(1);
+                }
+                if let Some(Call { kind: Kind::Run { made: of_call, .. }, .. }) = self.calls.open.get_mut(&id)
+                {
+                    *of_call = made;
+                }
+            }
+            Kind::Kill { handles, hit, .. } if reachable => {
+                for (_, name) in handles.iter().zip(&hit).filter(|(_, hit)| **hit).map(|(handle, _)| handle) {
+                    let stops = now + self.provider_dice.magnitude(0, self.shape.stop);
+                    self.queue.push(stops, Event::Becomes { name: Arc::clone(name), status: Seen::Stopped });
+                }
+            }
+            _ => {}
+        }
+        if orphan {
+            self.calls.close(id);
+        }
+    }
+
+    /// Makes the containers of a launch, or finds those that an earlier attempt has made.
+    fn create(&mut self, token: &str, workers: u32, fate: Fate) -> Vec<(Arc<str>, u32)> {
+        let is_idempotent = self.shape.traits.idempotent_run;
+        let is_own = self.checkers.ledger.is_own(token);
+        let known = self.backend.tokens.get(token).cloned().unwrap_or_default();
+        let mut made = if is_idempotent { self.backend.of_token(token) } else { Vec::new() };
+        let was_tried = is_idempotent && (!made.is_empty() || known.sealed);
+        let missing = if is_idempotent { workers - known.created.min(workers) } else { workers };
+        let mut left = match fate {
+            _ if was_tried && (known.sealed || !self.shape.repeats_complete) => 0,
+            Fate::Permanent | Fate::Retryable | Fate::Throttled | Fate::RequestLost => 0,
+            Fate::Partial if missing > 0 => self.provider_dice.below(missing.into()) as u32,
+            _ => missing,
+        };
+        let total = left;
+        while left > 0 {
+            let workers = self.provider_dice.count(1, self.shape.share).min(left);
+            left -= workers;
+            let origin = if is_own { Origin::Launched } else { Origin::Rogue };
+            let name = self.backend.create(token, workers, origin, self.now);
+            self.born(&name);
+            made.push((name, workers));
+        }
+        let settles = matches!(fate, Fate::Well | Fate::Partial | Fate::Permanent | Fate::Late | Fate::Hangs);
+        if let Some(launch) = self.backend.tokens.get_mut(token) {
+            launch.created += total;
+            // An idempotent backend that has said what came of it says the same ever after.
+            launch.sealed |= is_idempotent && settles;
+        }
+        if total > 0 {
+            let names: Vec<_> = made.iter().map(|(name, workers)| format!("{name}×{workers}")).collect();
+            say!(self, Who::Backend, "made {} of launch {token}", names.join(", "));
+        }
+        made
+    }
+
+    /// A container's future, as far as it is set at its birth.
+    fn born(&mut self, name: &Arc<str>) {
+        if self.strikes(Fault::Unlisted) {
+            let until = self.now + self.chaos.dice().between(0, self.shape.lag);
+            self.backend.hide_from_lists(name, until);
+        }
+        let mut starts = self.now + self.provider_dice.magnitude(0, self.shape.start);
+        if self.strikes(Fault::SlowStart) {
+            starts += self.chaos.dice().magnitude(1, 180_000);
+        }
+        if self.strikes(Fault::DiesEarly) {
+            let dies = starts + self.chaos.dice().magnitude(0, 10_000);
+            self.queue.push(dies, Event::Becomes { name: Arc::clone(name), status: Seen::Stopped });
+        }
+        if !self.strikes(Fault::NeverStarts) {
+            self.queue.push(starts, Event::Becomes { name: Arc::clone(name), status: Seen::Running });
+        }
+    }
+
+    /// The calls of a host that is no more: nobody hears their answers, and some take effect all the same, for a while.
+    pub(crate) fn cut_off_calls(&mut self, host: HostId) {
+        let until = self.calls.fences.remove(&host).unwrap_or(self.now + self.shape.linger);
+        let of_host: Vec<_> =
+            self.calls.open.iter().filter(|(_, call)| call.host == host).map(|(id, _)| *id).collect();
+        for id in of_host {
+            let Some(call) = self.calls.open.get(&id) else { continue };
+            let is_run = matches!(call.kind, Kind::Run { .. });
+            let hangs = is_run && call.effect.is_none() && call.unanswered && self.has_no_effect_yet(id);
+            let changes = is_run || matches!(call.kind, Kind::Kill { .. });
+            let pending = call.effect.is_some() || hangs;
+            if pending && changes && self.strikes(Fault::CallsOutlive) {
+                let latest =
+                    self.calls.open.get(&id).and_then(|call| call.effect).unwrap_or(u64::MAX).min(until);
+                let at = self.chaos.dice().between(self.now, latest.max(self.now));
+                if let Some(call) = self.calls.open.get_mut(&id) {
+                    (call.effect, call.orphan) = (Some(at), true);
+                }
+                self.queue.push(at, Event::Effect { call: id });
+                continue;
+            }
+            if let Some(Call { kind: Kind::Run { token, .. }, .. }) = self.calls.close(id)
+                && pending
+                && let Some(launch) = self.backend.tokens.get_mut(&token)
+            {
+                launch.open = launch.open.saturating_sub(1);
+            }
+        }
+    }
+
+    fn has_no_effect_yet(&self, id: CallId) -> bool {
+        let call = self.calls.open.get(&id);
+        call.is_some_and(
+            |call| matches!(&call.kind, Kind::Run { fate: Fate::Hangs, made, .. } if made.is_empty()),
+        ) && call.is_some_and(|call| !call.lost_touch)
+    }
+
+    /// Once faults have stopped, what hung comes back.
+    pub(crate) fn release_calls(&mut self) {
+        let ids: Vec<_> = self.calls.open.keys().copied().collect();
+        for id in ids {
+            let Some(call) = self.calls.open.get(&id) else { continue };
+            let (has_effect, no_effect) = (call.effect.is_some(), self.has_no_effect_yet(id));
+            if !matches!(&call.kind, Kind::Run { fate: Fate::Hangs, .. }) || call.orphan {
+                continue;
+            }
+            let (effect, answer) = (self.now + self.latency(), self.now + self.shape.latency * 2);
+            if (has_effect || no_effect)
+                && let Some(call) = self.calls.open.get_mut(&id)
+            {
+                call.effect = Some(effect);
+                self.queue.push(effect, Event::Effect { call: id });
+            }
+            self.queue.push(answer, Event::Answer { call: id });
+        }
+    }
+
+    /// Whether anything that calls may bring is still on its way.
+    pub(crate) fn is_calm(&self) -> bool {
+        !matches!(self.stage, Stage::Faults)
+            && self.calls.open.values().all(|call| !matches!(call.kind, Kind::Run { .. } | Kind::Kill { .. }))
+    }
+}
