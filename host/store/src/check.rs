@@ -74,13 +74,6 @@ pub(crate) struct Reading {
 /// Reads all of a journal. What is damaged is in the census.
 pub(crate) fn read(folder: &Folder) -> Result<Reading, OpenError> {
     let path = folder.file();
-    match fs::metadata(&folder.path) {
-        Ok(metadata) if !metadata.is_dir() => {
-            return Err(OpenError::NotAFolder { path: folder.path.clone() });
-        }
-        Ok(_) => {}
-        Err(error) => return Err(OpenError::system("look at the state folder", &folder.path, error)),
-    }
     if !folder.has_file()? {
         return Err(match folder.remains() {
             Some(state) => OpenError::Missing { path, state },
@@ -192,7 +185,7 @@ fn immutable(path: &Path) -> PathBuf {
 ///
 /// [`OpenError`] where there is no journal, or where it cannot be looked at. What is damaged is in the report.
 pub fn check(folder: &Path) -> Result<CheckReport, OpenError> {
-    let folder = Folder::new(folder);
+    let folder = Folder::existing(folder)?;
     let (format, census, has_witness) = match read(&folder) {
         Ok(reading) => (reading.format, reading.census, reading.has_witness),
         // So much is wrong that nothing of it can be looked at.
@@ -203,7 +196,7 @@ pub fn check(folder: &Path) -> Result<CheckReport, OpenError> {
         .clusters
         .into_values()
         .map(|row| ClusterReport {
-            entries: (row.last + 1).saturating_sub(row.first),
+            entries: row.last.saturating_add(1).saturating_sub(row.first),
             first: row.first,
             last: row.last,
             bytes: row.bytes,

@@ -12,6 +12,13 @@ pub const PART_HANDLES: usize = 1_000;
 /// The largest payload of one row, in bytes. `SQLite` takes about four times as much.
 pub const PAYLOAD_LIMIT: usize = 256 << 20;
 
+/// Terms are smaller: the numbers of a term's launches begin at the term times 2^32, and must fit in 64 bits.
+pub const TERM_LIMIT: u64 = 1 << 32;
+
+/// No number of a journal that another one is counted on from is larger: it then stays within what `SQLite` can keep, however
+/// long a host counts.
+pub const NUMBER_LIMIT: u64 = 1 << 62;
+
 /// What is true of the whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Meta {

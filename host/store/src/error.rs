@@ -27,10 +27,14 @@ impl fmt::Display for Subject {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JournalErrorKind {
-    /// The lease is over: somebody else claimed the cluster, or it was removed. This host must leave the cluster alone.
+    /// The lease is over: somebody else claimed the cluster, or it was removed; or another host has written the folder, which
+    /// ends all leases of this one. This host must leave the cluster alone.
     Fenced,
     /// There is no room on the disk. It works again once there is.
     NoRoom,
+    /// The state folder, or a file of it, was removed or replaced under this host, so that what it wrote would be nowhere. It
+    /// works again where the very same files are put back.
+    Gone,
     /// What was to be written is larger than a journal takes.
     TooLarge,
     /// What is there is damaged.

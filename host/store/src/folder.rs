@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::open::OpenError;
+use crate::{guard::Identity, open::OpenError};
 
 /// The journal itself, a database of `SQLite`.
 pub const FILE: &str = "journal.db";
@@ -37,10 +37,6 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
-    }
-
     pub(crate) fn file(&self) -> PathBuf {
         self.path.join(FILE)
     }
@@ -53,6 +49,10 @@ impl Folder {
         self.path.join(format!("{FILE}-wal"))
     }
 
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.path.join(LOCK)
+    }
+
     pub(crate) fn unfinished(&self) -> PathBuf {
         self.path.join(UNFINISHED)
     }
@@ -62,30 +62,33 @@ impl Folder {
         self.path.join(format!("journal.format-{format}.db"))
     }
 
-    /// Makes it where there is none.
-    pub(crate) fn make(&self) -> Result<(), OpenError> {
-        match fs::metadata(&self.path) {
-            Ok(metadata) if !metadata.is_dir() => {
-                return Err(OpenError::NotAFolder { path: self.path.clone() });
-            }
-            Ok(metadata) => {
-                if metadata.permissions().mode() & 0o022 > 0 {
-                    tracing::warn!(
-                        "others than you may write to the state folder {}, and could replace what is in it: \
-                         `chmod 700` it",
-                        self.path.display()
-                    );
-                }
-                return Ok(());
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(OpenError::system("look at the state folder", &self.path, error)),
+    /// A folder that is there, by the one name that leads to it without a link: `SQLite` follows none.
+    pub(crate) fn existing(path: &Path) -> Result<Self, OpenError> {
+        let looked = |error| OpenError::system("look at the state folder", path, error);
+        if !fs::metadata(path).map_err(looked)?.is_dir() {
+            return Err(OpenError::NotAFolder { path: path.to_owned() });
         }
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.path)
-            .map_err(|error| OpenError::system("make the state folder", &self.path, error))
+        Ok(Self { path: fs::canonicalize(path).map_err(looked)? })
+    }
+
+    /// The same, made where there is none.
+    pub(crate) fn make(path: &Path) -> Result<Self, OpenError> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() && metadata.permissions().mode() & 0o022 > 0 => {
+                tracing::warn!(
+                    "others than you may write to the state folder {}, and could replace what is in it: `chmod 700` it",
+                    path.display()
+                );
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(|error| OpenError::system("make the state folder", path, error))?,
+            // What is wrong with it is told of below.
+            Ok(_) | Err(_) => {}
+        }
+        Self::existing(path)
     }
 
     /// Brings the names of its files to the disk.
@@ -171,7 +174,7 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) fn take(folder: &Folder) -> Result<Self, OpenError> {
-        let path = folder.path.join(LOCK);
+        let path = folder.lock();
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         // A link could lead to a file that must not be written to.
@@ -203,9 +206,14 @@ impl Lock {
         Ok(Self { file })
     }
 
+    /// Which file it is.
+    pub(crate) fn identity(&self) -> io::Result<Identity> {
+        self.file.metadata().map(|metadata| Identity::from(&metadata))
+    }
+
     /// Whether anybody holds the lock of a folder, and who.
     pub(crate) fn held(folder: &Folder) -> (bool, Option<Holder>) {
-        let Ok(mut file) = File::open(folder.path.join(LOCK)) else { return (false, None) };
+        let Ok(mut file) = File::open(folder.lock()) else { return (false, None) };
         match file.try_lock_shared() {
             Err(fs::TryLockError::WouldBlock) => (true, holder(&mut file)),
             Ok(()) | Err(fs::TryLockError::Error(_)) => (false, None),
@@ -237,8 +245,8 @@ mod tests {
     #[test]
     fn a_lock_that_a_killed_hosts_child_still_has_is_waited_for() {
         let temp = tempfile::tempdir().expect("a folder");
-        let folder = Folder::new(temp.path());
-        let path = temp.path().join(LOCK);
+        let folder = Folder::existing(temp.path()).expect("it is there");
+        let path = folder.lock();
         let held = File::create(&path).expect("a lock file");
         held.lock().expect("nobody else has it");
         let taking = thread::spawn(move || Lock::take(&folder));
@@ -252,7 +260,7 @@ mod tests {
         }
         drop(held);
         let lock = taking.join().expect("it ends").expect("the child has become its program");
-        let folder = Folder::new(temp.path());
+        let folder = Folder::existing(temp.path()).expect("it is there");
         let holder = Lock::held(&folder).1.expect("it is held");
         assert_eq!(holder.pid, std::process::id());
         drop(lock);

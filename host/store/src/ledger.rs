@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::{
     Appended, JournalError, JournalErrorKind, Lease,
-    codec::{self, ClusterRow, EncodedEntry, EncodedSnapshot, Meta, ProviderRow},
+    codec::{self, ClusterRow, EncodedEntry, EncodedSnapshot, Meta, ProviderRow, TERM_LIMIT},
     scan::Census,
     schema,
     table::{self, Row, RowRef, Table},
@@ -205,8 +205,12 @@ impl Ledger {
             Some(cluster) => read_kept(connection, cluster)?,
             None => RawKept::default(),
         };
-        self.meta.term += 1;
-        let term = self.meta.term;
+        let Some(term) = self.meta.term.checked_add(1).filter(|term| *term < TERM_LIMIT) else {
+            let why = "all terms of this journal are used up; begin with an empty state folder, and take the running cluster \
+                       over with `longshore reconnect`";
+            return Err(Fault::Refused(JournalErrorKind::Failed, why.to_owned()));
+        };
+        self.meta.term = term;
         if let Some(mut cluster) = cluster {
             cluster.row.term = term;
             self.write_cluster(connection, name, cluster)?;
@@ -462,6 +466,12 @@ fn broken(error: &rusqlite::Error, file: &str) -> (JournalErrorKind, String) {
         None if matches!(error, rusqlite::Error::InvalidColumnType(..)) => (
             JournalErrorKind::Damaged,
             format!("{file} is damaged ({error}); `longshore state check` tells where"),
+        ),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            JournalErrorKind::Failed,
+            format!(
+                "another program holds {file} ({error}), which a host alone may write; end it, and it works again"
+            ),
         ),
         Some(ErrorCode::DiskFull) => (
             JournalErrorKind::NoRoom,

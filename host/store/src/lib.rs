@@ -39,6 +39,7 @@ mod check;
 mod codec;
 mod error;
 mod folder;
+mod guard;
 mod journal;
 mod ledger;
 mod open;
@@ -51,7 +52,7 @@ mod witness;
 mod writer;
 
 pub use check::{CheckReport, ClusterReport, check};
-pub use codec::{PART_HANDLES, PAYLOAD_LIMIT};
+pub use codec::{NUMBER_LIMIT, PART_HANDLES, PAYLOAD_LIMIT, TERM_LIMIT};
 pub use error::{JournalError, JournalErrorKind, Subject};
 pub use folder::{FILE, Holder, LOCK, WITNESS};
 pub use journal::{Appended, Claimed, Entry, Journal, Journaling, Kept, Lease, Numbered};

@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, config::DbConfig};
 use thiserror::Error;
 
 use crate::{
     codec::Meta,
     folder::{Folder, Holder, Lock, PAGE, make_private},
+    guard::{Guard, Identity},
     ledger::Ledger,
     scan::{Census, Damages, Depth, scan},
     schema::{self, FORMAT, Migration, ShapeError},
@@ -65,6 +66,16 @@ pub enum OpenError {
         folder: PathBuf,
         /// Who, where it is known.
         holder: Option<Holder>,
+    },
+    /// Somebody writes the file who has not the lock.
+    #[error(
+        "somebody wrote to {} while it was being opened, though its lock was free: another host, whose lock was removed, or \
+         another program; end it, and start again",
+        path.display()
+    )]
+    Busy {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is a database of another program.
     #[error("{} is not a journal of Longshore, and is left alone: name another folder", path.display())]
@@ -259,12 +270,12 @@ pub(crate) struct Opened {
     pub(crate) connection: Connection,
     pub(crate) ledger: Ledger,
     pub(crate) witness: Witness,
+    pub(crate) guard: Guard,
     pub(crate) lock: Lock,
 }
 
-/// Opens a folder's journal, and makes one where there is none.
+/// Opens a folder's journal, and makes one where the folder has none.
 pub(crate) fn open(folder: &Folder) -> Result<Opened, OpenError> {
-    folder.make()?;
     let lock = Lock::take(folder)?;
     folder.clear_unfinished()?;
     let path = folder.file();
@@ -276,6 +287,7 @@ pub(crate) fn open(folder: &Folder) -> Result<Opened, OpenError> {
         make(folder, |_| Ok::<_, OpenError>(()))?;
     }
     make_private(&path)?;
+    let identity = Identity::of(&path).map_err(|error| OpenError::system("look at", &path, error))?;
     let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let sql = |what| {
         let path = path.clone();
@@ -295,12 +307,16 @@ pub(crate) fn open(folder: &Folder) -> Result<Opened, OpenError> {
     let Some(mut meta) = census.meta.take().filter(|_| census.damages.is_empty()) else {
         return Err(OpenError::Corrupt { path, damages: census.damages });
     };
-    begin(&connection, &mut meta).map_err(sql("write"))?;
+    if !begin(&connection, &mut meta).map_err(sql("write"))? {
+        return Err(OpenError::Busy { path });
+    }
+    let guard = Guard::new(folder, identity, &lock);
+    let guard = guard.map_err(|error| OpenError::system("look at the files of", &folder.path, error))?;
     let now = Testimony { file: meta.file, commits: meta.commits };
     let path = folder.witness();
     let witness = Witness::open(&path, now).map_err(|error| OpenError::system("write", &path, error))?;
     folder.sync()?;
-    Ok(Opened { connection, ledger: Ledger::new(meta, census), witness, lock })
+    Ok(Opened { connection, ledger: Ledger::new(meta, census), witness, guard, lock })
 }
 
 /// A journal that ends with its process.
@@ -430,7 +446,8 @@ fn migrate(
 }
 
 /// The first commit of a host: moves to the file what the host before left in the log, and shows that the file can be written.
-fn begin(connection: &Connection, meta: &mut Meta) -> rusqlite::Result<()> {
+/// Tells whether the file still was what `meta` says, and has done nothing otherwise.
+fn begin(connection: &Connection, meta: &mut Meta) -> rusqlite::Result<bool> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // The log is moved to the file by the writer, in its own time.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -439,7 +456,10 @@ fn begin(connection: &Connection, meta: &mut Meta) -> rusqlite::Result<()> {
         "journal_size_limit",
         crate::writer::WAL_PAGES * 2 * PAGE.cast_signed(),
     )?;
-    let transaction = connection.unchecked_transaction()?;
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    if !matches!(schema::read_meta(&transaction), Ok(found) if found == *meta) {
+        return Ok(false);
+    }
     meta.commits += 1;
     schema::write_meta(&transaction, meta)?;
     transaction.commit()?;
@@ -447,7 +467,8 @@ fn begin(connection: &Connection, meta: &mut Meta) -> rusqlite::Result<()> {
         // It is as safe in the log.
         tracing::debug!("the journal's log stays for now: {error}");
     }
-    connection.busy_timeout(Duration::ZERO)
+    connection.busy_timeout(Duration::ZERO)?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use crate::{
     Entry,
-    codec::{self, ClusterRow, Meta, ProviderRow},
+    codec::{self, ClusterRow, Meta, NUMBER_LIMIT, ProviderRow, TERM_LIMIT},
     schema,
     table::{RowRef, Table, select},
 };
@@ -250,8 +250,8 @@ impl Scan<'_> {
             let (id, number) = row.key;
             let upto = scan.census.clusters.get(&id).map_or(0, |cluster| cluster.upto);
             let found = scan.found.entry(id).or_default();
-            let gap = found.last > 0 && number != found.last + 1;
-            let missing = (found.last + 1, number.saturating_sub(1));
+            let gap = found.last > 0 && number != found.last.saturating_add(1);
+            let missing = (found.last.saturating_add(1), number.saturating_sub(1));
             if found.first == 0 {
                 found.first = number;
             }
@@ -318,8 +318,11 @@ impl Scan<'_> {
             differ("parts of its snapshot", found.parts, cluster.parts);
             differ("bytes of its snapshot", found.part_bytes, cluster.snapshot_bytes);
             differ("definitions", u64::from(defined.contains(id)), u64::from(cluster.defined));
-            if cluster.upto > cluster.last || cluster.first > cluster.upto + 1 {
+            if cluster.upto > cluster.last || cluster.first > cluster.upto.saturating_add(1) {
                 damages.add(place.as_str(), "its entries do not follow its snapshot");
+            }
+            if cluster.last > NUMBER_LIMIT || cluster.term >= TERM_LIMIT || *id > NUMBER_LIMIT {
+                damages.add(place.as_str(), "a number of it is larger than any can be");
             }
         }
         for id in self.found.keys().chain(defined).filter(|id| !self.census.clusters.contains_key(id)) {
@@ -333,6 +336,12 @@ impl Scan<'_> {
             if is != should {
                 damages.add("the file", format!("it has {is} {what} instead of {should}"));
             }
+        }
+        if meta.term >= TERM_LIMIT || meta.commits.max(meta.next_id) > NUMBER_LIMIT {
+            damages.add("the meta row", "a number of it is larger than any can be");
+        }
+        if self.census.clusters.values().any(|cluster| cluster.term > meta.term) {
+            damages.add("the meta row", "a cluster has a later term than the file");
         }
         let latest = self.census.clusters.keys().chain(self.census.providers.keys()).max();
         if latest.is_some_and(|latest| *latest >= meta.next_id) {

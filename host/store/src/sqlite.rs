@@ -60,18 +60,18 @@ impl SqliteJournal {
     ///
     /// [`OpenError`] says what is in the way. Nothing has changed then, but that the folder and its lock may have been made.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let folder = Folder::new(folder);
+        let folder = Folder::make(folder)?;
         let writer = Self::writer(&folder)?;
         Self::start(writer).map_err(|error| OpenError::system("start a thread for", &folder.file(), error))
     }
 
     fn writer(folder: &Folder) -> Result<Writer, OpenError> {
-        let Opened { connection, ledger, witness, lock } = open::open(folder)?;
+        let Opened { connection, ledger, witness, guard, lock } = open::open(folder)?;
         let commits = Arc::new(AtomicU64::new(ledger.meta().commits));
         Ok(Writer {
             connection,
             ledger,
-            durable: Some(Durable { witness, unsynced: 0, _lock: lock }),
+            durable: Some(Durable { witness, unsynced: 0, guard, _lock: lock }),
             file: folder.file().display().to_string(),
             commits,
             suspect: false,

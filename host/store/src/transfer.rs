@@ -2,7 +2,8 @@
 //!
 //! An export is UTF-8, one JSON document a line:
 //!
-//! 1. `{"longshore_journal": {"version": 1, "written": TIME, "term": N}}`: what it is. `term` is the latest lease's.
+//! 1. `{"longshore_journal": {"version": 1, "written": TIME, "term": N}}`: what it is. `term` is the latest lease's, or
+//!    that of the import which the journal began with.
 //! 2. `{"provider": {"name", "definition"}}`: one a provider.
 //! 3. For each cluster `{"cluster": {"name", "term", "first", "last", "upto", "handles", "definition"}}`; where it has a
 //!    snapshot (`upto` is not 0), `{"snapshot": HEAD}` and then as many `{"handles": [...]}` as it takes; then
@@ -58,6 +59,12 @@ pub enum ImportError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// The machine's clock is wrong, so that no terms can be taken from it.
+    #[error("the clock says that {seconds} s have gone by since 1970, which is too many: set it right, and import again")]
+    Clock {
+        /// Seconds since 1970.
+        seconds: u64,
     },
     /// The text is not what was exported.
     #[error("line {line} of the export: {what}")]

@@ -18,6 +18,7 @@ use crate::{
     Appended, JournalError, Lease, Subject,
     codec::{EncodedEntry, EncodedSnapshot},
     folder::Lock,
+    guard::{Guard, Refusal},
     ledger::{Fault, Ledger, RawKept, explain},
     witness::Witness,
 };
@@ -113,6 +114,7 @@ pub(crate) struct Durable {
     pub(crate) witness: Witness,
     /// Commits that the witness on the disk may not know of.
     pub(crate) unsynced: u64,
+    pub(crate) guard: Guard,
     /// Held until the file is closed.
     pub(crate) _lock: Lock,
 }
@@ -127,7 +129,7 @@ pub(crate) struct Writer {
     pub(crate) file: String,
     /// For everybody to read.
     pub(crate) commits: Arc<AtomicU64>,
-    /// A commit failed: what is in the log may not be on the disk, so that it is written anew before the next one.
+    /// A write failed: the log is better moved to the file, as soon as that can be.
     pub(crate) suspect: bool,
     /// Something was written since the last tidying.
     pub(crate) untidy: bool,
@@ -183,8 +185,13 @@ impl Writer {
 
     /// One transaction. Where it fails, nothing of it has happened.
     fn transact(&mut self, ops: &[&Op]) -> rusqlite::Result<Vec<Result<Answer, Fault>>> {
-        if self.suspect {
-            self.rewrite()?;
+        if let Some(durable) = &mut self.durable
+            && let Err(refusal) = durable.guard.look(&self.connection, self.ledger.meta())
+        {
+            return Ok(refused(ops, &refusal));
+        }
+        if self.suspect && ops.iter().any(|op| op.writes()) {
+            self.rescue();
         }
         let done = self.attempt(ops);
         if done.is_err() {
@@ -198,6 +205,11 @@ impl Writer {
         let writes = ops.iter().any(|op| op.writes());
         let behaviour = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
         let transaction = self.connection.transaction_with_behavior(behaviour)?;
+        if let Some(durable) = &mut self.durable
+            && let Err(refusal) = durable.guard.compare(&transaction, self.ledger.meta())?
+        {
+            return Ok(refused(ops, &refusal));
+        }
         let mut answers = Vec::with_capacity(ops.len());
         for op in ops {
             match perform(&mut self.ledger, &transaction, op) {
@@ -225,12 +237,19 @@ impl Writer {
         Ok(answers)
     }
 
-    /// Moves everything from the log to the file. After a failed commit the system may have thrown away pages of the log that
-    /// it had said were written; this writes all of them again, to another place.
-    fn rewrite(&mut self) -> rusqlite::Result<()> {
-        checkpoint(&self.connection, "TRUNCATE")?;
-        self.suspect = false;
-        Ok(())
+    /// Moves as much as it can from the log to the file, after a write that failed: a disk that could not write a sector may
+    /// have harmed what was acknowledged and lies in the same one, of which the system still has a copy in memory.
+    ///
+    /// The next write does not depend on it. Each commit brings its part of the log to the disk before it is acknowledged; the
+    /// one after a failed commit begins where that began, writes each page of it anew, and asks the disk anew. So this waits for
+    /// no reader, who could hold up all work for as long as an export takes; and where it fails, the write itself shows what the
+    /// disk can do. What a reader keeps in the log now is moved when it has gone.
+    fn rescue(&mut self) {
+        match checkpoint(&self.connection, "PASSIVE") {
+            Ok(log) if log.moved >= log.pages => self.suspect = false,
+            Ok(_) => {}
+            Err(error) => tracing::debug!("the log of {} cannot be moved to the file yet: {error}", self.file),
+        }
     }
 
     fn checkpoint_if_long(&mut self) {
@@ -238,8 +257,8 @@ impl Writer {
             return;
         }
         // What cannot be moved now stays in the log, where it is as safe.
-        let moved = checkpoint(&self.connection, "NOOP").and_then(|pages| {
-            if pages >= WAL_PAGES { checkpoint(&self.connection, "PASSIVE") } else { Ok(0) }
+        let moved = checkpoint(&self.connection, "NOOP").and_then(|log| {
+            if log.pages >= WAL_PAGES { checkpoint(&self.connection, "PASSIVE") } else { Ok(log) }
         });
         if let Err(error) = moved {
             tracing::warn!("the log of {} cannot be moved to the file yet: {error}", self.file);
@@ -250,6 +269,9 @@ impl Writer {
     fn tidy(&mut self) {
         self.untidy = false;
         let Some(durable) = &mut self.durable else { return };
+        if !durable.guard.is_own() {
+            return;
+        }
         durable.witness.sync();
         durable.unsynced = 0;
         match vacuum(&self.connection) {
@@ -259,23 +281,25 @@ impl Writer {
                 tracing::debug!("free pages of {} stay: {error}", self.file);
             }
         }
-        if let Err(error) = checkpoint(&self.connection, "TRUNCATE") {
-            tracing::debug!("the log of {} cannot be moved to the file yet: {error}", self.file);
+        match checkpoint(&self.connection, "TRUNCATE") {
+            Ok(_) => self.suspect = false,
+            Err(error) => tracing::debug!("the log of {} cannot be moved to the file yet: {error}", self.file),
         }
     }
 
     fn close(mut self) {
-        if self.durable.is_none() {
+        let Some(durable) = &mut self.durable else { return };
+        if !durable.guard.is_own() {
+            // Closing the file would remove the log by its name, and that may be another host's.
+            tracing::warn!("{} is not this host's any more, and is left as it is", self.file);
             return;
         }
-        if let Err(error) = self.rewrite() {
+        if let Err(error) = checkpoint(&self.connection, "TRUNCATE") {
             // The next host finds it in the log.
             tracing::warn!("the log of {} could not be moved to the file: {error}", self.file);
             return;
         }
-        if let Some(durable) = &mut self.durable {
-            durable.witness.sync();
-        }
+        durable.witness.sync();
         // The log is empty and may go.
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
         if let Err((_, error)) = self.connection.close() {
@@ -327,17 +351,32 @@ fn perform(ledger: &mut Ledger, connection: &Connection, op: &Op) -> Result<Answ
     })
 }
 
-/// Moves pages from the log to the file; tells how many there were in the log. A reader may keep some of them there, except
+/// Everything refused for one reason.
+fn refused(ops: &[&Op], refusal: &Refusal) -> Vec<Result<Answer, Fault>> {
+    ops.iter().map(|_| Err(refusal.clone().into())).collect()
+}
+
+/// What there is of a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Log {
+    /// All of it.
+    pages: i64,
+    /// Those that are in the file as well.
+    moved: i64,
+}
+
+/// Moves pages from the log to the file, and tells what there is of the log then. A reader may keep some of them there, except
 /// where the mode is `TRUNCATE`, which fails then.
-pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<i64> {
+pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Log> {
     let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
-    let (busy, pages): (i64, i64) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Log { pages: row.get(1)?, moved: row.get(2)? }));
+    let (busy, log): (i64, Log) = statement.query_row([], read)?;
     if busy != 0 && mode == "TRUNCATE" {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
         let why = "somebody reads it at the moment".to_owned();
         return Err(rusqlite::Error::SqliteFailure(code, Some(why)));
     }
-    Ok(pages)
+    Ok(log)
 }
 
 /// Gives some of the free pages back to the system; tells whether there are more to give.

@@ -4,7 +4,7 @@ use tempfile::{TempDir, tempdir};
 
 use super::*;
 use crate::{
-    SqliteJournal,
+    NUMBER_LIMIT, SqliteJournal, TERM_LIMIT,
     table::{Table, seal},
 };
 
@@ -12,7 +12,7 @@ use crate::{
 fn journal() -> (TempDir, Folder, Connection) {
     let folder = tempdir().expect("a folder");
     drop(SqliteJournal::open(folder.path()).expect("a journal"));
-    let paths = Folder::new(folder.path());
+    let paths = Folder::existing(folder.path()).expect("it is there");
     let connection = connect(&paths.file(), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("it can be opened");
     (folder, paths, connection)
 }
@@ -67,7 +67,7 @@ fn the_ladder_leads_to_todays_format() {
 #[test]
 fn a_newer_file_is_refused_and_both_numbers_are_named() {
     let (folder, _, file) = journal();
-    migrate(&Folder::new(folder.path()), &file, STEPS, FORMAT, FORMAT + 2).expect("migrated");
+    migrate(&Folder::existing(folder.path()).expect("it is there"), &file, STEPS, FORMAT, FORMAT + 2).expect("migrated");
     drop(file);
     let error = SqliteJournal::open(folder.path()).expect_err("it is newer");
     assert!(
@@ -111,4 +111,37 @@ fn what_may_not_be_done_says_where_to_look() {
     let denied = io::Error::from(io::ErrorKind::PermissionDenied);
     let text = OpenError::system("open the lock", Path::new("/s/lock"), denied).to_string();
     assert_eq!(text, "cannot open the lock /s/lock (look at who may read and write it and its folder)");
+}
+
+#[test]
+fn numbers_that_cannot_be_are_damage() {
+    let changes: [fn(&mut Meta); 5] = [
+        |meta| meta.term = TERM_LIMIT,
+        |meta| meta.term = u64::MAX,
+        |meta| meta.commits = u64::MAX,
+        |meta| meta.next_id = NUMBER_LIMIT + 1,
+        |meta| meta.next_id = u64::MAX,
+    ];
+    for change in changes {
+        let (folder, _, file) = journal();
+        let mut meta = schema::read_meta(&file).expect("it has one");
+        change(&mut meta);
+        schema::write_meta(&file, &meta).expect("it can be written");
+        drop(file);
+        let error = SqliteJournal::open(folder.path()).expect_err("it cannot be");
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+        assert!(error.to_string().contains("larger than any can be"), "{error}");
+    }
+}
+
+#[test]
+fn a_host_that_writes_while_another_opens_is_found_out() {
+    let (folder, _, file) = journal();
+    let mut meta = schema::read_meta(&file).expect("it has one");
+    let before = meta.clone();
+    drop(SqliteJournal::open(folder.path()).expect("it comes and goes"));
+    assert!(!begin(&file, &mut meta).expect("it can be read"), "the file is not what it was");
+    assert_eq!(meta, before);
+    let mut meta = schema::read_meta(&file).expect("it has one");
+    assert!(begin(&file, &mut meta).expect("it can be written"));
 }

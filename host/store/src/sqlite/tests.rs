@@ -6,6 +6,7 @@ use std::{
 };
 
 use longshore_scaling::{Change, Time};
+use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
@@ -36,7 +37,7 @@ fn clusters(count: usize) -> (TempDir, Vec<Lease>) {
 
 /// A journal whose writer has not begun.
 fn held(folder: &TempDir) -> (SqliteJournal, Writer, Receiver<Message>) {
-    let writer = SqliteJournal::writer(&Folder::new(folder.path())).expect("a journal");
+    let writer = SqliteJournal::writer(&Folder::make(folder.path()).expect("a folder")).expect("a journal");
     let (queue, messages) = sync_channel(QUEUE);
     (SqliteJournal::with_queue(&writer, queue), writer, messages)
 }
@@ -131,6 +132,37 @@ fn a_group_has_a_limit() {
     });
     // Four fill one: 4 + 4 + 2.
     assert_eq!(journal.commits(), before + 3);
+}
+
+#[test]
+fn a_write_that_failed_holds_nothing_up_beside_a_reader() {
+    let (folder, leases) = clusters(1);
+    let mut writer =
+        SqliteJournal::writer(&Folder::make(folder.path()).expect("a folder")).expect("a journal");
+    let append = |number| {
+        let entry = EncodedEntry::of(&scaled(number)).expect("it can be encoded");
+        Op::Append { lease: leases[0].clone(), entries: vec![entry] }
+    };
+    let mut done = |writer: &mut Writer, op: &Op| {
+        let mut answers = writer.transact(&[op]).expect("nothing breaks");
+        answers.pop().expect("an answer").expect("it is done")
+    };
+    // As `state export` holds what it reads, for as long as it takes.
+    let reader = Connection::open(folder.path().join(crate::FILE)).expect("it can be opened");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM entries").expect("it can be read");
+    done(&mut writer, &append(1));
+    writer.suspect = true;
+    let history = Op::History { cluster: "0".to_owned(), before: None, limit: 9 };
+    let Answer::History(read) = done(&mut writer, &history) else { panic!("a history") };
+    assert_eq!(read.len(), 2);
+    assert!(writer.suspect, "who reads moves nothing");
+    done(&mut writer, &append(2));
+    assert!(writer.suspect, "the reader keeps some of the log");
+    reader.execute_batch("COMMIT").expect("it ends");
+    done(&mut writer, &append(3));
+    assert!(!writer.suspect, "all that was acknowledged until then is in the file");
+    let Answer::History(read) = done(&mut writer, &history) else { panic!("a history") };
+    assert_eq!(read.len(), 4);
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::{
 ///
 /// [`ExportError`]; what was written until then has no end, and [`import`](super::import) refuses it.
 pub fn export(folder: &Path, out: &mut dyn Write) -> Result<(), ExportError> {
-    let folder = Folder::new(folder);
+    let folder = Folder::existing(folder)?;
     let Reading { connection, census, .. } = check::read(&folder)?;
     let path = folder.file();
     let Some(meta) = census.meta.filter(|_| census.damages.is_empty()) else {

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Read},
     path::Path,
+    time::SystemTime,
 };
 
 use rusqlite::{Connection, Transaction};
@@ -12,21 +13,21 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{ClusterLine, EXPORT_VERSION, End, Header, ImportError, LINE_LIMIT, Line, ProviderLine};
 use crate::{
     Entry, Numbered, OpenError,
-    codec::{self, ClusterRow, CodecError, Meta, ProviderRow},
+    codec::{self, ClusterRow, CodecError, Meta, NUMBER_LIMIT, ProviderRow, TERM_LIMIT},
     folder::{Folder, Lock},
     open, schema,
     table::{self, Table},
 };
 
-/// Makes a folder's journal of what [`export`](super::export) wrote. The folder may exist, and must hold no journal, nor
+/// Makes a folder's journal of what [`export`](super::export) wrote. Its terms, and with them its launches' numbers, go on
+/// behind those that hosts can have used since: with the seconds since 1970, by this machine's clock. The folder may exist, and must hold no journal, nor
 /// what is left of one.
 ///
 /// # Errors
 ///
 /// [`ImportError`] names the line, where one is wrong. There is no journal in the folder then.
 pub fn import(folder: &Path, text: &mut dyn Read) -> Result<(), ImportError> {
-    let folder = Folder::new(folder);
-    folder.make()?;
+    let folder = Folder::make(folder)?;
     let _lock = Lock::take(&folder)?;
     if folder.has_file()? || folder.remains().is_some() {
         return Err(OpenError::Occupied { folder: folder.path.clone() }.into());
@@ -59,6 +60,16 @@ fn fill(connection: &Connection, folder: &Folder, text: &mut dyn Read) -> Result
     transaction.commit().map_err(failed)
 }
 
+/// A term later than those that hosts may have used after an export was made: the seconds since 1970. Only a journal that gave
+/// out more than a term a second from then on, on average, could have come so far.
+fn later_term() -> Result<u64, ImportError> {
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if seconds >= TERM_LIMIT {
+        return Err(ImportError::Clock { seconds });
+    }
+    Ok(seconds)
+}
+
 struct Import<'a> {
     transaction: Transaction<'a>,
     folder: &'a Folder,
@@ -74,13 +85,19 @@ impl Import<'_> {
         let Some(Line::LongshoreJournal(Header { version, term, .. })) = self.text.line()? else {
             return Err(self.text.wrong("this is not an export of a journal"));
         };
+        if version == 0 {
+            return Err(self.text.wrong("it says that it is of version 0, which there never was"));
+        }
         if version > EXPORT_VERSION {
             return Err(self.text.wrong(format!(
                 "it is of version {version}, and this Longshore knows versions up to {EXPORT_VERSION}: use the one that \
                  wrote it, or a later one"
             )));
         }
-        self.meta.term = term;
+        if term >= TERM_LIMIT {
+            return Err(self.text.wrong(format!("its term {term} is larger than any can be; take another one")));
+        }
+        self.meta.term = term.max(later_term()?);
         let mut line = self.text.line()?;
         loop {
             line = match line {
@@ -126,9 +143,11 @@ impl Import<'_> {
             && said.first <= said.last
             && said.upto <= said.last
             && said.first <= said.upto.saturating_add(1)
-            && (said.upto > 0 || said.handles == 0);
+            && (said.upto > 0 || said.handles == 0)
+            && said.last <= NUMBER_LIMIT
+            && said.term < TERM_LIMIT;
         if !is_sane {
-            return Err(self.text.wrong("the numbers of its entries contradict each other"));
+            return Err(self.text.wrong("its numbers contradict each other, or are larger than any can be"));
         }
         let mut row = ClusterRow {
             name: said.name.clone(),

@@ -209,7 +209,7 @@ fn a_flipped_byte_of_the_witness_is_harmless() {
 }
 
 #[test]
-#[ignore = "the long form: half an hour"]
+#[ignore = "the long form: a quarter of an hour in a release build"]
 fn each_byte_is_harmless_or_an_error() {
     sweep_closed_file(1, &[0, 0xff]);
     sweep_killed_file(1, &[0, 0xff]);

@@ -6,4 +6,5 @@ mod leases;
 mod limits;
 mod outside;
 mod support;
+mod takeover;
 mod transfers;

@@ -3,7 +3,8 @@
 use std::fs;
 
 use longshore_store::{
-    Entry, ExportError, FILE, ImportError, Journal, OpenError, WITNESS, check, export, import,
+    Entry, ExportError, FILE, ImportError, Journal, NUMBER_LIMIT, Numbered, OpenError, TERM_LIMIT, WITNESS, check,
+    export, import,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -56,7 +57,7 @@ fn what_is_exported_can_be_imported() {
     for cluster in ["web", "batch", "empty"] {
         let (before, after) = (claim(&before, cluster), claim(&after, cluster));
         assert_eq!(before.kept, after.kept, "{cluster}");
-        assert_eq!(before.lease, after.lease, "terms go on where they were");
+        assert!(before.lease.term < after.lease.term, "no term is given out again");
     }
     assert_eq!(wait(before.providers()), wait(after.providers()));
 }
@@ -154,6 +155,72 @@ fn nothing_is_imported_over_a_journal_or_what_is_left_of_one() {
     let error = import(there.path(), &mut text.as_bytes()).expect_err("a host uses it");
     assert!(matches!(error, ImportError::Open(OpenError::Held { .. })), "{error}");
     drop(running);
+}
+
+#[test]
+fn terms_go_on_behind_those_that_were_used_after_the_export() {
+    let (from, to) = (sample(), fast_folder());
+    let text = exported(&from);
+    // The host goes on, and then its disk is lost.
+    let journal = open(from.path());
+    let later: Vec<_> = (0..1_000).map(|_| claim(&journal, "web").lease.term).collect();
+    import(to.path(), &mut text.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let restored = claim(&open(to.path()), "web").lease.term;
+    assert!(later.iter().all(|term| *term < restored), "{later:?}, and {restored} after the import");
+    assert!(restored < TERM_LIMIT);
+    // An export that is further than the clock goes on where it was.
+    let term = TERM_LIMIT - 2;
+    let ahead = fast_folder();
+    import(ahead.path(), &mut sealed(&[header(term)]).as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let journal = open(ahead.path());
+    assert_eq!(claim(&journal, "web").lease.term, term + 1);
+    // It was the last, and it does not begin anew.
+    let error = wait(journal.claim("web")).expect_err("there is no other");
+    assert!(error.to_string().contains("all terms of this journal are used up"), "{error}");
+    drop(journal);
+    wait(open(ahead.path()).claim("web")).expect_err("there is none after a restart either");
+}
+
+fn header(term: u64) -> String {
+    format!("{{\"longshore_journal\":{{\"version\":1,\"written\":\"\",\"term\":{term}}}}}")
+}
+
+/// An export of these lines, with an end that is right.
+fn sealed(lines: &[String]) -> String {
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    let count = |kind: &str| lines.iter().filter(|line| line.starts_with(&format!("{{\"{kind}\""))).count();
+    let (clusters, entries) = (count("cluster"), count("entry"));
+    let (lines, sum) = (lines.len(), xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
+    format!(
+        "{text}{{\"end\":{{\"lines\":{lines},\"providers\":0,\"clusters\":{clusters},\"entries\":{entries},\
+         \"sum\":\"{sum:016x}\"}}}}\n"
+    )
+}
+
+#[test]
+fn numbers_that_cannot_be_are_refused() {
+    let cluster = |term: u64, number: u64| {
+        let entry = json!({"entry": Numbered { number, entry: defined(1) }});
+        let cluster = json!({"cluster": {"name": "web", "term": term, "first": number, "last": number,
+            "upto": number - 1, "handles": 0, "definition": null}});
+        [header(0), cluster.to_string(), entry.to_string()]
+    };
+    let imported = |lines: &[String]| import(fast_folder().path(), &mut sealed(lines).as_bytes());
+    imported(&cluster(1, 1)).unwrap_or_else(|error| panic!("{error}"));
+    let hostile = [
+        vec![header(TERM_LIMIT)],
+        vec![header(u64::MAX)],
+        cluster(TERM_LIMIT, 1).to_vec(),
+        cluster(u64::MAX, 1).to_vec(),
+        cluster(1, NUMBER_LIMIT + 1).to_vec(),
+        cluster(1, i64::MAX as u64).to_vec(),
+        cluster(1, u64::MAX).to_vec(),
+    ];
+    for lines in hostile {
+        let error = imported(&lines).expect_err("it cannot be");
+        let ImportError::Line { line, what } = &error else { panic!("{error}") };
+        assert!(*line == lines.len().min(2) as u64 && what.contains("than any can be"), "{lines:?}: {error}");
+    }
 }
 
 #[test]
