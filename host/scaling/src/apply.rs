@@ -204,7 +204,7 @@ impl State {
         self.next_launch = self.next_launch.max(term.saturating_mul(LAUNCHES_IN_A_TERM));
         for launch in self.launches.values_mut() {
             match &mut launch.phase {
-                LaunchPhase::Unknown { returned: true, .. } => {}
+                // Evidence is gathered anew: by how much the clock was moved while there was no host, nobody knows.
                 LaunchPhase::Unknown { since, returned, unlisted, .. } => {
                     (*since, *returned, *unlisted) = (now, true, 0);
                 }

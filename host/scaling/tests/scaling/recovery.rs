@@ -426,6 +426,23 @@ fn two_lists_in_haste_prove_nothing() {
 }
 
 #[test]
+fn a_clock_that_was_moved_while_there_was_no_host_is_no_evidence() {
+    let mut world = World::listing(3);
+    world.step();
+    launch(&world.turn());
+    world.restart(2);
+    world.run_for(Duration::from_secs(6));
+    let missed = |world: &World| world.count(|change| matches!(change, Change::LaunchNotListed { .. }));
+    assert_eq!((world.state.unknown(), missed(&world)), (3, 1));
+    world.pass(MINUTE * 60);
+    world.restart(3);
+    world.settle();
+    assert_eq!((world.state.unknown(), missed(&world)), (3, 1), "an hour may have been a moment");
+    world.run_for(MINUTE);
+    assert_eq!((world.state.unknown(), world.alive()), (0, 3));
+}
+
+#[test]
 fn a_launch_is_repeated_only_once_the_provider_is_prepared() {
     let traits = ProviderTraits { initialize: true, list: false, idempotent_run: true };
     let mut world = World::new(Policy::default(), traits, 3);
