@@ -21,13 +21,23 @@
 //! | the witness is changed, cut short, deleted | a warning; it is made anew |
 //! | the witness is older than the journal | nothing: it says less than it could |
 //! | files of two folders are mixed | an error |
+//! | the folder, its journal, log or lock is removed or replaced under a host | an error for all that it is asked, from then on; it works again where the very same files are put back |
+//! | a second host comes in, because the lock was removed | what it claims is its own; the first is fenced, wholly and for ever |
+//! | a number is larger than any can be | an error, when it is opened or imported |
 //! | the disk is full, or may not be written | an error for what was to be written; it works again once that is mended |
 //!
 //! What cannot be told, because nothing is left that could tell:
 //!
 //! - The whole folder as it once was, witness and all, put in the place of what there is; or all of it deleted, so that it looks
 //!   new. The same goes for two things at once: an older file put back and the witness deleted. Workers launched since then
-//!   are found by the provider's `list`, where it has one, and are not in the state.
+//!   are found by the provider's `list`, where it has one, and are not in the state. Their terms are given out again as well, and
+//!   with them the numbers of launches: a provider that knows launches by their tokens may take a new launch for one of those.
+//!   So a backup is best an [`export`]: [`import`] lets the terms go on with the seconds since 1970, behind all that were used
+//!   meanwhile, unless clusters were claimed more than once a second all the time since the journal began, or the clock is
+//!   wrong. Where the file alone is put back by hand, the witness beside it refuses it; where the whole folder was restored,
+//!   with the witness, nobody can tell.
+//! - Files that are removed or replaced in the instant between the look at them and the commit: what is acknowledged then is where
+//!   they went.
 //! - After a loss of power alone: the witness may have fallen back to what it said up to [`IDLE`] after the last pause, or
 //!   [`WITNESS_COMMITS`] commits ago, since it is not brought to the disk with each commit. Damage to the log that comes on top of
 //!   that, behind what it says, is taken for the log's end. Nothing is lost by the loss of power itself.
@@ -48,6 +58,7 @@ mod schema;
 mod sqlite;
 mod table;
 mod transfer;
+mod upkeep;
 mod witness;
 mod writer;
 
@@ -62,6 +73,5 @@ pub use scan::{DAMAGE_LIMIT, Damage, Damages};
 pub use schema::FORMAT;
 pub use sqlite::{CLOSE_LIMIT, QUEUE, SqliteJournal};
 pub use transfer::{EXPORT_VERSION, ExportError, ImportError, LINE_LIMIT, export, import};
-pub use writer::{
-    GROUP_BYTES, GROUP_OPERATIONS, IDLE, SLACK_PAGES, VACUUM_PAGES, WAL_PAGES, WITNESS_COMMITS,
-};
+pub use upkeep::{SLACK_PAGES, VACUUM_PAGES};
+pub use writer::{GROUP_BYTES, GROUP_OPERATIONS, IDLE, WAL_PAGES, WITNESS_COMMITS};

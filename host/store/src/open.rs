@@ -17,8 +17,8 @@ use crate::{
     ledger::Ledger,
     scan::{Census, Damages, Depth, scan},
     schema::{self, FORMAT, Migration, ShapeError},
+    upkeep::checkpoint,
     witness::{self, Found, Testimony, Witness},
-    writer::checkpoint,
 };
 
 /// How long opening waits for somebody who reads the journal.

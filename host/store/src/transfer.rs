@@ -61,7 +61,9 @@ pub enum ImportError {
         source: io::Error,
     },
     /// The machine's clock is wrong, so that no terms can be taken from it.
-    #[error("the clock says that {seconds} s have gone by since 1970, which is too many: set it right, and import again")]
+    #[error(
+        "the clock says that {seconds} s have gone by since 1970, which is too many: set it right, and import again"
+    )]
     Clock {
         /// Seconds since 1970.
         seconds: u64,

@@ -20,6 +20,7 @@ use crate::{
     folder::Lock,
     guard::{Guard, Refusal},
     ledger::{Fault, Ledger, RawKept, explain},
+    upkeep::{checkpoint, vacuum},
     witness::Witness,
 };
 
@@ -33,10 +34,6 @@ pub const WAL_PAGES: i64 = 2_000;
 pub const IDLE: Duration = Duration::from_millis(200);
 /// Commits after which the witness is brought to the disk even though the writer is never idle.
 pub const WITNESS_COMMITS: u64 = 10_000;
-/// Free pages that stay in the file, to be used again without growing it.
-pub const SLACK_PAGES: i64 = 256;
-/// Pages that are given back to the system in one go.
-pub const VACUUM_PAGES: i64 = 2_000;
 
 /// What the writer can do.
 #[derive(Debug)]
@@ -184,7 +181,7 @@ impl Writer {
     }
 
     /// One transaction. Where it fails, nothing of it has happened.
-    fn transact(&mut self, ops: &[&Op]) -> rusqlite::Result<Vec<Result<Answer, Fault>>> {
+    pub(crate) fn transact(&mut self, ops: &[&Op]) -> rusqlite::Result<Vec<Result<Answer, Fault>>> {
         if let Some(durable) = &mut self.durable
             && let Err(refusal) = durable.guard.look(&self.connection, self.ledger.meta())
         {
@@ -248,7 +245,9 @@ impl Writer {
         match checkpoint(&self.connection, "PASSIVE") {
             Ok(log) if log.moved >= log.pages => self.suspect = false,
             Ok(_) => {}
-            Err(error) => tracing::debug!("the log of {} cannot be moved to the file yet: {error}", self.file),
+            Err(error) => {
+                tracing::debug!("the log of {} cannot be moved to the file yet: {error}", self.file);
+            }
         }
     }
 
@@ -283,7 +282,9 @@ impl Writer {
         }
         match checkpoint(&self.connection, "TRUNCATE") {
             Ok(_) => self.suspect = false,
-            Err(error) => tracing::debug!("the log of {} cannot be moved to the file yet: {error}", self.file),
+            Err(error) => {
+                tracing::debug!("the log of {} cannot be moved to the file yet: {error}", self.file);
+            }
         }
     }
 
@@ -354,42 +355,4 @@ fn perform(ledger: &mut Ledger, connection: &Connection, op: &Op) -> Result<Answ
 /// Everything refused for one reason.
 fn refused(ops: &[&Op], refusal: &Refusal) -> Vec<Result<Answer, Fault>> {
     ops.iter().map(|_| Err(refusal.clone().into())).collect()
-}
-
-/// What there is of a log.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Log {
-    /// All of it.
-    pages: i64,
-    /// Those that are in the file as well.
-    moved: i64,
-}
-
-/// Moves pages from the log to the file, and tells what there is of the log then. A reader may keep some of them there, except
-/// where the mode is `TRUNCATE`, which fails then.
-pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Log> {
-    let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Log { pages: row.get(1)?, moved: row.get(2)? }));
-    let (busy, log): (i64, Log) = statement.query_row([], read)?;
-    if busy != 0 && mode == "TRUNCATE" {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-        let why = "somebody reads it at the moment".to_owned();
-        return Err(rusqlite::Error::SqliteFailure(code, Some(why)));
-    }
-    Ok(log)
-}
-
-/// Gives some of the free pages back to the system; tells whether there are more to give.
-fn vacuum(connection: &Connection) -> rusqlite::Result<bool> {
-    let free: i64 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-    let excess = free - SLACK_PAGES;
-    if excess <= 0 {
-        return Ok(false);
-    }
-    let sql = format!("PRAGMA incremental_vacuum({})", excess.min(VACUUM_PAGES));
-    let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query([])?;
-    // A page a step.
-    while rows.next()?.is_some() {}
-    Ok(excess > VACUUM_PAGES)
 }

@@ -4,7 +4,7 @@ use tempfile::{TempDir, tempdir};
 
 use super::*;
 use crate::{
-    NUMBER_LIMIT, SqliteJournal, TERM_LIMIT,
+    Journal as _, NUMBER_LIMIT, SqliteJournal, TERM_LIMIT,
     table::{Table, seal},
 };
 
@@ -67,7 +67,8 @@ fn the_ladder_leads_to_todays_format() {
 #[test]
 fn a_newer_file_is_refused_and_both_numbers_are_named() {
     let (folder, _, file) = journal();
-    migrate(&Folder::existing(folder.path()).expect("it is there"), &file, STEPS, FORMAT, FORMAT + 2).expect("migrated");
+    migrate(&Folder::existing(folder.path()).expect("it is there"), &file, STEPS, FORMAT, FORMAT + 2)
+        .expect("migrated");
     drop(file);
     let error = SqliteJournal::open(folder.path()).expect_err("it is newer");
     assert!(
@@ -144,4 +145,28 @@ fn a_host_that_writes_while_another_opens_is_found_out() {
     assert_eq!(meta, before);
     let mut meta = schema::read_meta(&file).expect("it has one");
     assert!(begin(&file, &mut meta).expect("it can be written"));
+}
+
+#[test]
+fn rows_whose_numbers_cannot_be_are_damage() {
+    let folder = tempdir().expect("a folder");
+    let journal = SqliteJournal::open(folder.path()).expect("a journal");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let lease = journal.claim("web").await.expect("claimed").lease;
+        journal.append(&lease, vec![crate::Entry::Defined(1.into())]).await.expect("written");
+    });
+    drop(journal);
+    let paths = Folder::existing(folder.path()).expect("it is there");
+    for number in [-1, i64::MIN, i64::MAX] {
+        let file = connect(&paths.file(), OpenFlags::SQLITE_OPEN_READ_WRITE).expect("it can be opened");
+        let copy = "INSERT INTO entries SELECT cluster, ?1, format, payload, sum FROM entries";
+        file.execute(copy, [number]).expect("it can be written");
+        let error = SqliteJournal::open(folder.path()).expect_err("it cannot be");
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+        let report = crate::check(folder.path()).expect("it can be looked at");
+        assert!(!report.damages.is_empty());
+        file.execute("DELETE FROM entries WHERE number = ?1", [number]).expect("it can be written");
+    }
+    drop(SqliteJournal::open(folder.path()).expect("nothing is wrong any more"));
 }

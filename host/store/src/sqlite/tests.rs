@@ -143,7 +143,7 @@ fn a_write_that_failed_holds_nothing_up_beside_a_reader() {
         let entry = EncodedEntry::of(&scaled(number)).expect("it can be encoded");
         Op::Append { lease: leases[0].clone(), entries: vec![entry] }
     };
-    let mut done = |writer: &mut Writer, op: &Op| {
+    let done = |writer: &mut Writer, op: &Op| {
         let mut answers = writer.transact(&[op]).expect("nothing breaks");
         answers.pop().expect("an answer").expect("it is done")
     };

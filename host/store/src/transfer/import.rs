@@ -95,7 +95,9 @@ impl Import<'_> {
             )));
         }
         if term >= TERM_LIMIT {
-            return Err(self.text.wrong(format!("its term {term} is larger than any can be; take another one")));
+            return Err(self
+                .text
+                .wrong(format!("its term {term} is larger than any can be; take another one")));
         }
         self.meta.term = term.max(later_term()?);
         let mut line = self.text.line()?;

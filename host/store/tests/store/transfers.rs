@@ -3,8 +3,8 @@
 use std::fs;
 
 use longshore_store::{
-    Entry, ExportError, FILE, ImportError, Journal, NUMBER_LIMIT, Numbered, OpenError, TERM_LIMIT, WITNESS, check,
-    export, import,
+    Entry, ExportError, FILE, ImportError, Journal, NUMBER_LIMIT, Numbered, OpenError, TERM_LIMIT, WITNESS,
+    check, export, import,
 };
 use rusqlite::Connection;
 use serde_json::json;
