@@ -33,8 +33,8 @@
 //!   are found by the provider's `list`, where it has one, and are not in the state. Their terms are given out again as well, and
 //!   with them the numbers of launches: a provider that knows launches by their tokens may take a new launch for one of those.
 //!   So a backup is best an [`export`]: [`import`] lets the terms go on with the seconds since 1970, behind all that were used
-//!   meanwhile, unless clusters were claimed more than once a second all the time since the journal began, or the clock is
-//!   wrong. Where the file alone is put back by hand, the witness beside it refuses it; where the whole folder was restored,
+//!   meanwhile, unless the clock is wrong, or a journal that was imported itself has claimed more clusters since than seconds
+//!   went by. Where the file alone is put back by hand, the witness beside it refuses it; where the whole folder was restored,
 //!   with the witness, nobody can tell.
 //! - Files that are removed or replaced in the instant between the look at them and the commit: what is acknowledged then is where
 //!   they went.

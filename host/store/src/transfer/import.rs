@@ -60,8 +60,8 @@ fn fill(connection: &Connection, folder: &Folder, text: &mut dyn Read) -> Result
     transaction.commit().map_err(failed)
 }
 
-/// A term later than those that hosts may have used after an export was made: the seconds since 1970. Only a journal that gave
-/// out more than a term a second from then on, on average, could have come so far.
+/// A term later than those that hosts may have used after an export was made: the seconds since 1970. Only a journal that was
+/// imported itself, and has claimed more clusters since than seconds went by, is further.
 fn later_term() -> Result<u64, ImportError> {
     let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if seconds >= TERM_LIMIT {
