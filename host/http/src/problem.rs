@@ -137,7 +137,7 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let kind = match &error {
             CommandError::NoSuchCluster { .. } => ProblemKind::NoSuchCluster,
-            CommandError::Denied { .. } => ProblemKind::Denied,
+            CommandError::Denied { .. } | CommandError::TakenAway { .. } => ProblemKind::Denied,
             CommandError::Journal(_) => ProblemKind::Journal,
             CommandError::ShuttingDown => ProblemKind::ShuttingDown,
             _ => ProblemKind::Internal,
@@ -161,7 +161,7 @@ impl From<ApplyError> for Problem {
                 CreateError::Config(_) => ProblemKind::ProviderConfig,
                 _ => ProblemKind::PluginFailed,
             },
-            ApplyError::ProviderNotThere { .. } => ProblemKind::PluginFailed,
+            ApplyError::ProviderNotThere { .. } | ApplyError::StillBeingMade { .. } => ProblemKind::PluginFailed,
             ApplyError::CannotLook { .. } => ProblemKind::ProviderFailed,
             ApplyError::ProviderInUse { .. }
             | ApplyError::OtherProvider { .. }

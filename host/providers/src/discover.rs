@@ -135,6 +135,15 @@ fn plugin_name(file: &str) -> Option<String> {
     (!stem.is_empty()).then(|| stem.replace('_', "-"))
 }
 
+/// The name of the plugin that a configuration means: what it says, or what the file of a path is called.
+pub fn named_plugin(plugin: &str) -> Option<String> {
+    if is_path(plugin) {
+        Path::new(plugin).file_name().and_then(|file| file.to_str()).and_then(plugin_name)
+    } else {
+        Some(plugin.to_owned())
+    }
+}
+
 /// The state of a place that was searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {

@@ -20,7 +20,7 @@ mod schema;
 
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
-pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath};
+pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, named_plugin};
 pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
 };

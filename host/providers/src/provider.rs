@@ -101,13 +101,32 @@ impl Provider {
         config: Value,
         limits: CallLimits,
     ) -> Result<Arc<Self>, CreateError> {
+        Self::create_holding(library, name, config, limits, ()).await
+    }
+
+    /// As [`create`](Self::create), with something that is dropped when the thread that makes the instance has left the
+    /// plugin, however late: until then a caller who was told of a deadline knows that one more thread would hang.
+    ///
+    /// # Errors
+    ///
+    /// As `create`.
+    pub async fn create_holding(
+        library: &Arc<Library>,
+        name: &str,
+        config: Value,
+        limits: CallLimits,
+        held: impl Send + 'static,
+    ) -> Result<Arc<Self>, CreateError> {
         library.validate_config(&config).map_err(CreateError::Config)?;
         let log = log::source(name);
         let (sender, receiver) = oneshot::channel();
         let making = {
             let library = Arc::clone(library);
             // An instance that nobody waits for any more is dropped, and so destroyed, on this thread.
-            move || drop(sender.send(make(&library, log.logger(), &config)))
+            move || {
+                drop(sender.send(make(&library, log.logger(), &config)));
+                drop(held);
+            }
         };
         thread::Builder::new()
             .name(format!("{}-create", pool::thread_name(name)))

@@ -4,21 +4,23 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use longshore_config::{ClusterConfig, Config, ProviderConfig};
-use longshore_providers::{CallLimits, CallScope, CreateError, Library, LoadError, Provider, SearchPath};
+use longshore_providers::{CallScope, CreateError, Library, Provider, named_plugin};
 use longshore_scaling::{
     Action, Command, Cycle, Desired, Observation, Plan, PlanReport, State, admit, observe, plan,
 };
-use longshore_store::Entry;
+use longshore_store::{Entry, JournalError, Kept, Lease};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     calls::{listed, traits},
     error::{ApplyError, CommandError, nearest},
     host::Host,
+    house::House,
     message::Previewed,
     reconciler::{definition, provider_definition},
     registry::{Cluster, Installed, Made},
     view::Explanation,
+    workshop::failed,
 };
 
 /// What a configuration did, or would do, to one provider or cluster.
@@ -71,13 +73,63 @@ impl Host {
     ///
     /// [`ApplyError`]. Nothing has changed, unless the error came up while the clusters were brought about one after the
     /// other: the journal failed, or somebody deleted one meanwhile. Applying again completes it.
+    ///
+    /// # Cancellation
+    ///
+    /// A future that is dropped while all is still being checked, loaded and made has changed nothing. Once the first
+    /// change has begun, all of it is carried out, whether anybody waits for it or not.
     pub async fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
-        let _one_at_a_time = self.applying.lock().await;
-        let providers = self.prepare(&config).await?;
+        let turn = self.house.my_turn().await?;
+        let house = Arc::clone(&self.house);
+        let providers = self.house.unless_closed(house.look_at(&config)).await?;
+        let house = Arc::clone(&self.house);
+        finish(async move {
+            let _turn = turn;
+            house.bring_all_about(config, providers).await
+        })
+        .await
+    }
+
+    /// Says what [`apply`](Self::apply) would do, and does nothing of it. Providers that would be new are made, asked which
+    /// workers run already, and shut down again.
+    ///
+    /// # Errors
+    ///
+    /// As `apply`.
+    pub async fn plan(&self, config: Config) -> Result<Vec<Preview>, ApplyError> {
+        let _turn = self.house.my_turn().await?;
+        self.house.unless_closed(self.house.plan(&config)).await
+    }
+}
+
+impl House {
+    async fn plan(&self, config: &Config) -> Result<Vec<Preview>, ApplyError> {
+        let providers = self.prepare(config).await?;
+        let mut previews = Vec::new();
+        for cluster in &config.clusters {
+            let provider = provider_of(cluster, &providers);
+            previews.push(match self.look_ahead(cluster, &provider).await? {
+                Some(previewed) => preview_update(cluster, previewed),
+                None => preview_new(cluster, &there(cluster, &provider)?).await?,
+            });
+        }
+        Ok(previews)
+    }
+
+    /// All that can be found out before anything changes.
+    async fn look_at(&self, config: &Config) -> Result<BTreeMap<String, Prepared>, ApplyError> {
+        let providers = self.prepare(config).await?;
         for cluster in &config.clusters {
             self.look_ahead(cluster, &provider_of(cluster, &providers)).await?;
         }
+        Ok(providers)
+    }
 
+    async fn bring_all_about(
+        &self,
+        config: Config,
+        providers: BTreeMap<String, Prepared>,
+    ) -> Result<Applied, ApplyError> {
         let mut applied = Applied::default();
         for ProviderConfig { name, .. } in &config.providers {
             let effect = match &providers[name] {
@@ -97,26 +149,6 @@ impl Host {
         Ok(applied)
     }
 
-    /// Says what [`apply`](Self::apply) would do, and does nothing of it. Providers that would be new are made, asked which
-    /// workers run already, and shut down again.
-    ///
-    /// # Errors
-    ///
-    /// As `apply`.
-    pub async fn plan(&self, config: Config) -> Result<Vec<Preview>, ApplyError> {
-        let _one_at_a_time = self.applying.lock().await;
-        let providers = self.prepare(&config).await?;
-        let mut previews = Vec::new();
-        for cluster in &config.clusters {
-            let provider = provider_of(cluster, &providers);
-            previews.push(match self.look_ahead(cluster, &provider).await? {
-                Some(previewed) => preview_update(cluster, previewed),
-                None => preview_new(cluster, &there(cluster, &provider)?).await?,
-            });
-        }
-        Ok(previews)
-    }
-
     /// Finds, loads and makes what providers the configuration needs, without letting anybody use them.
     pub(crate) async fn prepare(&self, config: &Config) -> Result<BTreeMap<String, Prepared>, ApplyError> {
         if self.shared.registry().closed {
@@ -125,7 +157,7 @@ impl Host {
         config.check()?;
         let mut providers = BTreeMap::new();
         for wanted in &config.providers {
-            let library = self.open_library(wanted).await?;
+            let library = self.workshop.open_library(wanted).await?;
             let current = self.shared.registry().providers.get(&wanted.name).cloned();
             let prepared = match current {
                 Some(Installed { made: Ok(provider), config })
@@ -134,14 +166,14 @@ impl Host {
                     Prepared::Current(Ok(provider))
                 }
                 current => {
-                    if let Some(Installed { made: Ok(current), .. }) = &current {
+                    if let Some(current) = &current {
                         // That it is wrong is worth more to know than that it differs.
                         let wrong = |why| failed(wanted, CreateError::Config(why));
                         library.validate_config(&wanted.config).map_err(wrong)?;
                         self.check_unused(current, wanted, &library)?;
                     }
                     let effect = if current.is_some() { Effect::Updated } else { Effect::Created };
-                    let provider = make(wanted, &library).await?;
+                    let provider = self.workshop.make(wanted, &library).await?;
                     Prepared::New { config: wanted.clone(), provider, effect }
                 }
             };
@@ -164,10 +196,6 @@ impl Host {
         Ok(providers)
     }
 
-    async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-        open_library(&self.search, wanted).await
-    }
-
     /// Lets everybody use a provider that was made. It is in the journal before anything relies on it.
     pub(crate) async fn install(
         &self,
@@ -180,26 +208,33 @@ impl Host {
         Ok(())
     }
 
+    /// A provider that may have workers is not replaced by one that does not know them.
     fn check_unused(
         &self,
-        current: &Provider,
+        current: &Installed,
         wanted: &ProviderConfig,
         library: &Arc<Library>,
     ) -> Result<(), ApplyError> {
+        let (what, begun) = match &current.made {
+            Ok(made) if made.library().hash() != library.hash() => ("plugin", *self.shared.begun().borrow()),
+            Ok(_) => ("configuration", *self.shared.begun().borrow()),
+            // One that is lost is brought back with its plugin from elsewhere, or a mended one: what it was made from
+            // says which workers it knows.
+            Err(_) if current.config.config != wanted.config => ("configuration", false),
+            Err(_) if !is_same_plugin(&current.config.plugin, &wanted.plugin, library) => ("plugin", false),
+            Err(_) => return Ok(()),
+        };
         let registry = self.shared.registry();
-        let begun = *self.shared.begun().borrow();
         let uses =
             |cluster: &Cluster| cluster.provider == wanted.name && (begun || cluster.may_have_workers());
         let Some((cluster, _)) = registry.clusters.iter().find(|(_, cluster)| uses(cluster)) else {
             return Ok(());
         };
-        let same_library = current.library().hash() == library.hash();
-        let what = if same_library { "configuration" } else { "plugin" };
         let (provider, cluster) = (wanted.name.clone(), cluster.clone());
         Err(ApplyError::ProviderInUse { provider, what, cluster })
     }
 
-    fn is_known(&self, cluster: &str) -> bool {
+    pub(crate) fn is_known(&self, cluster: &str) -> bool {
         self.shared.registry().clusters.contains_key(cluster)
     }
 
@@ -262,10 +297,24 @@ impl Host {
         let state = State::replay(&records);
         let mut entries = vec![definition(&cluster).map_err(CommandError::from)?];
         entries.extend(records.into_iter().map(Entry::Happened));
-        let claimed = self.journal.claim(&name).await.map_err(CommandError::from)?;
-        self.journal.append(&claimed.lease, entries).await.map_err(CommandError::from)?;
-        self.start(cluster, Cycle::new(state), claimed.lease, Ok(provider));
-        Ok(())
+        let lease = self.claim_anew(&name).await.map_err(CommandError::from)?;
+        self.journal.append(&lease, entries).await.map_err(CommandError::from)?;
+        Ok(self.start(cluster, Cycle::new(state), lease, Ok(provider))?)
+    }
+
+    /// Claims a cluster that the host does not have. What the journal still has under its name is of one that is gone, or
+    /// that was never started, and must not be mixed with the new one's.
+    async fn claim_anew(&self, cluster: &str) -> Result<Lease, JournalError> {
+        let claimed = self.journal.claim(cluster).await?;
+        if claimed.kept == Kept::default() {
+            return Ok(claimed.lease);
+        }
+        tracing::info!(
+            cluster,
+            "the journal has entries of an earlier cluster of that name: they are removed"
+        );
+        self.journal.remove(&claimed.lease).await?;
+        Ok(self.journal.claim(cluster).await?.lease)
     }
 }
 
@@ -303,43 +352,25 @@ fn is_same(
     same_limits && current.config == wanted.config && provider.library().hash() == library.hash()
 }
 
-/// Finds, loads and makes a provider.
-pub(crate) async fn bring_up(
-    search: &SearchPath,
-    wanted: &ProviderConfig,
-) -> Result<Arc<Provider>, ApplyError> {
-    let library = open_library(search, wanted).await?;
-    make(wanted, &library).await
+/// Whether the plugin that a provider was made from, which is not there, can be the one at hand: two files may hold it, and
+/// an author may mend it, but it has its name.
+fn is_same_plugin(before: &str, wanted: &str, library: &Library) -> bool {
+    let name = named_plugin(before);
+    before == wanted || name == named_plugin(wanted) || name.as_ref() == Some(&library.metadata().name)
 }
 
-async fn open_library(search: &SearchPath, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-    let provider = wanted.name.clone();
-    let path = search
-        .find(&wanted.plugin)
-        .map_err(|why| ApplyError::NotFound { provider: provider.clone(), why: Box::new(why) })?;
-    load(path).await.map_err(|why| ApplyError::Load { provider, why: Box::new(why) })
-}
-
-/// Loads a library away from the runtime's own threads: the system's loader may take its time.
-async fn load(path: std::path::PathBuf) -> Result<Arc<Library>, LoadError> {
-    let opening = tokio::task::spawn_blocking(move || Library::open(&path));
-    opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}
-
-async fn make(wanted: &ProviderConfig, library: &Arc<Library>) -> Result<Arc<Provider>, ApplyError> {
-    let mut limits = CallLimits::default();
-    if let Some(threads) = wanted.threads {
-        limits.threads = threads as usize;
+/// Carries on to the end, whether anybody waits for it or not.
+pub(crate) async fn finish<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApplyError>> + Send + 'static,
+) -> Result<T, ApplyError> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and the host with it.
+            Err(_) => Err(CommandError::ShuttingDown.into()),
+        },
     }
-    if let Some(create) = wanted.create_timeout {
-        limits.create = create;
-    }
-    let made = Provider::create(library, &wanted.name, wanted.config.clone(), limits).await;
-    made.map_err(|why| failed(wanted, why))
-}
-
-fn failed(wanted: &ProviderConfig, why: CreateError) -> ApplyError {
-    ApplyError::Create { provider: wanted.name.clone(), why: Box::new(why) }
 }
 
 fn create(cluster: &ClusterConfig, provider: &Provider) -> Result<Command, ApplyError> {

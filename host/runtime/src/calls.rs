@@ -51,9 +51,22 @@ impl Caller {
         Self { cluster, provider, inbox, kills, tasks: JoinSet::new() }
     }
 
-    /// Calls another provider from now on. Calls under way end with the one that they began with.
-    pub(crate) fn turn_to(&mut self, provider: Arc<Provider>) {
+    /// Calls another provider from now on. Calls under way end with the one that they began with. True where it is not
+    /// the one that was there.
+    pub(crate) fn turn_to(&mut self, provider: Arc<Provider>) -> bool {
+        let is_other = !self.provider.as_ref().is_ok_and(|current| Arc::ptr_eq(current, &provider));
         self.provider = Ok(provider);
+        is_other
+    }
+
+    /// What the provider can do, where it is there.
+    pub(crate) fn traits(&self) -> Option<ProviderTraits> {
+        self.provider.as_deref().ok().map(traits)
+    }
+
+    /// Waits for no answer any more.
+    pub(crate) fn let_go(&mut self) {
+        self.tasks = JoinSet::new();
     }
 
     /// Starts one action. Its observations come through the inbox.

@@ -1,5 +1,7 @@
 //! Why the host refuses something: what, where and, where the host knows it, what to do.
 
+use std::time::Duration;
+
 use longshore_config::ConfigError;
 use longshore_providers::{CallError, CreateError, LoadError, NotFound};
 use longshore_scaling::{Denied, SnapshotError, Trouble};
@@ -35,6 +37,15 @@ pub enum CommandError {
          are untouched, and a new host finds them"
     )]
     Broken {
+        /// The cluster.
+        cluster: String,
+    },
+    /// Another host has claimed the cluster in the journal.
+    #[error(
+        "another host has taken cluster `{cluster}`, and this one leaves it alone: ask that host, or start this one \
+         anew to take the cluster back"
+    )]
+    TakenAway {
         /// The cluster.
         cluster: String,
     },
@@ -78,9 +89,21 @@ pub enum ApplyError {
         /// Why.
         why: Box<CreateError>,
     },
+    /// An earlier attempt to make a provider is still inside its plugin.
+    #[error(
+        "provider `{provider}` cannot be made: an earlier attempt is still inside its plugin after another {} s; it is \
+         waited for, and only an end of the host gives it up",
+        waited.as_secs_f64()
+    )]
+    StillBeingMade {
+        /// The provider.
+        provider: String,
+        /// For how long this attempt waited.
+        waited: Duration,
+    },
     /// A provider that clusters use would change.
     #[error(
-        "provider `{provider}` has another {what} than the one that runs, and cluster `{cluster}` uses it; give the new \
+        "provider `{provider}` has another {what} than the one that runs or is waited for, and cluster `{cluster}` uses it; give the new \
          one another name, or delete the cluster first"
     )]
     ProviderInUse {
@@ -182,6 +205,27 @@ pub enum OpenError {
         name: String,
         /// What is wrong.
         reason: String,
+    },
+    /// A cluster in it has no definition.
+    #[error(
+        "the journal has no definition of cluster `{cluster}`, and without one nothing can be done for it; `longshore \
+         state check` says more"
+    )]
+    NoDefinition {
+        /// The cluster.
+        cluster: String,
+    },
+    /// A definition in it is of something else.
+    #[error(
+        "the journal's definition of {what} `{name}` is that of `{defined}`; `longshore state check` says more"
+    )]
+    OtherName {
+        /// `cluster` or `provider`.
+        what: &'static str,
+        /// The name in the journal.
+        name: String,
+        /// The name in the definition.
+        defined: String,
     },
     /// A snapshot in it contradicts itself.
     #[error(

@@ -47,20 +47,20 @@ impl Host {
         before: Option<u64>,
         limit: usize,
     ) -> Result<HistoryPage, CommandError> {
-        let uid = self.ask(cluster, Message::Uid).await?;
-        let page = self.journal.history(cluster, before, limit).await?;
+        let uid = self.house.ask(cluster, Message::Uid).await?;
+        let page = self.house.journal.history(cluster, before, limit).await?;
         let mut names = Known { uid, handles: BTreeMap::new(), wanted: BTreeSet::new() };
         names.learn(&page);
         if !names.wanted.is_empty() {
             let wanted = names.wanted.iter().copied().collect();
-            let live = self.ask(cluster, |reply| Message::Names { handles: wanted, reply }).await?;
+            let live = self.house.ask(cluster, |reply| Message::Names { handles: wanted, reply }).await?;
             names.know(live);
         }
         // Those that are gone were named when they came.
         let mut oldest = page.first().map(|entry| entry.number);
         for _ in 0..NAME_PAGES {
             let Some(before) = oldest.filter(|_| !names.wanted.is_empty()) else { break };
-            let earlier = self.journal.history(cluster, Some(before), NAME_PAGE).await?;
+            let earlier = self.house.journal.history(cluster, Some(before), NAME_PAGE).await?;
             names.learn_names(&earlier);
             oldest = earlier.first().map(|entry| entry.number);
         }

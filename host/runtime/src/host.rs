@@ -2,23 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_config::ClusterConfig;
 use longshore_providers::SearchPath;
-use longshore_scaling::{Command, Cycle};
-use longshore_store::{Journal, Lease};
+use longshore_scaling::{Command, Desired};
 use tokio::{
-    sync::{Mutex as AsyncMutex, mpsc, oneshot, watch},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 
 use crate::{
-    calls::Caller,
-    clock::Clock,
-    error::{CommandError, nearest},
-    message::{INBOX, Message, Obeyed, Previewed},
-    reconciler::{Birth, Reconciler},
-    registry::{Cluster, Made, Shared},
+    error::CommandError,
+    house::House,
+    message::Message,
+    registry::Cluster,
     view::{ClusterStatus, ProviderStatus, WorkerPage},
 };
 
@@ -43,33 +39,34 @@ pub enum Leaving {
 
 /// Holds providers and clusters, and keeps each cluster as it was asked to be. [`Host::open`] makes one.
 pub struct Host {
-    pub(crate) search: SearchPath,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) journal: Arc<dyn Journal>,
-    pub(crate) clock: Clock,
-    /// One change of the providers at a time.
-    pub(crate) applying: Arc<AsyncMutex<()>>,
+    pub(crate) house: Arc<House>,
 }
 
 impl Host {
     /// Where it looks for plugins.
     pub fn search_path(&self) -> &SearchPath {
-        &self.search
+        &self.house.workshop.search
     }
 
     /// Grows whenever a cluster's status changes, a cluster comes or goes.
     pub fn version(&self) -> watch::Receiver<u64> {
-        self.shared.version()
+        self.house.shared.version()
     }
 
     /// How all clusters were when last something moved, by name.
     pub fn clusters(&self) -> Vec<ClusterStatus> {
-        self.shared.registry().clusters.values().map(|cluster| cluster.status.borrow().clone()).collect()
+        self.house
+            .shared
+            .registry()
+            .clusters
+            .values()
+            .map(|cluster| cluster.status.borrow().clone())
+            .collect()
     }
 
     /// How all providers are, by name.
     pub fn providers(&self) -> Vec<ProviderStatus> {
-        let registry = self.shared.registry();
+        let registry = self.house.shared.registry();
         let users = |name: &str| {
             let of_it = registry.clusters.iter().filter(|(_, cluster)| cluster.provider == name);
             of_it.map(|(cluster, _)| cluster.clone()).collect()
@@ -83,7 +80,7 @@ impl Host {
     ///
     /// There is no such cluster, or the host is shutting down.
     pub async fn status(&self, cluster: &str) -> Result<ClusterStatus, CommandError> {
-        self.ask(cluster, Message::Status).await
+        self.house.ask(cluster, Message::Status).await
     }
 
     /// How one cluster is once no look at its workers is wanted or under way: after a [`Command::Refresh`], with what came
@@ -93,7 +90,7 @@ impl Host {
     ///
     /// There is no such cluster, or the host is shutting down.
     pub async fn fresh_status(&self, cluster: &str) -> Result<ClusterStatus, CommandError> {
-        self.ask(cluster, Message::FreshStatus).await
+        self.house.ask(cluster, Message::FreshStatus).await
     }
 
     /// A page of a cluster's containers, oldest first.
@@ -107,7 +104,7 @@ impl Host {
         offset: usize,
         limit: usize,
     ) -> Result<WorkerPage, CommandError> {
-        self.ask(cluster, |reply| Message::Workers { offset, limit, reply }).await
+        self.house.ask(cluster, |reply| Message::Workers { offset, limit, reply }).await
     }
 
     /// Gives a cluster a command and returns the generation that it leads to. The command is durable by then; what it asks
@@ -117,95 +114,23 @@ impl Host {
     ///
     /// There is no such cluster, the command is denied, or it cannot be made durable. Nothing has changed then.
     pub async fn command(&self, cluster: &str, command: Command) -> Result<u64, CommandError> {
-        let obeyed = self.ask(cluster, |reply| Message::Command { command, config: None, reply }).await??;
+        let obeyed =
+            self.house.ask(cluster, |reply| Message::Command { command, config: None, reply }).await??;
         Ok(obeyed.generation)
-    }
-
-    pub(crate) async fn update(
-        &self,
-        config: ClusterConfig,
-        command: Command,
-    ) -> Result<Obeyed, CommandError> {
-        let name = config.name.clone();
-        let config = Some(Box::new(config));
-        self.ask(&name, |reply| Message::Command { command, config, reply }).await?
-    }
-
-    pub(crate) async fn preview(
-        &self,
-        config: &ClusterConfig,
-        command: Command,
-    ) -> Result<Previewed, CommandError> {
-        let name = &config.name;
-        let config = Box::new(config.clone());
-        self.ask(name, |reply| Message::Preview { command, config, reply }).await?
-    }
-
-    pub(crate) async fn ask<T>(
-        &self,
-        cluster: &str,
-        message: impl FnOnce(oneshot::Sender<T>) -> Message,
-    ) -> Result<T, CommandError> {
-        let inbox = self.inbox(cluster)?;
-        let (reply, answer) = oneshot::channel();
-        inbox.send(message(reply)).await.map_err(|_| self.gone(cluster))?;
-        answer.await.map_err(|_| self.gone(cluster))
-    }
-
-    /// Why a cluster that was there does not answer: it was deleted meanwhile, or its loop is broken.
-    fn gone(&self, cluster: &str) -> CommandError {
-        if self.shared.registry().clusters.contains_key(cluster) {
-            return CommandError::Broken { cluster: cluster.to_owned() };
-        }
-        self.no_such_cluster(cluster)
-    }
-
-    fn inbox(&self, cluster: &str) -> Result<mpsc::Sender<Message>, CommandError> {
-        let found = self.shared.registry().clusters.get(cluster).map(|cluster| cluster.inbox.clone());
-        found.ok_or_else(|| self.no_such_cluster(cluster))
-    }
-
-    fn no_such_cluster(&self, name: &str) -> CommandError {
-        let registry = self.shared.registry();
-        if registry.closed {
-            return CommandError::ShuttingDown;
-        }
-        let nearest = nearest(name, registry.clusters.keys().map(String::as_str));
-        CommandError::NoSuchCluster { name: name.to_owned(), nearest }
-    }
-
-    /// Starts the reconciler of a cluster that the journal has already.
-    pub(crate) fn start(&self, config: ClusterConfig, cycle: Cycle, lease: Lease, provider: Made) {
-        let (inbox, receiver) = mpsc::channel(INBOX);
-        let name = config.name.clone();
-        let provider_name = config.provider.clone();
-        let caller = Caller::new(name.as_str().into(), provider, inbox.clone());
-        let (reconciler, status) = Reconciler::new(Birth {
-            config,
-            cycle,
-            caller,
-            lease,
-            journal: Arc::clone(&self.journal),
-            clock: self.clock,
-            shared: Arc::clone(&self.shared),
-        });
-        let task = tokio::spawn(reconciler.run(receiver));
-        let cluster = Cluster::new(provider_name, inbox, status, task);
-        self.shared.registry().clusters.insert(name, cluster);
-        self.shared.note_change();
     }
 
     /// Ends the host. True when the workers are as `leaving` asked for.
     pub async fn shut_down(&self, leaving: Leaving) -> bool {
-        // No configuration comes in between, and none after.
-        let _applying = self.applying.lock().await;
+        // No configuration comes in after this, and whoever still makes a provider gives it up.
+        self.house.shared.close();
+        // One that is being brought about waits for the journal alone.
+        let _turn = timeout(RECONCILER_SHUTDOWN, self.house.applying.lock()).await;
         let done = match leaving {
             Leaving::Workers => true,
             Leaving::Nothing { patience } => timeout(patience, self.stop_all()).await.is_ok(),
         };
         let (clusters, providers) = {
-            let mut registry = self.shared.registry();
-            registry.closed = true;
+            let mut registry = self.house.shared.registry();
             (std::mem::take(&mut registry.clusters), std::mem::take(&mut registry.providers))
         };
         let mut closing = JoinSet::new();
@@ -227,7 +152,7 @@ impl Host {
 
     /// Stops all clusters, and returns when they are down.
     async fn stop_all(&self) {
-        let names: Vec<_> = self.shared.registry().clusters.keys().cloned().collect();
+        let names: Vec<_> = self.house.shared.registry().clusters.keys().cloned().collect();
         let mut version = self.version();
         loop {
             version.mark_unchanged();
@@ -250,7 +175,11 @@ impl Host {
     /// cluster shall run is not forgotten: the next host brings it back.
     async fn is_down(&self, name: &str) -> bool {
         let told = self.command(name, Command::Rest).await;
-        if let Err(CommandError::NoSuchCluster { .. }) = told {
+        // One that went meanwhile is not there, and one that another host has taken is not ours to stop.
+        if let Err(
+            CommandError::NoSuchCluster { .. } | CommandError::ShuttingDown | CommandError::TakenAway { .. },
+        ) = told
+        {
             return true;
         }
         if let Err(error) = told
@@ -260,18 +189,19 @@ impl Host {
             return false;
         }
         let status = self.status(name).await;
-        status.is_ok_and(|status| status.converged && status.target() == 0)
+        status.is_ok_and(|status| {
+            // Of a deleted one that the journal does not forget, nothing is left to stop.
+            let is_gone = status.desired == Desired::Deleted && !status.may_have_workers();
+            is_gone || (status.converged && status.target() == 0)
+        })
     }
 }
 
 impl Drop for Host {
     /// A host that is not there decides nothing any more. The workers are left as they are.
     fn drop(&mut self) {
-        let clusters = {
-            let mut registry = self.shared.registry();
-            registry.closed = true;
-            std::mem::take(&mut registry.clusters)
-        };
+        self.house.shared.close();
+        let clusters = std::mem::take(&mut self.house.shared.registry().clusters);
         for cluster in clusters.into_values() {
             if let Some(task) = cluster.take_task() {
                 task.abort();

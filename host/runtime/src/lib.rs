@@ -9,12 +9,14 @@ mod clock;
 mod error;
 mod history;
 mod host;
+mod house;
 mod message;
 mod reconciler;
 mod reconnect;
 mod recover;
 mod registry;
 mod view;
+mod workshop;
 
 pub use apply::{Applied, Effect, Preview};
 pub use error::{ApplyError, CommandError, OpenError};

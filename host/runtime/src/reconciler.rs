@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Duration};
 use longshore_config::{ClusterConfig, ProviderConfig};
 use longshore_providers::Provider;
 use longshore_scaling::{
-    Action, Change, Command, Cycle, HandleId, PlanReport, Reason, Record, Step, Time, Trouble, admit, plan,
+    Action, Change, Command, Cycle, Denied, HandleId, PlanReport, Reason, Record, Step, Time, Trouble, admit,
+    plan,
 };
 use longshore_store::{Entry, Journal, JournalError, JournalErrorKind, Lease, Subject};
 use tokio::{
@@ -15,12 +16,12 @@ use tokio::{
 };
 
 use crate::{
-    calls::{Caller, traits},
+    calls::Caller,
     clock::Clock,
     error::CommandError,
     message::{INBOX, Message, Obeyed, Previewed},
     registry::Shared,
-    view::{ClusterStatus, WorkerPage, WorkerView},
+    view::{ClusterStatus, Explanation, WorkerPage, WorkerView},
 };
 
 /// How many messages are taken in before the cluster is planned anew.
@@ -31,6 +32,9 @@ const TURN_STEPS: usize = 64;
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
 /// How long to wait before a snapshot that failed is tried again; until then the journal grows.
 const SNAPSHOT_RETRY: Duration = Duration::from_mins(1);
+
+/// What is told of a cluster that is another host's now.
+const TAKEN_AWAY: &str = "another host has taken the cluster; this one leaves it alone";
 
 /// One cluster's loop, and all that it owns.
 pub(crate) struct Reconciler {
@@ -50,6 +54,12 @@ pub(crate) struct Reconciler {
     no_snapshot_before: Time,
     /// Why the journal does not take what it must before anything is done.
     journal_trouble: Option<Trouble>,
+    /// What the log was last told of a journal that fails.
+    told_trouble: Option<String>,
+    /// Whether the core knows what the provider at hand can do.
+    is_attached: bool,
+    /// A deleted cluster is not removed from the journal before: the last attempt failed.
+    no_removal_before: Time,
     /// Who waits until no look at the workers is wanted or under way: [`INBOX`] at most.
     awaiting_look: Vec<oneshot::Sender<ClusterStatus>>,
 }
@@ -84,6 +94,9 @@ impl Reconciler {
             is_fenced: false,
             no_snapshot_before: Time::default(),
             journal_trouble: None,
+            told_trouble: None,
+            is_attached: false,
+            no_removal_before: Time::default(),
             awaiting_look: Vec::new(),
         };
         (reconciler, receiver)
@@ -97,11 +110,13 @@ impl Reconciler {
         let mut wake_at = if begun { self.turn().await } else { None };
         loop {
             if self.is_fenced {
-                return;
-            }
-            if self.cycle.state().is_finished() {
-                self.forget().await;
-                return;
+                self.leave_alone();
+                wake_at = None;
+            } else if self.cycle.state().is_finished() {
+                if self.forget().await {
+                    return;
+                }
+                wake_at = Some(self.no_removal_before);
             }
             self.tell_of_look();
             let timer = async {
@@ -130,21 +145,33 @@ impl Reconciler {
                 _ = begin.changed(), if !begun => begun = *begin.borrow_and_update(),
             }
             // Who only asked has changed nothing, and what was planned stands.
-            if moved && begun {
+            if moved && begun && !self.is_over() {
                 wake_at = self.turn().await;
             }
         }
     }
 
+    /// Whether there is nothing to do for the cluster any more but to answer who asks.
+    fn is_over(&self) -> bool {
+        self.is_fenced || self.cycle.state().is_finished()
+    }
+
+    /// Does nothing more for a cluster that is another host's.
+    fn leave_alone(&mut self) {
+        self.caller.let_go();
+        self.publish(PlanReport::default());
+    }
+
     /// Goes on until there is nothing to do; says when to look again.
     async fn turn(&mut self) -> Option<Time> {
+        if self.attach().await.is_err() {
+            return Some(self.put_off());
+        }
         for _ in 0..TURN_STEPS {
             match self.cycle.next(self.clock.now()) {
                 Step::Write(records) => {
                     if self.write(records).await.is_err() {
-                        let now = self.clock.now();
-                        self.publish(plan(self.cycle.state(), now).1);
-                        return Some(now + JOURNAL_RETRY);
+                        return Some(self.put_off());
                     }
                 }
                 Step::Act(actions) => {
@@ -165,9 +192,18 @@ impl Reconciler {
         Some(self.clock.now())
     }
 
+    /// Tells that the journal failed in the middle of a turn, and when to try again.
+    fn put_off(&mut self) -> Time {
+        let now = self.clock.now();
+        // Some of the turn counts already.
+        self.tell_news();
+        self.publish(plan(self.cycle.state(), now).1);
+        now + JOURNAL_RETRY
+    }
+
     /// Answers those who wait for a look at the workers, when it is over.
     fn tell_of_look(&mut self) {
-        if self.awaiting_look.is_empty() || self.cycle.state().is_looking() {
+        if self.awaiting_look.is_empty() || (self.cycle.state().is_looking() && !self.is_fenced) {
             return;
         }
         let view = self.view(plan(self.cycle.state(), self.clock.now()).1);
@@ -181,6 +217,8 @@ impl Reconciler {
     async fn take(&mut self, message: Message) -> bool {
         let now = self.clock.now();
         match message {
+            // What is another host's changes no more here.
+            Message::Seen(_) | Message::Provider(_) if self.is_fenced => {}
             Message::Seen(observation) => self.cycle.see(observation),
             Message::Provider(provider) => self.turn_to(provider).await,
             Message::Command { command, config, reply } => {
@@ -226,18 +264,40 @@ impl Reconciler {
         command: &Command,
         config: Option<&ClusterConfig>,
     ) -> Result<Obeyed, CommandError> {
-        // What was seen before the command was given counts before it.
-        while let Some(records) = self.cycle.catch_up(self.clock.now()) {
-            self.write(records).await?;
+        if self.is_fenced {
+            return Err(self.taken_away());
         }
+        if self.cycle.state().is_finished() {
+            // Only the journal has it still.
+            return match command {
+                Command::Delete { .. } => {
+                    Ok(Obeyed { generation: self.cycle.state().generation(), changed: false })
+                }
+                _ => Err(self.denied(Denied::BeingDeleted)),
+            };
+        }
+        let obeyed = self.admit(command, config).await;
+        if self.is_fenced { Err(self.taken_away()) } else { obeyed }
+    }
+
+    async fn admit(
+        &mut self,
+        command: &Command,
+        config: Option<&ClusterConfig>,
+    ) -> Result<Obeyed, CommandError> {
+        // What was seen before the command was given counts before it, as does what the provider can do.
+        self.catch_up().await?;
+        self.attach().await?;
         let config = config.filter(|config| **config != self.config);
         let definition = config.map(definition).transpose()?;
         let records = self.cycle.admit(self.clock.now(), command).map_err(|denied| self.denied(denied))?;
         let changed = !records.is_empty() || config.is_some();
         let entries = definition.into_iter().chain(records.into_iter().map(Entry::Happened)).collect();
-        self.append(entries).await.inspect_err(|_| {
-            // Whoever asked is told; nothing of it waits to be done.
-            self.journal_trouble = None;
+        self.append(entries).await.inspect_err(|error| {
+            if !error.is_fenced() {
+                // Whoever asked is told; nothing of it waits to be done.
+                self.journal_trouble = None;
+            }
         })?;
         if let Some(config) = config {
             self.config = config.clone();
@@ -247,24 +307,44 @@ impl Reconciler {
         Ok(Obeyed { generation, changed })
     }
 
-    fn denied(&self, denied: longshore_scaling::Denied) -> CommandError {
+    fn denied(&self, denied: Denied) -> CommandError {
         CommandError::Denied { cluster: self.name.to_string(), denied }
+    }
+
+    fn taken_away(&self) -> CommandError {
+        CommandError::TakenAway { cluster: self.name.to_string() }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), JournalError> {
+        while let Some(records) = self.cycle.catch_up(self.clock.now()) {
+            self.write(records).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the core know what the provider at hand can do, before anything is decided that relies on it.
+    async fn attach(&mut self) -> Result<(), JournalError> {
+        let Some(traits) = self.caller.traits().filter(|_| !self.is_attached) else { return Ok(()) };
+        self.catch_up().await?;
+        // It is never denied.
+        let admitted = self.cycle.admit(self.clock.now(), &Command::Attach { traits });
+        self.write(admitted.unwrap_or_default()).await?;
+        self.is_attached = true;
+        Ok(())
     }
 
     /// Goes on with another provider, and tries at once what failed before.
     async fn turn_to(&mut self, provider: Arc<Provider>) {
-        let update = Command::Update {
-            policy: self.cycle.state().policy().clone(),
-            traits: traits(&provider),
-            expected: self.cycle.state().expected(),
-        };
-        self.caller.turn_to(provider);
-        for command in [update, Command::Refresh] {
-            match self.obey(&command, None).await {
-                Ok(_) | Err(CommandError::Denied { .. }) => {}
-                // It waits for its backoff then, which is bounded.
-                Err(error) => tracing::warn!(cluster = &*self.name, "not tried again at once: {error}"),
-            }
+        let is_other = self.caller.turn_to(provider);
+        self.is_attached = false;
+        // What it can do is taken in before anything else is done.
+        if !is_other || self.is_over() {
+            return;
+        }
+        match self.obey(&Command::Refresh, None).await {
+            Ok(_) | Err(CommandError::Denied { .. }) => {}
+            // It waits for its backoff then, which is bounded.
+            Err(error) => tracing::debug!(cluster = &*self.name, "not tried again at once: {error}"),
         }
     }
 
@@ -280,6 +360,9 @@ impl Reconciler {
         match self.journal.append(&self.lease, entries).await {
             Ok(appended) => {
                 self.cycle.written();
+                if self.told_trouble.take().is_some() {
+                    tracing::info!(cluster = &*self.name, "the journal works again");
+                }
                 if appended.compaction_due && self.clock.now() >= self.no_snapshot_before {
                     self.compact().await;
                 }
@@ -288,17 +371,29 @@ impl Reconciler {
             Err(error) => {
                 self.cycle.refused();
                 self.is_fenced = error.is_fenced();
-                self.journal_trouble = Some(Trouble::new(error.to_string()));
-                tracing::error!(
-                    cluster = &*self.name,
-                    "nothing is done until the journal works again: {error}"
-                );
+                self.note_trouble(&error);
                 Err(error)
             }
         }
     }
 
-    /// Lets a snapshot stand for the records so far.
+    /// Keeps why the journal fails, and tells the log where it is news: it is tried again and again.
+    fn note_trouble(&mut self, error: &JournalError) {
+        let text = error.to_string();
+        if self.told_trouble.as_ref() != Some(&text) {
+            let cluster = &*self.name;
+            if self.is_fenced {
+                tracing::error!(cluster, "{TAKEN_AWAY}: {text}");
+            } else {
+                tracing::error!(cluster, "nothing is done until the journal works again: {text}");
+            }
+            self.told_trouble = Some(text.clone());
+        }
+        self.journal_trouble = Some(Trouble::new(text));
+    }
+
+    /// Lets a snapshot stand for the records so far. Taking one of 1,000,000 handles holds its thread up for some 60 ms, as
+    /// copying the state for another thread would; it is encoded elsewhere, and comes once in many thousand entries.
     async fn compact(&mut self) {
         if let Err(error) = self.journal.compact(&self.lease, self.cycle.state().snapshot()).await {
             tracing::warn!(cluster = &*self.name, "the journal grows, for a snapshot failed: {error}");
@@ -364,7 +459,7 @@ impl Reconciler {
                 );
             }
             Change::Recovered { term } => tracing::info!(cluster, term, "taken up from the journal"),
-            Change::Reconnected { expected } => tracing::info!(cluster, expected, "taken over"),
+            Change::Reconnected { expected, .. } => tracing::info!(cluster, expected, "taken over"),
             _ => {}
         }
     }
@@ -375,6 +470,9 @@ impl Reconciler {
         config: &ClusterConfig,
         now: Time,
     ) -> Result<Previewed, CommandError> {
+        if self.is_fenced {
+            return Err(self.taken_away());
+        }
         let mut state = self.cycle.state().clone();
         let (before, live) = (state.target(), state.tally().live());
         let records = admit(&state, now, command).map_err(|denied| self.denied(denied))?;
@@ -410,12 +508,18 @@ impl Reconciler {
         }
     }
 
-    fn view(&self, mut report: PlanReport) -> ClusterStatus {
-        let trouble = self.journal_trouble.clone();
-        let failing = trouble.is_some();
-        report.reasons.splice(..0, trouble.map(|trouble| Reason::JournalFailing { trouble }));
-        let status = ClusterStatus::of(&self.name, &self.config.provider, self.cycle.state(), report);
-        ClusterStatus { converged: status.converged && !failing, ..status }
+    fn view(&self, report: PlanReport) -> ClusterStatus {
+        let mut status = ClusterStatus::of(&self.name, &self.config.provider, self.cycle.state(), report);
+        let Some(trouble) = self.journal_trouble.clone() else { return status };
+        status.converged = false;
+        if self.is_fenced {
+            // Whatever could be planned, it is not for this host to do.
+            let reason = Reason::JournalFailing { trouble };
+            status.reasons = vec![Explanation { text: TAKEN_AWAY.to_owned(), reason }];
+        } else {
+            status.reasons.insert(0, Reason::JournalFailing { trouble }.into());
+        }
+        status
     }
 
     fn publish(&self, report: PlanReport) {
@@ -430,12 +534,32 @@ impl Reconciler {
         }
     }
 
-    async fn forget(self) {
-        tracing::info!(cluster = &*self.name, "the cluster is gone");
-        if let Err(error) = self.journal.remove(&self.lease).await {
-            tracing::error!(cluster = &*self.name, "a deleted cluster is still in the journal: {error}");
+    /// Removes a deleted cluster from the journal, and then from the host: its name is not free before. False where it is
+    /// to be tried again.
+    async fn forget(&mut self) -> bool {
+        let now = self.clock.now();
+        if now < self.no_removal_before {
+            return false;
+        }
+        match self.journal.remove(&self.lease).await {
+            Ok(()) => tracing::info!(cluster = &*self.name, "the cluster is gone"),
+            // An attempt before had its effect, or another host has the name now.
+            Err(error) if error.is_fenced() => {
+                tracing::info!(
+                    cluster = &*self.name,
+                    "the cluster is gone from the journal already: {error}"
+                );
+            }
+            Err(error) => {
+                self.note_trouble(&error);
+                self.no_removal_before = now + JOURNAL_RETRY;
+                self.tell_news();
+                self.publish(plan(self.cycle.state(), now).1);
+                return false;
+            }
         }
         self.shared.remove_cluster(&self.name);
+        true
     }
 }
 

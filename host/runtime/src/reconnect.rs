@@ -1,16 +1,17 @@
 //! Takes over a cluster that runs without this host's knowledge: the journal of the host before it is lost, or it ran
 //! elsewhere. Its provider alone says which workers there are, and as many are expected from then on.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use longshore_config::{ClusterConfig, Config};
 use longshore_providers::CallScope;
 use longshore_scaling::{Command, Denied};
 
 use crate::{
-    apply::{Prepared, provider_of, there},
+    apply::{Prepared, finish, provider_of, there},
     error::{ApplyError, CommandError, nearest},
     host::Host,
+    house::House,
 };
 
 impl Host {
@@ -41,10 +42,37 @@ impl Host {
         };
         config.providers.retain(|it| it.name == wanted.provider);
 
-        let applying = Arc::clone(&self.applying);
-        let _one_at_a_time = applying.lock().await;
-        let providers = self.prepare(&config).await?;
-        let provider = there(&wanted, &provider_of(&wanted, &providers))?;
+        let turn = self.house.my_turn().await?;
+        // Somebody else may have made it while this waited.
+        if self.house.is_known(cluster) {
+            self.command(cluster, Command::Reconnect).await?;
+            return Ok(None);
+        }
+        let (running, providers) = self.house.unless_closed(self.house.look_for(&wanted, &config)).await?;
+        let house = Arc::clone(&self.house);
+        finish(async move {
+            let _turn = turn;
+            let provider = there(&wanted, &provider_of(&wanted, &providers))?;
+            if let Some(Prepared::New { config, provider, .. }) = providers.get(&wanted.provider) {
+                house.install(config, provider).await?;
+            }
+            house.make(wanted, provider, Some(running)).await?;
+            Ok(Some(running))
+        })
+        .await
+    }
+}
+
+impl House {
+    /// How many workers of a cluster run that the host does not know, and on which provider. Nothing changes.
+    async fn look_for(
+        &self,
+        wanted: &ClusterConfig,
+        config: &Config,
+    ) -> Result<(u32, BTreeMap<String, Prepared>), ApplyError> {
+        let cluster = wanted.name.as_str();
+        let providers = self.prepare(config).await?;
+        let provider = there(wanted, &provider_of(wanted, &providers))?;
         if !provider.has_list() {
             let denied = Denied::CannotList;
             return Err(CommandError::Denied { cluster: cluster.to_owned(), denied }.into());
@@ -58,15 +86,11 @@ impl Host {
         })?;
         let running = listed.iter().fold(0_u32, |sum, entry| sum.saturating_add(entry.workers));
         if running == 0 {
-            let (cluster, provider) = (cluster.to_owned(), wanted.provider);
+            let (cluster, provider) = (cluster.to_owned(), wanted.provider.clone());
             return Err(ApplyError::NothingRuns { cluster, provider });
         }
         let found = ClusterConfig { workers: running, ..wanted.clone() };
-        self.look_ahead(&found, &Ok(Arc::clone(&provider))).await?;
-        if let Some(Prepared::New { config, provider, .. }) = providers.get(&wanted.provider) {
-            self.install(config, provider).await?;
-        }
-        self.make(wanted, provider, Some(running)).await?;
-        Ok(Some(running))
+        self.look_ahead(&found, &Ok(provider)).await?;
+        Ok((running, providers))
     }
 }

@@ -2,6 +2,7 @@
 //! that cannot be made is tried again and again; its clusters are there meanwhile, and nothing of them is forgotten.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -11,18 +12,26 @@ use longshore_providers::{Provider, SearchPath};
 use longshore_scaling::{Cycle, State, Trouble};
 use longshore_store::{Claimed, Journal, Lease};
 use serde::de::DeserializeOwned;
-use tokio::{sync::Mutex as AsyncMutex, task::JoinSet, time::sleep};
+use tokio::{
+    sync::Mutex as AsyncMutex,
+    task::{JoinSet, spawn_blocking},
+    time::sleep,
+};
 
 use crate::{
-    apply::bring_up,
     clock::Clock,
     error::{ApplyError, OpenError},
     host::Host,
+    house::House,
     registry::{Installed, Made, Shared},
+    workshop::Workshop,
 };
 
 /// How long to wait before a provider that could not be made is tried again: at first, and at most. It doubles in between.
 const PROVIDER_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+
+/// How many clusters are claimed at once.
+const CLAIMS_AT_ONCE: usize = 64;
 
 /// A cluster as the journal has it.
 struct Found {
@@ -56,37 +65,42 @@ impl Host {
     pub async fn prepare_to_begin(search: SearchPath, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
         let mut providers = Vec::new();
         for (name, definition) in journal.providers().await? {
-            providers.push(understood::<ProviderConfig>("provider", &name, definition)?);
+            let config = understood::<ProviderConfig>("provider", &name, definition)?;
+            providers.push(named("provider", name, config, |config| &config.name)?);
         }
-        let mut found = Vec::new();
-        for name in journal.clusters().await? {
-            found.push(understand(name.clone(), journal.claim(&name).await?)?);
-        }
+        let found = claim_all(&journal).await?;
         let latest = found.iter().map(|cluster| cluster.state.latest()).max().unwrap_or_default();
 
-        let shared = Arc::new(Shared::new());
-        let clock = Clock::start(latest);
-        let host = Self { search, shared, journal, clock, applying: Arc::default() };
-        host.make_all(providers).await;
-        for Found { config, state, lease } in found {
-            let made = host.made(&config.provider);
-            let cycle = Cycle::recover(state, host.clock.now(), lease.term);
-            host.start(config, cycle, lease, made);
+        let (shared, clock) = (Arc::new(Shared::new()), Clock::start(latest));
+        let (workshop, applying) = (Workshop::new(search), Arc::default());
+        let house = Arc::new(House { workshop, shared, journal, clock, applying });
+        {
+            // No provider that is mended meanwhile is put in its place before its clusters are there to know.
+            let _turn = house.applying.lock().await;
+            house.make_all(providers).await;
+            for Found { config, state, lease } in found {
+                let made = house.made(&config.provider);
+                let cycle = Cycle::recover(state, house.clock.now(), lease.term);
+                // Nobody has the host yet who could end it.
+                let _ = house.start(config, cycle, lease, made);
+            }
         }
-        Ok(host)
+        Ok(Self { house })
     }
 
     /// Looks after the clusters from now on.
     pub fn begin(&self) {
-        self.shared.begin();
+        self.house.shared.begin();
     }
+}
 
+impl House {
     /// Makes all providers at once, so that one that takes its time does not hold up the others.
     async fn make_all(&self, providers: Vec<ProviderConfig>) {
         let mut making = JoinSet::new();
         for config in providers {
-            let search = self.search.clone();
-            making.spawn(async move { (bring_up(&search, &config).await, config) });
+            let workshop = self.workshop.clone();
+            making.spawn(async move { (workshop.bring_up(&config).await, config) });
         }
         while let Some(joined) = making.join_next().await {
             // A panic in there is one of the host's own making.
@@ -111,20 +125,26 @@ impl Host {
     fn mend(&self, config: &ProviderConfig, error: &ApplyError) -> Trouble {
         tracing::error!(provider = config.name, "the provider cannot be made, and is tried again: {error}");
         let mender = Mender {
-            search: self.search.clone(),
+            workshop: self.workshop.clone(),
             shared: Arc::downgrade(&self.shared),
             applying: Arc::clone(&self.applying),
             config: config.clone(),
         };
-        // It ends when the provider is there, or the host is gone.
-        tokio::spawn(mender.run());
+        let mut closing = self.shared.closing();
+        // It ends when the provider is there, or the host ends or is gone.
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = closing.wait_for(|closing| *closing) => {}
+                () = mender.run() => {}
+            }
+        });
         not_there(error)
     }
 }
 
 /// Tries again to make a provider.
 struct Mender {
-    search: SearchPath,
+    workshop: Workshop,
     shared: Weak<Shared>,
     applying: Arc<AsyncMutex<()>>,
     config: ProviderConfig,
@@ -136,12 +156,16 @@ impl Mender {
         loop {
             sleep(wait).await;
             wait = (wait * 2).min(PROVIDER_RETRY.1);
-            // No configuration puts another one in its place meanwhile.
-            let _one_at_a_time = self.applying.lock().await;
             if !self.is_wanted() {
                 return;
             }
-            match bring_up(&self.search, &self.config).await {
+            // It may take long, and holds nobody up: who puts another one in its place meanwhile is first.
+            let outcome = self.workshop.bring_up(&self.config).await;
+            let _turn = self.applying.lock().await;
+            if !self.is_wanted() {
+                return;
+            }
+            match outcome {
                 Ok(provider) => return self.install(&provider).await,
                 Err(error) => self.note(&error),
             }
@@ -152,7 +176,8 @@ impl Mender {
         self.shared.upgrade().is_some_and(|shared| {
             let registry = shared.registry();
             let current = registry.providers.get(&self.config.name);
-            !registry.closed && current.is_some_and(|current| current.made.is_err())
+            let is_missing = |current: &Installed| current.made.is_err() && current.config == self.config;
+            !registry.closed && current.is_some_and(is_missing)
         })
     }
 
@@ -175,10 +200,44 @@ fn not_there(error: &ApplyError) -> Trouble {
     Trouble::new(format!("{error} (it is tried again, and `longshore apply` can bring another)"))
 }
 
+/// Claims all clusters, many at a time so that they share the journal's commits, and keeps their order.
+async fn claim_all(journal: &Arc<dyn Journal>) -> Result<Vec<Found>, OpenError> {
+    let mut names = journal.clusters().await?.into_iter().enumerate();
+    let mut claiming = JoinSet::new();
+    let mut found = BTreeMap::new();
+    let mut first_error: Option<(usize, OpenError)> = None;
+    loop {
+        // What follows an error is left alone; what came before it may have one that is told instead.
+        while first_error.is_none() && claiming.len() < CLAIMS_AT_ONCE {
+            let Some((place, name)) = names.next() else { break };
+            let journal = Arc::clone(journal);
+            claiming.spawn(async move { (place, claim(&*journal, name).await) });
+        }
+        // A panic in there is one of the host's own making.
+        let Some(joined) = claiming.join_next().await else { break };
+        match joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+            (place, Ok(cluster)) => _ = found.insert(place, cluster),
+            (place, Err(error)) if first_error.as_ref().is_none_or(|(first, _)| place < *first) => {
+                first_error = Some((place, error));
+            }
+            (_, Err(_)) => {}
+        }
+    }
+    first_error.map_or_else(|| Ok(found.into_values().collect()), |(_, error)| Err(error))
+}
+
+async fn claim(journal: &dyn Journal, name: String) -> Result<Found, OpenError> {
+    let claimed = journal.claim(&name).await?;
+    // A large cluster takes its time, which is not the runtime's.
+    let understanding = spawn_blocking(move || understand(name, claimed));
+    understanding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
 fn understand(name: String, claimed: Claimed) -> Result<Found, OpenError> {
     let Claimed { lease, kept } = claimed;
-    let definition = kept.definition.unwrap_or_default();
+    let Some(definition) = kept.definition else { return Err(OpenError::NoDefinition { cluster: name }) };
     let config = understood::<ClusterConfig>("cluster", &name, definition)?;
+    let config = named("cluster", name.clone(), config, |config| &config.name)?;
     let snapshot = kept.snapshot.map(State::restore).transpose();
     let mut state = snapshot.map_err(|why| OpenError::Snapshot { cluster: name, why })?.unwrap_or_default();
     for record in &kept.tail {
@@ -197,4 +256,17 @@ fn understood<T: DeserializeOwned>(
         name: name.to_owned(),
         reason: error.to_string(),
     })
+}
+
+/// A definition that has the journal's name for it.
+fn named<T>(
+    what: &'static str,
+    name: String,
+    definition: T,
+    defined: impl Fn(&T) -> &String,
+) -> Result<T, OpenError> {
+    if *defined(&definition) == name {
+        return Ok(definition);
+    }
+    Err(OpenError::OtherName { what, name, defined: defined(&definition).clone() })
 }

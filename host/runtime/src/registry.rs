@@ -36,8 +36,7 @@ impl Cluster {
 
     /// Whether anything of it may run, as far as is known.
     pub(crate) fn may_have_workers(&self) -> bool {
-        let status = self.status.borrow();
-        status.handles > 0 || status.launching > 0 || status.unknown > 0 || status.strays > 0
+        self.status.borrow().may_have_workers()
     }
 
     /// Its loop, to be awaited or ended; once.
@@ -70,11 +69,35 @@ pub(crate) struct Shared {
     version: watch::Sender<u64>,
     /// Whether the clusters are looked after already.
     begun: watch::Sender<bool>,
+    /// Whether the host ends; as [`Registry::closed`], for those who wait for it.
+    closing: watch::Sender<bool>,
 }
 
 impl Shared {
     pub(crate) fn new() -> Self {
-        Self { registry: Mutex::default(), version: watch::Sender::new(0), begun: watch::Sender::new(false) }
+        Self {
+            registry: Mutex::default(),
+            version: watch::Sender::new(0),
+            begun: watch::Sender::new(false),
+            closing: watch::Sender::new(false),
+        }
+    }
+
+    /// From now on nothing new is made: the host ends.
+    pub(crate) fn close(&self) {
+        self.registry().closed = true;
+        self.closing.send_replace(true);
+    }
+
+    /// Becomes true once the host ends.
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
+    }
+
+    /// Waits until the host ends.
+    pub(crate) async fn closed(&self) {
+        // The sender is in `self`.
+        let _ = self.closing().wait_for(|closing| *closing).await;
     }
 
     /// Lets the clusters be looked after from now on.

@@ -69,6 +69,11 @@ impl ClusterStatus {
         }
     }
 
+    /// Whether anything of it may run, as far as is known.
+    pub(crate) fn may_have_workers(&self) -> bool {
+        self.handles > 0 || self.launching > 0 || self.unknown > 0 || self.strays > 0
+    }
+
     /// How many workers it shall have now.
     pub fn target(&self) -> u32 {
         if self.desired == Desired::Running && !self.resting {
