@@ -23,12 +23,19 @@ pub(crate) struct Fragile {
     inner: SqliteJournal,
     pub(crate) broken: AtomicBool,
     pub(crate) hangs: AtomicBool,
+    /// Whether it takes new entries and cannot remove old ones.
+    pub(crate) keeps: AtomicBool,
 }
 
 impl Default for Fragile {
     fn default() -> Self {
         let inner = SqliteJournal::in_memory();
-        Self { inner, broken: AtomicBool::default(), hangs: AtomicBool::default() }
+        Self {
+            inner,
+            broken: AtomicBool::default(),
+            hangs: AtomicBool::default(),
+            keeps: AtomicBool::default(),
+        }
     }
 }
 
@@ -37,12 +44,12 @@ impl Fragile {
         if self.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        let full = || {
-            let (kind, reason) = (JournalErrorKind::NoRoom, "no space left on device");
-            JournalError::of_cluster(cluster, "written", kind, reason)
-        };
-        if self.broken.load(Ordering::SeqCst) { Err(full()) } else { Ok(()) }
+        if self.broken.load(Ordering::SeqCst) { Err(full(cluster, "written")) } else { Ok(()) }
     }
+}
+
+fn full(cluster: &str, action: &'static str) -> JournalError {
+    JournalError::of_cluster(cluster, action, JournalErrorKind::NoRoom, "no space left on device")
 }
 
 impl Journal for Fragile {
@@ -83,7 +90,12 @@ impl Journal for Fragile {
     }
 
     fn remove<'a>(&'a self, lease: &'a Lease) -> Journaling<'a, ()> {
-        self.inner.remove(lease)
+        Box::pin(async move {
+            if self.keeps.load(Ordering::SeqCst) {
+                return Err(full(&lease.cluster, "removed"));
+            }
+            self.inner.remove(lease).await
+        })
     }
 }
 

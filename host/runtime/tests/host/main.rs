@@ -1,6 +1,7 @@
 //! The host as a library, with the memory plugin loaded from its shared library.
 
 mod ends;
+mod faults;
 mod journals;
 mod many;
 mod recovery;
