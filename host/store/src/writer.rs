@@ -291,7 +291,7 @@ impl Writer {
     fn close(mut self) {
         let Some(durable) = &mut self.durable else { return };
         if !durable.guard.is_own() {
-            // Closing the file would remove the log by its name, and that may be another host's.
+            // Closing the file removes the log by its name; whether that still is its log, `SQLite` tells by the file alone.
             tracing::warn!("{} is not this host's any more, and is left as it is", self.file);
             return;
         }
