@@ -161,7 +161,9 @@ impl From<ApplyError> for Problem {
                 CreateError::Config(_) => ProblemKind::ProviderConfig,
                 _ => ProblemKind::PluginFailed,
             },
-            ApplyError::ProviderNotThere { .. } | ApplyError::StillBeingMade { .. } => ProblemKind::PluginFailed,
+            ApplyError::ProviderNotThere { .. } | ApplyError::StillBeingMade { .. } => {
+                ProblemKind::PluginFailed
+            }
             ApplyError::CannotLook { .. } => ProblemKind::ProviderFailed,
             ApplyError::ProviderInUse { .. }
             | ApplyError::OtherProvider { .. }

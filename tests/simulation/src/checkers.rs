@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use longshore_scaling::{HandleId, Record, State, Time};
+use longshore_scaling::{HandleId, Record, Seen, State, Time};
 
 use crate::{backend::Backend, names::kinds, queue::HostId};
 
@@ -29,6 +29,7 @@ kinds! {
         NothingLeaked = "nothing-leaked", "once replies are settled, no worker lives that the state does not know";
         NoTokenTwice = "no-token-twice", "no token is launched twice, but where the provider is idempotent";
         IntentBeforeEffect = "intent-before-effect", "nothing is launched or killed before the journal says so";
+        PreparedFirst = "prepared-first", "nothing is launched before the provider is prepared, where it must be";
         ReplayEqualsLive = "replay-equals-live", "what the journal holds adds up to the state that lives";
         NumbersOnlyGrow = "numbers-only-grow", "generations, terms and times never go back, and no number is used twice";
         Converges = "converges", "once faults stop, the cluster is as wanted within a bounded time";
@@ -74,6 +75,10 @@ pub(crate) struct Checkers {
     kills: BTreeMap<HandleId, u32>,
     /// Durable intents to launch that were not carried out yet, by token: how many workers, and by which host.
     pending: BTreeMap<String, (u32, HostId)>,
+    /// Hosts whose provider is prepared for the cluster.
+    prepared: BTreeSet<HostId>,
+    /// When the latest look was asked for that was told of each handle as initializing.
+    initializing: BTreeMap<HandleId, Time>,
     /// All tokens of all lives.
     tokens: BTreeSet<String>,
     term: u64,
@@ -98,6 +103,8 @@ impl Checkers {
     pub(crate) fn new_life(&mut self) {
         self.ledger = Ledger::default();
         self.kills.clear();
+        self.prepared.clear();
+        self.initializing.clear();
         self.generation = 0;
     }
 
@@ -109,6 +116,18 @@ impl Checkers {
             self.check_kill(record, backend);
             self.ledger.take(record);
         }
+    }
+
+    /// A host is told how handles were seen.
+    pub(crate) fn looked(&mut self, asked_at: Time, seen: &[(HandleId, Seen)]) {
+        for (id, _) in seen.iter().filter(|(_, seen)| *seen == Seen::Initializing) {
+            self.initializing.insert(*id, asked_at);
+        }
+    }
+
+    /// A host is told that its provider is prepared.
+    pub(crate) fn prepared(&mut self, host: HostId) {
+        self.prepared.insert(host);
     }
 
     /// A host is no more: what it meant to do and did not begin, it never will.

@@ -62,6 +62,8 @@ pub(crate) struct Host {
     append: Option<Append>,
     /// Actions that are still to be carried out.
     actions: VecDeque<Action>,
+    /// Whether it is in the middle of a turn: it takes no message before that is over.
+    in_turn: bool,
     /// Which of its timers counts.
     pub(crate) stamp: u64,
     /// When it shall wake, by its own clock.
@@ -125,9 +127,6 @@ impl World {
         let latest = found.state.as_ref().map_or(Time::default(), longshore_scaling::State::latest);
         let epoch = self.wall().max(latest);
         say!(self, Who::Host(id.0), "begins, term {}, at {} ms by its clock", found.term, epoch.as_millis());
-        if let Some(state) = &found.state {
-            self.checkers.recovered(state);
-        }
         let core = found.state.map(|state| Core::recover(state, epoch, found.term, self.mutation));
         if let Some(core) = &core {
             // What was durable is what is there, before anything new is decided.
@@ -143,6 +142,7 @@ impl World {
             command: None,
             append: None,
             actions: VecDeque::new(),
+            in_turn: false,
             stamp: 0,
             wake_at: None,
             is_frozen: false,
@@ -224,7 +224,9 @@ impl World {
                 self.count(Counted::ClusterTakenOver);
             }
         }
-        if matches!(self.stage, Stage::Quiet { .. }) {
+        // That a crash loop is forgiven comes by time alone, and once.
+        let stirring = records.iter().any(|record| record.change != Change::Stable);
+        if matches!(self.stage, Stage::Quiet { .. }) && stirring {
             self.checkers.stirs(&told(records));
         }
     }
@@ -306,25 +308,30 @@ impl World {
         if let Some(action) = host.actions.pop_front() {
             return self.act(id, &action, now);
         }
-        if let Some(command) = host.command.take() {
-            return self.obey(id, command, now);
-        }
-        match host.inbox.pop_front() {
-            Some(Message::Seen(observation)) => {
-                if let Some(core) = &mut host.core {
-                    core.see(observation);
+        if !host.in_turn {
+            if let Some(command) = host.command.take() {
+                return self.obey(id, command, now);
+            }
+            match host.inbox.pop_front() {
+                Some(Message::Seen(observation)) => {
+                    if let Some(core) = &mut host.core {
+                        core.see(observation);
+                    }
+                    return true;
                 }
-                return true;
+                Some(Message::Command(command)) => {
+                    host.command = Some(command);
+                    return true;
+                }
+                None => {}
             }
-            Some(Message::Command(command)) => {
-                host.command = Some(command);
-                return true;
-            }
-            None => {}
         }
         let Some(core) = &mut host.core else { return false };
         match core.next(now) {
-            Step::Write(records) => self.append(id, records, Purpose::Step),
+            Step::Write(records) => {
+                host.in_turn = true;
+                self.append(id, records, Purpose::Step)
+            }
             Step::Act(actions) => {
                 host.actions = actions.into();
                 if self.strikes(Fault::CrashAfterWrite) {
@@ -335,8 +342,10 @@ impl World {
                 true
             }
             Step::Rest { wake_at, report } => {
+                host.in_turn = false;
                 self.rests(id, now, wake_at, report);
-                false
+                // What came in meanwhile is taken now.
+                self.hosts.get(&id).is_some_and(|host| !host.inbox.is_empty())
             }
         }
     }
@@ -480,6 +489,7 @@ impl World {
         host.core.iter_mut().for_each(Core::refused);
         // Who gave a command is told that it failed, the one that waits for its turn as well.
         host.command = None;
+        host.in_turn = false;
         host.stamp += 1;
         let stamp = host.stamp;
         self.queue.push(retry, Event::Timer { host: id, stamp });
@@ -491,7 +501,7 @@ impl World {
             return;
         }
         let Some(core) = self.hosts.get(&id).and_then(|host| host.core.as_ref()) else { return };
-        self.store.compact(core.state().snapshot());
+        self.store.compact(core.snapshot());
         self.count(Counted::Compacted);
         say!(self, Who::Journal, "keeps a snapshot in the place of all records");
     }

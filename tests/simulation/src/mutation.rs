@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use longshore_scaling::{
     Action, Change, Command, Cycle, Denied, HandleId, KillReason, LaunchId, LaunchOutcome, LaunchPhase,
-    Listing, Observation, Phase, PlanReport, Record, State, Step, Time, Trouble, admit,
+    Listing, Observation, Phase, PlanReport, Record, Seen, Snapshot, State, Step, Time, Trouble, admit,
 };
 
 use crate::{checkers::Checker, names::kinds};
@@ -18,11 +18,14 @@ kinds! {
         UnknownIsFailed = "unknown-is-failed", "a launch of unknown fate is taken for one that failed";
         BelievesOneList = "believes-one-list", "a launch that one list does not have is taken for one that failed";
         ForgetsStarted = "forgets-started", "after a restart, launches that had begun are forgotten";
+        BelievesMassDeath = "believes-mass-death", "of a mass death each one is believed by itself";
         AdoptsNothing = "adopts-nothing", "what a list has and nobody knew is left out";
         RunsTwice = "runs-twice", "each launch is asked for twice";
         ActsBeforeWrite = "acts-before-write", "what is decided is done before it is durable";
         LosesIntents = "loses-intents", "what is about to be killed or launched never reaches the journal";
         RelaunchesAnew = "relaunches-anew", "a launch that is repeated gets a token of its own";
+        Unprepared = "unprepared", "a provider is taken for prepared that was not asked to be";
+        SnapshotsForget = "snapshots-forget", "a snapshot leaves out why launching failed";
         DropsARecord = "drops-a-record", "what statuses say does not reach the journal";
         WritesBackwards = "writes-backwards", "the records of a batch reach the journal in the wrong order";
         ForgetsTheTerm = "forgets-the-term", "every host has the same term";
@@ -35,6 +38,7 @@ kinds! {
         Fidgets = "fidgets", "a host at rest wants fresh statuses again and again";
         KillsOneMore = "kills-one-more", "one worker more than the surplus is killed";
         KillsAtOnce = "kills-at-once", "a worker that is initializing is killed for being late at once";
+        LateUnseen = "late-unseen", "who was left out of a look counts as still initializing";
         TakesNeighbours = "takes-neighbours", "a list has other clusters' containers too";
         TroublesPileUp = "troubles-pile-up", "each trouble tells of all troubles before it";
         SaysNothing = "says-nothing", "the report is empty";
@@ -48,18 +52,21 @@ impl Mutation {
     pub const fn caught_by(self) -> Checker {
         match self {
             Self::LooserMaximum => Checker::NeverAboveMax,
-            Self::WantsOneMore | Self::UnknownIsFailed | Self::BelievesOneList | Self::ForgetsStarted => {
-                Checker::NeverAboveExpected
-            }
+            Self::WantsOneMore
+            | Self::UnknownIsFailed
+            | Self::BelievesOneList
+            | Self::BelievesMassDeath
+            | Self::ForgetsStarted => Checker::NeverAboveExpected,
             Self::AdoptsNothing => Checker::NothingLeaked,
             Self::RunsTwice => Checker::NoTokenTwice,
             Self::ActsBeforeWrite | Self::LosesIntents | Self::RelaunchesAnew => Checker::IntentBeforeEffect,
-            Self::DropsARecord | Self::WritesBackwards => Checker::ReplayEqualsLive,
+            Self::Unprepared => Checker::PreparedFirst,
+            Self::DropsARecord | Self::WritesBackwards | Self::SnapshotsForget => Checker::ReplayEqualsLive,
             Self::ForgetsTheTerm | Self::NumbersAnew => Checker::NumbersOnlyGrow,
             Self::LosesAGeneration | Self::AcknowledgesEarly => Checker::AcknowledgedIsKept,
             Self::NeverRecovers | Self::Oversleeps | Self::DeafToKills => Checker::Converges,
             Self::Fidgets => Checker::QuietAtRest,
-            Self::KillsOneMore | Self::KillsAtOnce => Checker::KillsHaveReason,
+            Self::KillsOneMore | Self::KillsAtOnce | Self::LateUnseen => Checker::KillsHaveReason,
             Self::TakesNeighbours => Checker::ForeignersUntouched,
             Self::TroublesPileUp => Checker::BoundedMemory,
             Self::SaysNothing => Checker::ExplainsItself,
@@ -149,6 +156,21 @@ impl Core {
                     self.cycle.see(Observation::Launch { launch, outcome });
                 }
             }
+            (Observation::Statuses { asked_at, seen }, Some(Mutation::BelievesMassDeath)) => {
+                for one in seen.drain(..) {
+                    self.cycle.see(Observation::Statuses { asked_at: *asked_at, seen: vec![one] });
+                }
+            }
+            (Observation::Statuses { seen, .. }, Some(Mutation::LateUnseen)) => {
+                let is_missing = |id: &HandleId| seen.iter().all(|(seen, _)| seen != id);
+                let starting = self
+                    .cycle
+                    .state()
+                    .handles()
+                    .filter(|(_, handle)| matches!(handle.phase, Phase::Initializing { .. }));
+                let missing: Vec<_> = starting.map(|(id, _)| id).filter(is_missing).collect();
+                seen.extend(missing.into_iter().map(|id| (id, Seen::Initializing)));
+            }
             (Observation::Killed { .. }, Some(Mutation::DeafToKills)) => return,
             (observation, Some(Mutation::TroublesPileUp)) => self.pile_up(observation),
             _ => {}
@@ -184,6 +206,14 @@ impl Core {
         }
     }
 
+    /// What stands for all records so far.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        if self.is(Mutation::SnapshotsForget) {
+            return edited(self.state(), |head| head["launch_trouble"] = serde_json::Value::Null).snapshot();
+        }
+        self.state().snapshot()
+    }
+
     /// What must be durable before a command is decided on.
     pub(crate) fn catch_up(&mut self, now: Time) -> Option<Vec<Record>> {
         let records = self.cycle.catch_up(now)?;
@@ -214,7 +244,13 @@ impl Core {
                 }
                 Step::Write(self.for_the_journal(records))
             }
-            Step::Act(actions) => Step::Act(self.bent_actions(actions)),
+            Step::Act(mut actions) => {
+                if self.is(Mutation::Unprepared) && actions.contains(&Action::Initialize) {
+                    actions.retain(|action| *action != Action::Initialize);
+                    self.cycle.see(Observation::Initialized(Ok(())));
+                }
+                Step::Act(self.bent_actions(actions))
+            }
             Step::Rest { wake_at, report } => {
                 if self.is(Mutation::Fidgets)
                     && now >= self.fidgeted + std::time::Duration::from_millis(FIDGET_MILLIS)

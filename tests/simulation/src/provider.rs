@@ -145,7 +145,7 @@ impl World {
             }
             Action::Launch { launch, workers, .. } => {
                 let token = state.token(*launch);
-                self.checkers.run_called(*launch, *workers, &token);
+                self.checkers.run_called(host, *launch, *workers, &token);
                 let entry = self.backend.tokens.entry(token.clone()).or_default();
                 entry.asked = *workers;
                 entry.open += 1;

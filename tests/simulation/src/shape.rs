@@ -100,7 +100,7 @@ impl Shape {
             patience: dice.magnitude(500, 60_000),
             pause: dice.magnitude(1, 60_000),
             throttle: dice.count(1, 20),
-            compact_after: dice.magnitude(5, 2_000) as usize,
+            compact_after: dice.magnitude(2, 400) as usize,
             serialized: dice.chance(2_000),
             heritage: if traits.list && dice.chance(1_500) { dice.count(1, scale) } else { 0 },
             repeats_complete: dice.coin(),

@@ -42,10 +42,15 @@ impl Checkers {
                 KillReason::LaunchTimeout => {
                     let patient =
                         known.initializing.is_some_and(|since| now >= since + policy.launch_timeout);
-                    if known.killed || !patient {
+                    let looked = known.initializing.is_some_and(|since| {
+                        let look = self.initializing.get(id);
+                        look.is_some_and(|asked_at| *asked_at >= since + ledger.shortest_timeout)
+                    });
+                    if known.killed || !patient || !looked {
                         return Err(format!(
-                            "{name} is killed at {} for starting late; it is initializing since {:?}, with {:?} to do so",
+                            "{name} is killed at {} for starting late{}; it is initializing since {:?}, with {:?} to do so",
                             at(now),
+                            if looked { "" } else { ", and no look has shown it" },
                             known.initializing,
                             policy.launch_timeout
                         ));

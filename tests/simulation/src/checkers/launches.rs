@@ -68,7 +68,11 @@ impl Checkers {
     }
 
     /// The provider is called to run.
-    pub(crate) fn run_called(&mut self, launch: LaunchId, workers: u32, token: &str) {
+    pub(crate) fn run_called(&mut self, host: HostId, launch: LaunchId, workers: u32, token: &str) {
+        if self.ledger.traits.initialize && !self.prepared.contains(&host) {
+            let saw = format!("launch {token} is asked for, and the provider was not prepared");
+            self.fail(Checker::PreparedFirst, saw);
+        }
         let again = self.runs.get(token).copied().unwrap_or(0);
         if again > 0 && !self.ledger.traits.idempotent_run {
             let saw = format!(

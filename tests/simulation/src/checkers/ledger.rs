@@ -1,7 +1,7 @@
 //! What the journal's records say, reckoned anew: a second, smaller reading of them than the core's own, made for the
 //! checkers alone. Where the two readings disagree, one of them is wrong.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use longshore_scaling::{
     Change, Desired, HandleId, LaunchId, NewHandle, Policy, ProviderTraits, Record, Time,
@@ -44,6 +44,8 @@ pub(crate) struct Ledger {
     /// The next handle's number is no lower.
     pub(crate) next_handle: u64,
     pub(crate) latest: Time,
+    /// The shortest time that a worker ever had to start.
+    pub(crate) shortest_timeout: Duration,
     /// A mass death is looked at a second time.
     pub(crate) suspected: bool,
     /// All records.
@@ -194,6 +196,8 @@ impl Ledger {
     }
 
     fn configure(&mut self, policy: &Policy, traits: ProviderTraits, expected: u32) {
+        let shortest = if self.generation == 0 { policy.launch_timeout } else { self.shortest_timeout };
+        self.shortest_timeout = shortest.min(policy.launch_timeout);
         self.generation += 1;
         (self.policy, self.traits, self.expected) = (policy.clone(), traits, expected);
     }

@@ -68,6 +68,7 @@ impl World {
             Kind::Status { live, terminating } => {
                 let (seen, trouble) = self.statuses(host, &live, &terminating, out_of_reach);
                 let asked_at = call.asked_at;
+                self.checkers.looked(asked_at, &seen);
                 // One message after the other: a host may end between them.
                 self.tell(host, Message::Seen(Observation::Statuses { asked_at, seen }));
                 if self.has_cluster(host, call.uid) {
@@ -81,6 +82,9 @@ impl World {
             Kind::Initialize => {
                 let fails = out_of_reach || self.strikes(Fault::InitializeFails);
                 let outcome = if fails { Err(Trouble::new("initialize failed")) } else { Ok(()) };
+                if outcome.is_ok() {
+                    self.checkers.prepared(host);
+                }
                 self.tell(host, Message::Seen(Observation::Initialized(outcome)));
             }
         }
