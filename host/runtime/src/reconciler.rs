@@ -223,6 +223,10 @@ impl Reconciler {
             Message::Provider(provider) => self.turn_to(provider).await,
             Message::Command { command, config, reply } => {
                 let outcome = self.obey(&command, config.as_deref()).await;
+                if outcome.is_ok() {
+                    // What is told of all clusters is no older than the answer.
+                    self.publish(plan(self.cycle.state(), self.clock.now()).1);
+                }
                 // Who asked may have gone away.
                 let _ = reply.send(outcome);
             }

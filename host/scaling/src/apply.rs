@@ -100,7 +100,7 @@ impl State {
                     *launch,
                     Launch { workers: *workers, found: BTreeMap::new(), started_at: now, phase },
                 );
-                self.next_launch = self.next_launch.max(launch.0 + 1);
+                self.next_launch = self.next_launch.max(launch.0.saturating_add(1));
             }
             Change::LaunchRepeated { launch } => self.repeat_launch(*launch, now),
             Change::LaunchSettled { launch, handles, trouble, retryable } => {

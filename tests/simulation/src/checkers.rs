@@ -121,7 +121,8 @@ impl Checkers {
     /// A host is told how handles were seen.
     pub(crate) fn looked(&mut self, asked_at: Time, seen: &[(HandleId, Seen)]) {
         for (id, _) in seen.iter().filter(|(_, seen)| *seen == Seen::Initializing) {
-            self.initializing.insert(*id, asked_at);
+            let latest = self.initializing.entry(*id).or_default();
+            *latest = asked_at.max(*latest);
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) enum Message {
 enum Purpose {
     /// The cycle asked for it.
     Step,
+    /// What the provider can do.
+    Attach,
     /// A command, whose operator waits.
     Command,
     /// The first records of a cluster.
@@ -57,6 +59,8 @@ pub(crate) struct Host {
     /// The cluster, where it has one.
     pub(crate) core: Option<Core>,
     pub(crate) inbox: VecDeque<Message>,
+    /// Whether the core knows what the provider of this host can do.
+    is_attached: bool,
     /// A command that is decided on once all that was seen before counts.
     command: Option<Command>,
     append: Option<Append>,
@@ -139,6 +143,7 @@ impl World {
             leapt: 0,
             core,
             inbox: VecDeque::new(),
+            is_attached: false,
             command: None,
             append: None,
             actions: VecDeque::new(),
@@ -157,10 +162,6 @@ impl World {
         if self.host_dice.chance(2_500) {
             // The plugin is another version than before.
             self.shape.traits.initialize = !self.shape.traits.initialize;
-        }
-        if self.hosts.get(&id).is_some_and(|host| host.core.is_some()) {
-            let traits = self.shape.traits;
-            self.tell(id, Message::Command(Command::Attach { traits }));
         }
         self.drive(id);
     }
@@ -309,6 +310,9 @@ impl World {
             return self.act(id, &action, now);
         }
         if !host.in_turn {
+            if host.core.is_some() && !host.is_attached {
+                return self.attach(id, now);
+            }
             if let Some(command) = host.command.take() {
                 return self.obey(id, command, now);
             }
@@ -362,6 +366,27 @@ impl World {
             self.host_ends(id, "ends between two calls");
         }
         true
+    }
+
+    /// Lets the core know what the provider at hand can do, before anything is decided that relies on it.
+    fn attach(&mut self, id: HostId, now: Time) -> bool {
+        let traits = self.shape.traits;
+        let Some(host) = self.hosts.get_mut(&id) else { return false };
+        let Some(core) = &mut host.core else { return false };
+        if let Some(records) = core.catch_up(now) {
+            return self.append(id, records, Purpose::Step);
+        }
+        self.coverage.count("command", "attach");
+        let records = match core.admit(now, &Command::Attach { traits }) {
+            Ok(records) => records,
+            Err(denied) => {
+                let saw = format!("a host is denied to tell what its provider can do: {denied}");
+                self.checkers.fail(Checker::AcknowledgedIsKept, saw);
+                return false;
+            }
+        };
+        host.is_attached = records.is_empty();
+        records.is_empty() || self.append(id, records, Purpose::Attach)
     }
 
     fn obey(&mut self, id: HostId, command: Command, now: Time) -> bool {
@@ -466,6 +491,10 @@ impl World {
         let Some(host) = self.hosts.get_mut(&id) else { return false };
         match purpose {
             Purpose::Step => host.core.iter_mut().for_each(Core::written),
+            Purpose::Attach => {
+                host.is_attached = true;
+                host.core.iter_mut().for_each(Core::written);
+            }
             Purpose::Command => {
                 host.core.iter_mut().for_each(Core::written);
                 self.checkers.acknowledged(&records);

@@ -123,7 +123,8 @@ impl World {
 
     /// A host calls the provider.
     pub(crate) fn carry_out(&mut self, host: HostId, action: &Action, asked_at: Time) {
-        let Some(core) = self.hosts.get(&host).and_then(|host| host.core.as_ref()) else { return };
+        let Some(it) = self.hosts.get(&host) else { return };
+        let (Some(core), is_zombie) = (&it.core, it.is_zombie) else { return };
         let state = core.state();
         let uid = state.uid();
         let named = |ids: &[HandleId]| -> Vec<(HandleId, Arc<str>)> {
@@ -145,7 +146,10 @@ impl World {
             }
             Action::Launch { launch, workers, .. } => {
                 let token = state.token(*launch);
-                self.checkers.run_called(host, *launch, *workers, &token);
+                if !is_zombie {
+                    self.checkers.runs_prepared(host, &token);
+                }
+                self.checkers.run_called(*launch, *workers, &token);
                 let entry = self.backend.tokens.entry(token.clone()).or_default();
                 entry.asked = *workers;
                 entry.open += 1;

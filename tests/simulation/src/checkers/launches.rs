@@ -67,12 +67,16 @@ impl Checkers {
         if open.is_empty() { String::new() } else { format!(" ({})", open.join(", ")) }
     }
 
-    /// The provider is called to run.
-    pub(crate) fn run_called(&mut self, host: HostId, launch: LaunchId, workers: u32, token: &str) {
+    /// The provider is called to run, by the host that is in charge.
+    pub(crate) fn runs_prepared(&mut self, host: HostId, token: &str) {
         if self.ledger.traits.initialize && !self.prepared.contains(&host) {
             let saw = format!("launch {token} is asked for, and the provider was not prepared");
             self.fail(Checker::PreparedFirst, saw);
         }
+    }
+
+    /// The provider is called to run.
+    pub(crate) fn run_called(&mut self, launch: LaunchId, workers: u32, token: &str) {
         let again = self.runs.get(token).copied().unwrap_or(0);
         if again > 0 && !self.ledger.traits.idempotent_run {
             let saw = format!(
