@@ -88,7 +88,7 @@ pub(crate) struct File {
 /// Where the state is kept.
 #[derive(Debug, Args)]
 pub(crate) struct Keeping {
-    /// The folder that clusters are kept in, and taken up from [default: longshore in the user's state folder]
+    /// The folder that clusters are kept in, and taken up from [default: longshore/host in the user's state folder]
     #[arg(long, value_name = "DIR", conflicts_with = "no_state")]
     pub(crate) state: Option<PathBuf>,
     /// Keep nothing: after a restart a cluster is not known, and its workers are found by the provider's list alone
@@ -232,7 +232,7 @@ pub(crate) struct Resolve {
 
 #[derive(Debug, Args)]
 pub(crate) struct State {
-    /// The folder that clusters are kept in [default: longshore in the user's state folder]
+    /// The folder that clusters are kept in [default: longshore/host in the user's state folder]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
     #[command(subcommand)]

@@ -54,8 +54,9 @@ pub(crate) fn folder(named: Option<&Path>) -> Result<PathBuf, Failure> {
     Ok(path::absolute(&folder).unwrap_or(folder))
 }
 
-/// `$XDG_STATE_HOME/longshore`, or `~/.local/state/longshore`.
+/// `$XDG_STATE_HOME/longshore/host`, or `~/.local/state/longshore/host`. Providers keep what is theirs beside it, so that a
+/// state that is thrown away takes nothing of theirs along.
 fn users() -> Option<PathBuf> {
     let base = etcetera::choose_base_strategy().ok()?;
-    Some(base.state_dir().unwrap_or_else(|| base.data_dir()).join("longshore"))
+    Some(base.state_dir().unwrap_or_else(|| base.data_dir()).join("longshore").join("host"))
 }

@@ -188,7 +188,10 @@ impl World {
         self.queue.push(self.shape.horizon, Event::Calm);
         let mut events = 0;
         while self.stage != Stage::Done && self.checkers.violation.is_none() {
-            let Some((at, event)) = self.queue.pop() else { return };
+            let Some((at, event)) = self.queue.pop() else {
+                let saw = "nothing is to come any more, and the run is not at its end".to_owned();
+                return self.checkers.fail(Checker::Converges, saw);
+            };
             self.now = at;
             self.checkers.tick(at);
             self.happen(event);

@@ -5,4 +5,5 @@ mod faults;
 mod random;
 mod recovery;
 mod seed;
+mod simulated;
 mod world;

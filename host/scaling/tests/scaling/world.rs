@@ -199,6 +199,12 @@ impl World {
         self.see(&Observation::Listed(Ok(entries.collect())));
     }
 
+    /// A container, as a list has it.
+    pub(crate) fn entry(&self, name: &Arc<str>) -> Listing {
+        let container = &self.backend[name];
+        Listing { name: Arc::clone(name), workers: container.workers, token: container.token.clone() }
+    }
+
     pub(crate) fn status(&self, id: HandleId) -> Seen {
         let name = &self.state.handle(id).expect("the state asked for it").name;
         self.backend.get(name).map_or(Seen::Stopped, |container| container.status)
