@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::house::{House, Said, web};
 
 fn state(house: &House) -> PathBuf {
-    house.path("state-home/longshore")
+    house.path("state-home/longshore/host")
 }
 
 /// Ends the host by a signal, and starts the next one.
