@@ -1,25 +1,27 @@
 //! The host's shell in the simulated world: the same few steps as the real one goes through, on the very same cycle of the
 //! core. Between any two of them it may end, stand still, or be taken for dead.
 
+mod journal;
+mod life;
+
 use std::{collections::VecDeque, time::Duration};
 
-use longshore_scaling::{Action, Change, Command, Desired, Observation, PlanReport, Record, Step, Time};
+use longshore_scaling::{Action, Command, Desired, Observation, PlanReport, Step, Time};
 
+use self::journal::{Append, Purpose};
 use crate::{
     checkers::Checker,
     coverage::{self, Event as Counted},
     fault::Fault,
-    mutation::{Core, Mutation},
+    mutation::Mutation,
     queue::{Event, HostId},
+    seam::Core,
     trace::{Who, say},
     world::{Stage, World},
 };
 
 /// How long a host waits before it tries a journal again that failed.
 const JOURNAL_RETRY: u64 = 1_000;
-
-/// By how much a clock is put forward or back at most, in milliseconds.
-const CLOCK_ERROR: u64 = 7_200_000;
 
 /// A message that waits for the host.
 #[derive(Clone, Debug)]
@@ -28,27 +30,9 @@ pub(crate) enum Message {
     Command(Command),
 }
 
-/// What an append is for.
-#[derive(Debug)]
-enum Purpose {
-    /// The cycle asked for it.
-    Step,
-    /// What the provider can do.
-    Attach,
-    /// A command, whose operator waits.
-    Command,
-    /// The first records of a cluster.
-    Create(Box<Core>),
-}
-
-#[derive(Debug)]
-struct Append {
-    records: Vec<Record>,
-    purpose: Purpose,
-}
-
 /// A host process.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each of them holds or not, whatever the others do")]
 pub(crate) struct Host {
     term: u64,
     /// Its clock at its beginning, and when that was.
@@ -99,187 +83,6 @@ impl World {
     pub(crate) fn host_now(&self, id: HostId) -> Time {
         let Some(host) = self.hosts.get(&id) else { return self.wall() };
         host.epoch + Duration::from_millis(self.now - host.born + host.leapt)
-    }
-
-    pub(crate) fn host_starts(&mut self) {
-        if self.current().is_some() {
-            return;
-        }
-        if self.strikes(Fault::ReadFails) {
-            self.queue.push(self.now + JOURNAL_RETRY, Event::HostStarts);
-            return;
-        }
-        if self.strikes(Fault::ClockForward) {
-            self.clock_error += i64::from(self.chaos.dice().magnitude(1, CLOCK_ERROR) as u32);
-        }
-        if self.strikes(Fault::ClockBack) {
-            self.clock_error -= i64::from(self.chaos.dice().magnitude(1, CLOCK_ERROR) as u32);
-        }
-        self.settle_limbo();
-        let from_snapshot = self.store.has_snapshot();
-        let found = match self.store.claim() {
-            Ok(found) => found,
-            Err(why) => return self.checkers.fail(Checker::ReplayEqualsLive, why),
-        };
-        let id = HostId(self.next_host);
-        self.next_host += 1;
-        self.count(Counted::HostStarted);
-        if from_snapshot {
-            self.count(Counted::FromSnapshot);
-        }
-        // The shell's rule: time never goes back before the last record.
-        let latest = found.state.as_ref().map_or(Time::default(), longshore_scaling::State::latest);
-        let epoch = self.wall().max(latest);
-        say!(self, Who::Host(id.0), "begins, term {}, at {} ms by its clock", found.term, epoch.as_millis());
-        let core = found.state.map(|state| Core::recover(state, epoch, found.term, self.mutation));
-        if let Some(core) = &core {
-            // What was durable is what is there, before anything new is decided.
-            self.checkers.recovered(core.state());
-        }
-        let host = Host {
-            term: found.term,
-            epoch,
-            born: self.now,
-            leapt: 0,
-            core,
-            inbox: VecDeque::new(),
-            is_attached: false,
-            command: None,
-            append: None,
-            actions: VecDeque::new(),
-            in_turn: false,
-            stamp: 0,
-            wake_at: None,
-            is_frozen: false,
-            is_zombie: false,
-            report: PlanReport::default(),
-        };
-        self.hosts.insert(id, host);
-        if self.strikes(Fault::CrashOnStart) {
-            self.host_ends(id, "ends as soon as it has begun");
-            return;
-        }
-        if self.host_dice.chance(2_500) {
-            // The plugin is another version than before.
-            self.shape.traits.initialize = !self.shape.traits.initialize;
-        }
-        self.drive(id);
-    }
-
-    /// What was refused may be there after all, now that another host looks.
-    fn settle_limbo(&mut self) {
-        let Some(records) = self.store.take_limbo() else { return };
-        if self.chaos.dice().coin() {
-            self.count(Counted::LimboFound);
-            say!(self, Who::Journal, "an append that was refused is there: {}", told(&records));
-            self.commit(HostId(0), &records);
-            // Whoever decided it does not know that it is durable, and is gone.
-            self.checkers.host_ended(HostId(0));
-        }
-    }
-
-    /// A host is gone, with all that only it knew.
-    pub(crate) fn host_ends(&mut self, id: HostId, how: &str) {
-        let Some(host) = self.hosts.remove(&id) else { return };
-        say!(self, Who::Host(id.0), "{how}");
-        if let Some(Append { records, .. }) = host.append
-            && self.store.is_current(host.term)
-        {
-            self.tear(id, &records);
-        }
-        self.checkers.host_ended(id);
-        self.cut_off_calls(id);
-        if !host.is_zombie {
-            let pause = self.host_dice.magnitude(0, self.shape.pause);
-            self.queue.push(self.now + pause, Event::HostStarts);
-        }
-    }
-
-    /// An append is cut off in the middle: all of it is there, or nothing.
-    fn tear(&mut self, id: HostId, records: &[Record]) {
-        if self.chaos.dice().coin() {
-            self.count(Counted::TornKept);
-            say!(self, Who::Journal, "an append that was cut off is there: {}", told(records));
-            self.commit(id, records);
-        } else {
-            self.count(Counted::TornLost);
-            say!(self, Who::Journal, "an append that was cut off is not there: {}", told(records));
-        }
-    }
-
-    fn commit(&mut self, id: HostId, records: &[Record]) {
-        if records.iter().any(|record| matches!(record.change, Change::Created { .. })) {
-            self.checkers.new_life();
-            self.backend.disown();
-            self.lives += 1;
-            if self.lives > 1 {
-                self.count(Counted::Recreated);
-            }
-        }
-        self.store.append(records);
-        self.checkers.durable(id, records, &self.backend);
-        self.last_record = self.now;
-        for record in records {
-            self.coverage.count("change", coverage::change(&record.change));
-            if matches!(record.change, Change::Reconnected { .. }) {
-                self.count(Counted::ClusterTakenOver);
-            }
-        }
-        // That a crash loop is forgiven comes by time alone, and once.
-        let stirring = records.iter().any(|record| record.change != Change::Stable);
-        if matches!(self.stage, Stage::Quiet { .. }) && stirring {
-            self.checkers.stirs(&told(records));
-        }
-    }
-
-    /// Faults that befall hosts by themselves.
-    pub(crate) fn trouble_hosts(&mut self) {
-        let Some(id) = self.current() else { return };
-        if self.strikes(Fault::CrashAnytime) {
-            return self.host_ends(id, "ends");
-        }
-        let has_zombie = self.hosts.len() > 1;
-        if !has_zombie && self.strikes(Fault::Takeover) {
-            // The old one may go on for as long as calls of an ended host may.
-            let linger = self.shape.linger;
-            let ends = self.now + self.chaos.dice().between(0, linger);
-            if let Some(host) = self.hosts.get_mut(&id) {
-                host.is_zombie = true;
-            }
-            say!(self, Who::Host(id.0), "is taken for dead");
-            self.calls.fence(id, self.now + linger);
-            self.queue.push(ends, Event::Ends { host: id });
-            return self.host_starts();
-        }
-        if self.strikes(Fault::Stall) {
-            self.freeze(id);
-        }
-        if self.strikes(Fault::ClockLeap) {
-            let leap = self.chaos.dice().magnitude(1, 600_000);
-            if let Some(host) = self.hosts.get_mut(&id) {
-                host.leapt += leap;
-            }
-            say!(self, Who::Host(id.0), "finds its clock {leap} ms ahead");
-            self.set_timer(id);
-        }
-    }
-
-    fn freeze(&mut self, id: HostId) {
-        let thaws = self.now + self.chaos.dice().magnitude(10, 60_000);
-        if let Some(host) = self.hosts.get_mut(&id)
-            && !host.is_frozen
-        {
-            host.is_frozen = true;
-            self.queue.push(thaws, Event::Thaws { host: id });
-        }
-    }
-
-    pub(crate) fn host_thaws(&mut self, id: HostId) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.is_frozen = false;
-            say!(self, Who::Host(id.0), "goes on");
-            self.drive(id);
-        }
     }
 
     /// Puts a message into a host's inbox, and lets it go on.
@@ -433,108 +236,6 @@ impl World {
         true
     }
 
-    /// Gives records to the journal.
-    fn append(&mut self, id: HostId, records: Vec<Record>, purpose: Purpose) -> bool {
-        if self.strikes(Fault::CrashInWrite) {
-            if self.is_fenced(id) {
-                return false;
-            }
-            self.tear(id, &records);
-            self.host_ends(id, "ends in the middle of an append");
-            return false;
-        }
-        let is_slow = self.strikes(Fault::AppendSlow);
-        let time = self.chaos.dice().magnitude(1, 3_000);
-        let Some(host) = self.hosts.get_mut(&id) else { return false };
-        host.append = Some(Append { records, purpose });
-        if is_slow {
-            self.queue.push(self.now + time, Event::Appended { host: id });
-            return false;
-        }
-        self.appended_now(id)
-    }
-
-    pub(crate) fn appended(&mut self, id: HostId) {
-        if self.appended_now(id) {
-            self.drive(id);
-        }
-    }
-
-    /// A host whose lease has ended learns of it when it writes, and ends.
-    fn is_fenced(&mut self, id: HostId) -> bool {
-        let fenced = self.hosts.get(&id).is_none_or(|host| !self.store.is_current(host.term));
-        if fenced && self.hosts.contains_key(&id) {
-            self.count(Counted::Fenced);
-            if let Some(host) = self.hosts.get_mut(&id) {
-                host.append = None;
-            }
-            self.host_ends(id, "may write no more, and ends");
-        }
-        fenced
-    }
-
-    fn appended_now(&mut self, id: HostId) -> bool {
-        if self.is_fenced(id) {
-            return false;
-        }
-        let Some(append) = self.hosts.get_mut(&id).and_then(|host| host.append.take()) else { return false };
-        let Append { records, purpose } = append;
-        let fails = self.strikes(Fault::AppendFails);
-        let in_limbo = !fails && self.strikes(Fault::AppendLimbo);
-        if fails || in_limbo {
-            return self.refused(id, records, &purpose, in_limbo);
-        }
-        if !records.is_empty() {
-            say!(self, Who::Journal, "has {}", told(&records));
-            self.commit(id, &records);
-        }
-        let Some(host) = self.hosts.get_mut(&id) else { return false };
-        match purpose {
-            Purpose::Step => host.core.iter_mut().for_each(Core::written),
-            Purpose::Attach => {
-                host.is_attached = true;
-                host.core.iter_mut().for_each(Core::written);
-            }
-            Purpose::Command => {
-                host.core.iter_mut().for_each(Core::written);
-                self.checkers.acknowledged(&records);
-            }
-            Purpose::Create(core) => {
-                host.core = Some(*core);
-                self.checkers.acknowledged(&records);
-            }
-        }
-        self.compact(id);
-        true
-    }
-
-    fn refused(&mut self, id: HostId, records: Vec<Record>, purpose: &Purpose, in_limbo: bool) -> bool {
-        say!(self, Who::Journal, "refuses {}", told(&records));
-        if in_limbo && !matches!(purpose, Purpose::Create(_)) {
-            self.store.refuse(records);
-        }
-        let retry = self.now + JOURNAL_RETRY;
-        let Some(host) = self.hosts.get_mut(&id) else { return false };
-        host.core.iter_mut().for_each(Core::refused);
-        // Who gave a command is told that it failed, the one that waits for its turn as well.
-        host.command = None;
-        host.in_turn = false;
-        host.stamp += 1;
-        let stamp = host.stamp;
-        self.queue.push(retry, Event::Timer { host: id, stamp });
-        false
-    }
-
-    fn compact(&mut self, id: HostId) {
-        if self.store.tail() < self.shape.compact_after || self.strikes(Fault::CompactFails) {
-            return;
-        }
-        let Some(core) = self.hosts.get(&id).and_then(|host| host.core.as_ref()) else { return };
-        self.store.compact(core.snapshot());
-        self.count(Counted::Compacted);
-        say!(self, Who::Journal, "keeps a snapshot in the place of all records");
-    }
-
     fn rests(&mut self, id: HostId, now: Time, wake_at: Option<Time>, report: PlanReport) {
         for reason in &report.reasons {
             self.coverage.count("reason", coverage::reason(reason));
@@ -593,19 +294,4 @@ impl World {
             self.stage = Stage::Done;
         }
     }
-}
-
-/// Records, in a few words each.
-pub(crate) fn told(records: &[Record]) -> String {
-    const LONGEST: usize = 160;
-    let words = records.iter().map(|record| {
-        let mut words = format!("{:?}", record.change);
-        if words.len() > LONGEST {
-            let end = (0..=LONGEST).rev().find(|end| words.is_char_boundary(*end)).unwrap_or(0);
-            words.truncate(end);
-            words.push('…');
-        }
-        words
-    });
-    words.collect::<Vec<_>>().join(" + ")
 }

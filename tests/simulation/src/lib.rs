@@ -21,7 +21,7 @@
 //! | `host` | the shell: the same few steps as the real one's, and it may end between any two of them |
 //! | `operator` | people who change their minds, and who look at the backend when nobody else can tell |
 //! | `checkers` | what must hold, reckoned from the truth and the journal's records, apart from the core |
-//! | `mutation` | the seam to the core, in which a test bends one rule to see that its checker notices |
+//! | `seam`, `mutation` | the way to the core, on which a test bends one rule to see that its checker notices |
 //!
 //! A run has three parts. First faults strike and operators act. Then faults stop, and within a time that follows from the
 //! policy the cluster must be exactly as it was wanted last, and then quiet. At last it is deleted, and nothing may be left.
@@ -67,6 +67,7 @@ mod names;
 mod operator;
 mod provider;
 mod queue;
+mod seam;
 mod shape;
 mod shrink;
 mod soak;

@@ -9,8 +9,8 @@ use crate::{
     checkers::Checker,
     coverage::{self, Event as Counted},
     host::{Host, Message},
-    mutation::Core,
     queue::{Event, HostId},
+    seam::Core,
     trace::{Who, say},
     world::{Stage, World},
 };

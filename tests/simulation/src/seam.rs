@@ -1,0 +1,345 @@
+//! The seam between the simulated world and the core: the core's cycle as it is, or with one rule bent.
+
+use longshore_scaling::{
+    Action, Change, Command, Cycle, Denied, HandleId, KillReason, LaunchId, LaunchOutcome, LaunchPhase,
+    Listing, Observation, Phase, PlanReport, Record, Seen, Snapshot, State, Step, Time, Trouble, admit,
+};
+
+use crate::mutation::Mutation;
+
+/// Troubles pile up so high, in bytes.
+const MOST_PILED: usize = 16 * 1024;
+/// How often a fidgeting host fidgets, by its own clock.
+const FIDGET_MILLIS: u64 = 2_000;
+
+/// The seam: the core's cycle, as it is or with one rule bent.
+#[derive(Debug)]
+pub(crate) struct Core {
+    cycle: Cycle,
+    mutation: Option<Mutation>,
+    /// Whether what is being written was done already.
+    done_early: bool,
+    /// A handle that is killed beside the surplus.
+    victim: Option<HandleId>,
+    pile: String,
+    fidgeted: Time,
+    saw: bool,
+}
+
+impl Core {
+    fn of(cycle: Cycle, mutation: Option<Mutation>) -> Self {
+        let (done_early, saw) = (false, false);
+        Self {
+            cycle,
+            mutation,
+            done_early,
+            victim: None,
+            pile: String::new(),
+            fidgeted: Time::default(),
+            saw,
+        }
+    }
+
+    fn is(&self, mutation: Mutation) -> bool {
+        self.mutation == Some(mutation)
+    }
+
+    /// A cluster that is made: its first records, for the journal, and how it goes on once that has them.
+    pub(crate) fn create(
+        now: Time,
+        command: &Command,
+        mutation: Option<Mutation>,
+    ) -> Result<(Vec<Record>, Self), Denied> {
+        let records = admit(&State::default(), now, command)?;
+        let bent = bent(command, mutation);
+        let bent = if bent == *command { records.clone() } else { admit(&State::default(), now, &bent)? };
+        Ok((records, Self::of(Cycle::new(State::replay(&bent)), mutation)))
+    }
+
+    /// A cluster that a host takes up.
+    pub(crate) fn recover(state: State, now: Time, term: u64, mutation: Option<Mutation>) -> Self {
+        let cycle = match mutation {
+            Some(Mutation::NeverRecovers) => Cycle::new(state),
+            Some(Mutation::ForgetsTheTerm) => Cycle::recover(state, now, 1),
+            Some(Mutation::LosesAGeneration) => Cycle::recover(edited(&state, lose_a_command), now, term),
+            Some(Mutation::NumbersAnew) => Cycle::new(edited(&state, number_anew)),
+            Some(Mutation::ForgetsStarted) => Cycle::recover(edited(&state, forget_launches), now, term),
+            _ => Cycle::recover(state, now, term),
+        };
+        Self::of(cycle, mutation)
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.cycle.state()
+    }
+
+    pub(crate) fn see(&mut self, mut observation: Observation) {
+        match (&mut observation, self.mutation) {
+            (Observation::Launch { outcome, .. }, Some(Mutation::UnknownIsFailed)) => {
+                if let LaunchOutcome::Unknown { trouble, .. } = outcome {
+                    *outcome = LaunchOutcome::Failed { trouble: trouble.clone(), retryable: true };
+                }
+            }
+            (Observation::Listed(Ok(entries)), Some(Mutation::AdoptsNothing)) => {
+                let known =
+                    |name: &str| self.cycle.state().handles().any(|(_, handle)| *handle.name == *name);
+                entries.retain(|entry| known(&entry.name));
+            }
+            (Observation::Listed(Ok(entries)), Some(Mutation::BelievesOneList)) => {
+                for launch in self.unlisted(entries) {
+                    let trouble = Trouble::new("a list does not have it");
+                    let outcome = LaunchOutcome::Failed { trouble, retryable: true };
+                    self.cycle.see(Observation::Launch { launch, outcome });
+                }
+            }
+            (Observation::Statuses { asked_at, seen }, Some(Mutation::BelievesMassDeath)) => {
+                for one in seen.drain(..) {
+                    self.cycle.see(Observation::Statuses { asked_at: *asked_at, seen: vec![one] });
+                }
+            }
+            (Observation::Statuses { seen, .. }, Some(Mutation::LateUnseen)) => {
+                let is_missing = |id: &HandleId| seen.iter().all(|(seen, _)| seen != id);
+                let starting = self
+                    .cycle
+                    .state()
+                    .handles()
+                    .filter(|(_, handle)| matches!(handle.phase, Phase::Initializing { .. }));
+                let missing: Vec<_> = starting.map(|(id, _)| id).filter(is_missing).collect();
+                seen.extend(missing.into_iter().map(|id| (id, Seen::Initializing)));
+            }
+            (Observation::Killed { .. }, Some(Mutation::DeafToKills)) => return,
+            (observation, Some(Mutation::TroublesPileUp)) => self.pile_up(observation),
+            _ => {}
+        }
+        self.saw = true;
+        self.cycle.see(observation);
+    }
+
+    /// Launches of unknown fate of which a list has nothing.
+    fn unlisted(&self, entries: &[Listing]) -> Vec<LaunchId> {
+        let state = self.cycle.state();
+        let is_unlisted = |launch: &LaunchId| entries.iter().all(|entry| entry.token != state.token(*launch));
+        let unknown = state.launches().filter(|(_, launch)| {
+            matches!(launch.phase, LaunchPhase::Unknown { returned: true, repeats: 0, .. })
+        });
+        unknown.map(|(launch, _)| launch).filter(is_unlisted).collect()
+    }
+
+    fn pile_up(&mut self, observation: &mut Observation) {
+        let mut add = |trouble: &mut Trouble| {
+            if self.pile.len() < MOST_PILED {
+                self.pile = format!("{} after {} after {}", trouble.text, self.pile, self.pile);
+            }
+            trouble.text.clone_from(&self.pile);
+        };
+        match observation {
+            Observation::Launch { outcome: LaunchOutcome::Failed { trouble, .. }, .. }
+            | Observation::Launch { outcome: LaunchOutcome::Unknown { trouble, .. }, .. } => add(trouble),
+            Observation::Killed { answers } => {
+                answers.iter_mut().filter_map(|(_, answer)| answer.as_mut().err()).for_each(add);
+            }
+            _ => {}
+        }
+    }
+
+    /// What stands for all records so far.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        if self.is(Mutation::SnapshotsForget) {
+            return edited(self.state(), |head| head["launch_trouble"] = serde_json::Value::Null).snapshot();
+        }
+        self.state().snapshot()
+    }
+
+    /// What must be durable before a command is decided on.
+    pub(crate) fn catch_up(&mut self, now: Time) -> Option<Vec<Record>> {
+        let records = self.cycle.catch_up(now)?;
+        Some(self.for_the_journal(records))
+    }
+
+    pub(crate) fn admit(&mut self, now: Time, command: &Command) -> Result<Vec<Record>, Denied> {
+        let records = self.cycle.admit(now, &bent(command, self.mutation))?;
+        Ok(self.for_the_journal(records))
+    }
+
+    pub(crate) fn next(&mut self, now: Time) -> Step {
+        match self.cycle.next(now) {
+            Step::Write(records) => {
+                if self.is(Mutation::AdmitsWhileWriting) {
+                    // It panics, as it says.
+                    _ = self.cycle.admit(now, &Command::Refresh);
+                }
+                if self.is(Mutation::ActsBeforeWrite) && !self.done_early {
+                    let actions = actions(&records);
+                    if !actions.is_empty() {
+                        self.done_early = true;
+                        return Step::Act(actions);
+                    }
+                }
+                Step::Write(self.for_the_journal(records))
+            }
+            Step::Act(mut actions) => {
+                if self.is(Mutation::Unprepared) && actions.contains(&Action::Initialize) {
+                    actions.retain(|action| *action != Action::Initialize);
+                    self.cycle.see(Observation::Initialized(Ok(())));
+                }
+                Step::Act(self.bent_actions(actions))
+            }
+            Step::Rest { wake_at, report } => {
+                if self.is(Mutation::Fidgets)
+                    && now >= self.fidgeted + std::time::Duration::from_millis(FIDGET_MILLIS)
+                {
+                    self.fidgeted = now;
+                    if let Ok(records) = self.cycle.admit(now, &Command::Refresh) {
+                        return Step::Write(records);
+                    }
+                }
+                let wake_at = if self.is(Mutation::Oversleeps) { None } else { wake_at };
+                let report = if self.is(Mutation::SaysNothing) { PlanReport::default() } else { report };
+                Step::Rest { wake_at, report }
+            }
+        }
+    }
+
+    pub(crate) fn written(&mut self) {
+        if self.is(Mutation::ForgetsWhatItSaw) && std::mem::take(&mut self.saw) {
+            self.saw = true;
+            self.cycle.refused();
+            return;
+        }
+        self.cycle.written();
+    }
+
+    pub(crate) fn refused(&mut self) {
+        (self.victim, self.done_early) = (None, false);
+        self.cycle.refused();
+    }
+
+    fn bent_actions(&mut self, mut actions: Vec<Action>) -> Vec<Action> {
+        match self.mutation {
+            Some(Mutation::RunsTwice) => {
+                let launches = actions.iter().filter(|action| matches!(action, Action::Launch { .. }));
+                let again: Vec<_> = launches.cloned().collect();
+                actions.extend(again);
+            }
+            Some(Mutation::ActsBeforeWrite) if std::mem::take(&mut self.done_early) => {
+                actions.retain(|action| !matches!(action, Action::Launch { .. } | Action::Kill { .. }));
+            }
+            Some(Mutation::KillsOneMore) => {
+                for action in &mut actions {
+                    if let Action::Kill { handles, why: KillReason::Surplus } = action {
+                        handles.extend(self.victim.take());
+                    }
+                }
+            }
+            Some(Mutation::RelaunchesAnew) => {
+                for action in &mut actions {
+                    if let Action::Launch { launch, again: true, .. } = action {
+                        *launch = LaunchId(launch.0 + 1_000);
+                    }
+                }
+            }
+            _ => {}
+        }
+        actions
+    }
+
+    fn for_the_journal(&mut self, mut records: Vec<Record>) -> Vec<Record> {
+        match self.mutation {
+            Some(Mutation::LosesIntents) => records.retain(|record| !is_intent(&record.change)),
+            Some(Mutation::DropsARecord) => {
+                records.retain(|record| !matches!(record.change, Change::PhaseSeen { .. }));
+            }
+            Some(Mutation::WritesBackwards) => records.reverse(),
+            Some(Mutation::LooserMaximum) => {
+                for record in &mut records {
+                    if let Change::Updated { policy, expected, .. } = &mut record.change {
+                        policy.max -= 1;
+                        *expected -= 1;
+                    }
+                }
+            }
+            Some(Mutation::KillsOneMore) => self.kill_one_more(&mut records),
+            Some(Mutation::KillsAtOnce) => {
+                for record in &mut records {
+                    if let Change::KillStarted { why, .. } = &mut record.change {
+                        *why = KillReason::LaunchTimeout;
+                    }
+                }
+            }
+            _ => {}
+        }
+        records
+    }
+
+    fn kill_one_more(&mut self, records: &mut [Record]) {
+        for record in records {
+            let Change::KillStarted { handles, why: KillReason::Surplus, .. } = &mut record.change else {
+                continue;
+            };
+            let spared = self.cycle.state().handles().find(|(id, handle)| {
+                !matches!(handle.phase, Phase::Terminating { .. }) && !handles.contains(id)
+            });
+            self.victim = spared.map(|(id, _)| id);
+            handles.extend(self.victim);
+        }
+    }
+}
+
+fn is_intent(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::LaunchStarted { .. } | Change::LaunchRepeated { .. } | Change::KillStarted { .. }
+    )
+}
+
+/// The actions that intents are for.
+fn actions(records: &[Record]) -> Vec<Action> {
+    let action = |record: &Record| match &record.change {
+        Change::LaunchStarted { launch, workers, .. } => {
+            Some(Action::Launch { launch: *launch, workers: *workers, again: false })
+        }
+        Change::KillStarted { handles, why, .. } => {
+            Some(Action::Kill { handles: handles.clone(), why: *why })
+        }
+        _ => None,
+    };
+    records.iter().filter_map(action).collect()
+}
+
+/// A command as a bent rule has it.
+fn bent(command: &Command, mutation: Option<Mutation>) -> Command {
+    let mut command = command.clone();
+    if let Command::Create { policy, expected, .. } | Command::Update { policy, expected, .. } = &mut command
+    {
+        match mutation {
+            Some(Mutation::LooserMaximum) => {
+                policy.max += 1;
+                *expected += 1;
+            }
+            Some(Mutation::WantsOneMore) if *expected < policy.max => *expected += 1,
+            _ => {}
+        }
+    }
+    command
+}
+
+/// A state that is not quite the one that was kept.
+fn edited(state: &State, edit: impl Fn(&mut serde_json::Value)) -> State {
+    let mut snapshot = serde_json::to_value(state.snapshot()).expect("a snapshot is data");
+    edit(&mut snapshot["head"]);
+    let snapshot = serde_json::from_value(snapshot).expect("it is still a snapshot");
+    State::restore(snapshot).expect("it still agrees with itself")
+}
+
+fn lose_a_command(head: &mut serde_json::Value) {
+    let generation = head["generation"].as_u64().unwrap_or(0);
+    head["generation"] = generation.saturating_sub(1).into();
+}
+
+fn number_anew(head: &mut serde_json::Value) {
+    (head["next_launch"], head["launches"]) = (0.into(), serde_json::json!([]));
+}
+
+fn forget_launches(head: &mut serde_json::Value) {
+    head["launches"] = serde_json::json!([]);
+}
