@@ -241,7 +241,8 @@ impl fmt::Display for Coverage {
                 if !last.is_empty() {
                     writeln!(f)?;
                 }
-                write!(f, "{kind}s:")?;
+                let plural = if kind == "denied" { "denials".to_owned() } else { format!("{kind}s") };
+                write!(f, "{plural}:")?;
                 (last, column) = (kind, 0);
             }
             if column % COLUMNS == 0 {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use longshore_scaling::{
-    Change, Desired, HandleId, LaunchId, NewHandle, Policy, ProviderTraits, Record, Time,
+    Change, Desired, HandleId, LaunchId, Names, NewHandle, Policy, ProviderTraits, Record, Time,
 };
 
 /// What the records say of a handle.
@@ -50,6 +50,16 @@ pub(crate) struct Ledger {
     pub(crate) suspected: bool,
     /// All records.
     pub(crate) history: Vec<Record>,
+}
+
+impl Names for Ledger {
+    fn token(&self, launch: LaunchId) -> String {
+        Self::token(self, launch)
+    }
+
+    fn handle(&self, id: HandleId) -> Option<Arc<str>> {
+        self.handles.get(&id).map(|known| Arc::clone(&known.name))
+    }
 }
 
 impl Ledger {

@@ -1,9 +1,10 @@
 //! How a host writes its journal, and what becomes of what it writes.
 
-use longshore_scaling::{Change, Record};
+use longshore_scaling::{Change, HandleId, Names, NewHandle, Record, tell};
 
 use super::JOURNAL_RETRY;
 use crate::{
+    checkers::Ledger,
     coverage::{self, Event as Counted},
     fault::Fault,
     queue::{Event, HostId},
@@ -11,6 +12,9 @@ use crate::{
     trace::{Who, say},
     world::{Stage, World},
 };
+
+/// So many handles of a change a history names by itself.
+const TOLD_HANDLES: usize = 3;
 
 /// What an append is for.
 #[derive(Debug)]
@@ -84,7 +88,7 @@ impl World {
             return self.refused(id, records, &purpose, in_limbo);
         }
         if !records.is_empty() {
-            say!(self, Who::Journal, "has {}", told(&records));
+            say!(self, Who::Journal, "has {}", self.told(&records));
             self.commit(id, &records);
         }
         let Some(host) = self.hosts.get_mut(&id) else { return false };
@@ -108,7 +112,7 @@ impl World {
     }
 
     fn refused(&mut self, id: HostId, records: Vec<Record>, purpose: &Purpose, in_limbo: bool) -> bool {
-        say!(self, Who::Journal, "refuses {}", told(&records));
+        say!(self, Who::Journal, "refuses {}", self.told(&records));
         if in_limbo && !matches!(purpose, Purpose::Create(_)) {
             self.store.refuse(records);
         }
@@ -155,22 +159,45 @@ impl World {
         // That a crash loop is forgiven comes by time alone, and once.
         let stirring = records.iter().any(|record| record.change != Change::Stable);
         if matches!(self.stage, Stage::Quiet { .. }) && stirring {
-            self.checkers.stirs(&told(records));
+            let what = self.told(records);
+            self.checkers.stirs(&what);
         }
     }
 }
 
-/// Records, in a few words each.
-pub(crate) fn told(records: &[Record]) -> String {
-    const LONGEST: usize = 160;
-    let words = records.iter().map(|record| {
-        let mut words = format!("{:?}", record.change);
-        if words.len() > LONGEST {
-            let end = (0..=LONGEST).rev().find(|end| words.is_char_boundary(*end)).unwrap_or(0);
-            words.truncate(end);
-            words.push('…');
+impl World {
+    /// Records, in the words of a cluster's history.
+    pub(super) fn told(&self, records: &[Record]) -> String {
+        let ledger = &self.checkers.ledger;
+        let words = records.iter().map(|record| {
+            let names = handles(&record.change, ledger);
+            // A history counts the handles of a large change; here each one is named, so that it can be followed.
+            let all =
+                if names.len() > TOLD_HANDLES { format!(" [{}]", names.join(" ")) } else { String::new() };
+            format!("\u{201c}{}\u{201d}{all}", tell(&record.change, ledger))
+        });
+        words.collect::<Vec<_>>().join(" + ")
+    }
+}
+
+/// The names of all handles of a change.
+fn handles(change: &Change, ledger: &Ledger) -> Vec<String> {
+    let name = |id: &HandleId| Some(ledger.handle(*id)?.to_string());
+    let new = |handles: &[NewHandle]| handles.iter().map(|new| new.name.to_string()).collect();
+    match change {
+        Change::LaunchSettled { handles, .. }
+        | Change::LaunchResolved { handles, .. }
+        | Change::LaunchUnknown { claimed: handles, .. }
+        | Change::StraysCondemned { handles }
+        | Change::Adopted { handles } => new(handles),
+        Change::KillStarted { handles, .. }
+        | Change::KillAnswered { handles }
+        | Change::KillFailed { handles, .. }
+        | Change::Suspected { handles } => handles.iter().filter_map(name).collect(),
+        Change::PhaseSeen { initializing, running } => {
+            initializing.iter().chain(running).filter_map(name).collect()
         }
-        words
-    });
-    words.collect::<Vec<_>>().join(" + ")
+        Change::Gone { killed, died } => killed.iter().chain(died).filter_map(name).collect(),
+        _ => Vec::new(),
+    }
 }

@@ -4,10 +4,7 @@ use std::collections::VecDeque;
 
 use longshore_scaling::{PlanReport, Record, State, Time};
 
-use super::{
-    Host, JOURNAL_RETRY,
-    journal::{Append, told},
-};
+use super::{Host, JOURNAL_RETRY, journal::Append};
 use crate::{
     checkers::Checker,
     coverage::Event as Counted,
@@ -92,7 +89,7 @@ impl World {
         let Some(records) = self.store.take_limbo() else { return };
         if self.chaos.dice().coin() {
             self.count(Counted::LimboFound);
-            say!(self, Who::Journal, "an append that was refused is there: {}", told(&records));
+            say!(self, Who::Journal, "an append that was refused is there: {}", self.told(&records));
             self.commit(HostId(0), &records);
             // Whoever decided it does not know that it is durable, and is gone.
             self.checkers.host_ended(HostId(0));
@@ -120,11 +117,11 @@ impl World {
     pub(super) fn tear(&mut self, id: HostId, records: &[Record]) {
         if self.chaos.dice().coin() {
             self.count(Counted::TornKept);
-            say!(self, Who::Journal, "an append that was cut off is there: {}", told(records));
+            say!(self, Who::Journal, "an append that was cut off is there: {}", self.told(records));
             self.commit(id, records);
         } else {
             self.count(Counted::TornLost);
-            say!(self, Who::Journal, "an append that was cut off is not there: {}", told(records));
+            say!(self, Who::Journal, "an append that was cut off is not there: {}", self.told(records));
         }
     }
 
