@@ -4,8 +4,8 @@
 //! | route | body | answer |
 //! |---|---|---|
 //! | `GET /v1/host` | | [`HostInfo`] |
-//! | `POST /v1/apply` | [`Config`](longshore_config::Config) | [`Applied`] |
-//! | `POST /v1/plan` | [`Config`](longshore_config::Config) | [`Planned`] |
+//! | `POST /v1/apply` | [`Config`] | [`Applied`] |
+//! | `POST /v1/plan` | [`Config`] | [`Planned`] |
 //! | `GET /v1/clusters?name&after&wait_ms` | | [`Clusters`]; see [`ClustersQuery`] |
 //! | `GET /v1/clusters/{name}` | | [`ClusterStatus`] |
 //! | `DELETE /v1/clusters/{name}?force` | | [`Admitted`]; see [`DeleteQuery`] |
