@@ -15,6 +15,8 @@ use crate::{
     world::{Stage, World},
 };
 
+/// How soon operators who are impatient ask for something else at the latest, in milliseconds.
+const IMPATIENCE: u64 = 1_500;
 /// How often it is looked whether all is as it should be, once faults have stopped.
 const INSPECTION: u64 = 1_000;
 
@@ -22,7 +24,9 @@ impl World {
     /// Operators act, if the host is there to hear them.
     pub(crate) fn operators(&mut self) {
         if self.stage == Stage::Faults {
-            let next = self.now + self.operator_dice.between(1, self.shape.patience * 2);
+            // Who is impatient asks again at once.
+            let longest = if self.operator_dice.chance(3_000) { IMPATIENCE } else { self.shape.patience * 2 };
+            let next = self.now + self.operator_dice.between(1, longest);
             self.queue.push(next, Event::Operators);
         }
         let Some(id) = self.current() else { return };
@@ -88,8 +92,8 @@ impl World {
                 Command::Update { policy, traits: self.shape.traits, expected: min }
             }
             65..72 => Command::Stop,
-            72..82 => Command::Start,
-            82..90 => Command::Refresh,
+            72..80 => Command::Start,
+            80..90 => Command::Refresh,
             90..92 => Command::Reconnect,
             92..94 => Command::Rest,
             94..96 => Command::Delete { force: false },

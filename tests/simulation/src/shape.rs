@@ -70,8 +70,10 @@ impl Shape {
         let part = dice.below(5);
         let is_exact = dice.chance(2_000);
         let bound = if is_exact { 0 } else { bound };
-        let lag = dice.between(0, bound * part / 4);
-        let linger = dice.between(0, bound * (4 - part) / 4);
+        let (lag, linger) = (bound * part / 4, bound * (4 - part) / 4);
+        // Mostly as much as is allowed, for that is where it hurts.
+        let (lag, linger) =
+            if dice.coin() { (lag, linger) } else { (dice.between(0, lag), dice.between(0, linger)) };
         if !traits.list {
             // What nobody launched, nobody can find without a list.
             rates[Fault::Stray as usize] = 0;
