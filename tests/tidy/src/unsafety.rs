@@ -16,6 +16,8 @@ pub const PLACES: &[(&str, &str)] = &[
     ("host/providers/src/provider.rs", "it chooses the thread that destroys an instance"),
     ("host/providers/tests/fixtures/", "libraries that are wrong"),
     ("plugins/process/src/spawn.rs", "between fork and exec there is no other way"),
+    ("tests/compat/later/", "both sides of the boundary, as a later release may have them"),
+    ("tests/compat/released/", "both sides of the boundary, as a release had them"),
     ("tests/mutants/", "libraries that break the contract below the safe interface"),
     ("tests/bench/src/heap.rs", "an allocator that counts"),
     ("tests/bench/src/bin/call_overhead.rs", "it calls a plugin without the guard"),

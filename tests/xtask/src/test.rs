@@ -3,7 +3,7 @@
 
 use std::env;
 
-use cargo_metadata::{CrateType, Metadata, TargetKind};
+use cargo_metadata::{CrateType, Metadata, TargetKind, camino::Utf8PathBuf};
 
 use crate::{
     Failure,
@@ -70,7 +70,27 @@ fn builds(metadata: &Metadata) -> Vec<Vec<String>> {
             builds.push(build);
         }
     }
+    builds.extend(released(metadata));
     builds
+}
+
+/// How to build the plugins and hosts of other releases, which are workspaces of their own: as `longshore-compat` does it.
+fn released(metadata: &Metadata) -> Vec<Vec<String>> {
+    let releases = metadata.workspace_root.join("tests/compat/released");
+    let Ok(entries) = releases.read_dir_utf8() else { return vec![] };
+    let mut manifests: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path().join("Cargo.toml"))
+        .filter(|path| path.is_file())
+        .collect();
+    manifests.sort();
+    let build = |manifest: Utf8PathBuf| {
+        let target = metadata.target_directory.join("compat");
+        let arguments =
+            ["build", "--locked", "--target-dir", target.as_str(), "--manifest-path", manifest.as_str()];
+        arguments.map(str::to_owned).into()
+    };
+    manifests.into_iter().map(build).collect()
 }
 
 #[cfg(test)]
@@ -89,5 +109,7 @@ mod tests {
             lines.iter().find(|line| line.contains("--package longshore-mutants ")).expect("they are there");
         assert!(mutants.contains(" --lib") && mutants.contains(" --example=no_symbol"), "{mutants}");
         assert!(lines.iter().all(|line| !line.contains("longshore-scaling")), "it is no library to load");
+        let is_release = |line: &&String| line.ends_with("tests/compat/released/1.0.0/Cargo.toml");
+        assert_eq!(lines.iter().filter(is_release).count(), 1, "{lines:?}");
     }
 }
