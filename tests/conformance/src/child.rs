@@ -1,0 +1,158 @@
+//! The process of a check: reads its order, does it, sweeps up after itself, and writes a report. Whatever the plugin does
+//! here, the runner lives on.
+
+use std::{
+    any::Any,
+    env,
+    fs::OpenOptions,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    process::ExitCode,
+    sync::Mutex,
+};
+
+use longshore_plugin_api::{Killed, Level, RunRequest};
+use longshore_providers::{Library, LoadErrorKind};
+
+use crate::{
+    bench::Bench,
+    check::Check,
+    order::{self, Brought, Errand, Order, Reported, Task},
+    subject::handles,
+    sweep,
+    verdict::{Outcome, Stop, Verdict, fault},
+    witness,
+};
+
+/// The first argument of the process of a check; the path of its order follows.
+pub(crate) const FLAG: &str = "--longshore-conformance-child";
+
+/// What every program that runs checks calls first in its `main`: where it was started to be the process of a check, or a
+/// worker that tells the check of itself, it does that, and the program ends with the code that is returned.
+pub fn intercept() -> Option<ExitCode> {
+    let mut arguments = env::args_os().skip(1);
+    let first = arguments.next()?;
+    if first == witness::FLAG {
+        let rest: Option<Vec<String>> = arguments.map(|argument| argument.into_string().ok()).collect();
+        return Some(rest.map_or(ExitCode::from(2), |rest| witness::main(&rest)));
+    }
+    if first == FLAG {
+        let path = arguments.next()?;
+        return Some(main(Path::new(&path)));
+    }
+    None
+}
+
+fn main(path: &Path) -> ExitCode {
+    // The runner may be killed: then nobody waits for this process any more.
+    #[cfg(target_os = "linux")]
+    if nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).is_err() {
+        return ExitCode::FAILURE;
+    }
+    let Ok(order) = order::read::<Order>(path) else { return ExitCode::FAILURE };
+    let report = order.report();
+    let reported = catch_unwind(AssertUnwindSafe(|| obey(order)));
+    let reported = match reported {
+        Ok(Ok(reported)) => reported,
+        Ok(Err(stop)) => Reported::Fault(words(stop)),
+        Err(panic) => Reported::Fault(format!("it panicked: {}", panic_text(panic.as_ref()))),
+    };
+    if order::write(&report, &reported).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn words(stop: Stop) -> String {
+    match stop {
+        Stop::Breach(breach) => format!("{}: {}", breach.clause, breach.seen),
+        Stop::Skip(text) | Stop::Fault(text) => text,
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("with something that is no text")
+}
+
+fn obey(order: Order) -> Verdict<Reported> {
+    log_to(&order.log());
+    match &order.task {
+        Task::Inspect => Ok(inspect(&order.library)),
+        Task::Check(name) => {
+            let Some(check) = Check::named(name) else {
+                return fault(format_args!("there is no check {name}"));
+            };
+            run(check, order)
+        }
+        Task::Sweep => Ok(Reported::Swept(sweep::sweep(&Bench::new(order)?)?)),
+        Task::Errand(errand) => {
+            let errand = errand.clone();
+            do_errand(&Bench::new(order)?, &errand).map(Reported::Brought)
+        }
+    }
+}
+
+/// The provider's log lines go to a file, whose end is shown where a check fails.
+fn log_to(path: &Path) {
+    let Ok(file) = OpenOptions::new().create(true).append(true).open(path) else { return };
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(Mutex::new(file));
+    // Nobody else sets one in this process.
+    drop(subscriber.try_init());
+}
+
+fn inspect(path: &Path) -> Reported {
+    match Library::open(path) {
+        Ok(library) => Reported::Library(Box::new(library.metadata().clone())),
+        Err(error) => {
+            // What is no library of this machine at all is the user's mistake, and no breach.
+            let is_a_plugin = error.clause().is_some() && error.kind() != LoadErrorKind::NoSymbol;
+            Reported::Refused { is_a_plugin, text: error.to_string() }
+        }
+    }
+}
+
+/// Runs a check, then sweeps. The outcome is written before the sweep, lest it be lost with it.
+fn run(check: Check, order: Order) -> Verdict<Reported> {
+    let bench = Bench::new(order)?;
+    let verdict = catch_unwind(AssertUnwindSafe(|| check.run(&bench)));
+    let outcome = match verdict {
+        Ok(Ok(())) => Outcome::Passed,
+        Ok(Err(Stop::Breach(breach))) if check.level() == Level::Should => Outcome::Warning(breach),
+        Ok(Err(Stop::Breach(breach))) => Outcome::Failed(breach),
+        Ok(Err(Stop::Skip(because))) => Outcome::Skipped { because },
+        Ok(Err(Stop::Fault(what))) => Outcome::HarnessFault { what },
+        Err(panic) => {
+            Outcome::HarnessFault { what: format!("the check panicked: {}", panic_text(panic.as_ref())) }
+        }
+    };
+    let reported =
+        |left_behind| Reported::Check { outcome: outcome.clone(), left_behind, notes: bench.notes() };
+    order::write(&bench.order().report(), &reported(Vec::new()))?;
+    bench.progress("sweep");
+    let left_behind = sweep::sweep(&bench)?;
+    Ok(reported(left_behind))
+}
+
+fn do_errand(bench: &Bench, errand: &Errand) -> Verdict<Brought> {
+    let subject = bench.provider()?;
+    let brought = match errand {
+        Errand::List { cluster } => subject.list(cluster).map(Brought::List),
+        Errand::Status { cluster, handles: texts } => {
+            subject.status(cluster, &handles(texts)).map(Brought::Status)
+        }
+        Errand::Run { cluster, token, workers } => {
+            let request = RunRequest { token: token.clone(), ..bench.request(*workers) };
+            let launched = subject.run(cluster, &request)?;
+            launched.map(|launched| {
+                let handles = launched.handles.iter();
+                Brought::Run(handles.map(|(handle, workers)| (handle.to_string(), *workers)).collect())
+            })
+        }
+        Errand::Kill { cluster, handles: texts } => {
+            let killed = subject.kill(cluster, &handles(texts));
+            killed.map(|all| Brought::Kill(all.into_iter().map(|it| it == Killed::Yes).collect()))
+        }
+    };
+    Ok(brought.unwrap_or_else(|error| Brought::Failed(error.to_string())))
+}

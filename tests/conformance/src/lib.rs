@@ -1,0 +1,23 @@
+//! The conformance harness: holds a provider to the contract, clause by clause, and says what it found.
+//!
+//! The runner never loads the library that it tries. It starts its own program again for each check, in a process
+//! group of its own and with a time limit, and reads what that process reports.
+
+mod bench;
+mod check;
+mod checks;
+mod child;
+mod ledger;
+mod order;
+mod quirks;
+mod subject;
+mod sweep;
+mod verdict;
+mod witness;
+
+pub use check::{Check, Need};
+pub use child::intercept;
+pub use quirks::{
+    BadConfig, Costly, Outage, Outlives, Quirks, ServerQuirks, Shortfall, SlowRun, WitnessQuirks,
+};
+pub use verdict::{Breach, Finding, Leftover, Outcome};

@@ -1,0 +1,195 @@
+//! What the runner tells the process of a check, as a file: which library, which check, where to write what it finds.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use longshore_plugin_api::{LaunchToken, ListedHandle, Metadata, WorkerStatus};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{
+    quirks::Quirks,
+    verdict::{Leftover, OrFault as _, Outcome, Verdict},
+};
+
+/// What the process is to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Load the library and tell of it.
+    Inspect,
+    /// Run the check of this name.
+    Check(String),
+    /// Kill what the ledger names.
+    Sweep,
+    /// Do something for a check in a process other than its own.
+    Errand(Errand),
+}
+
+/// A call in another process, with a provider that is made anew.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Errand {
+    /// `list` of a cluster.
+    List {
+        /// The cluster.
+        cluster: String,
+    },
+    /// `status` of handles.
+    Status {
+        /// The cluster.
+        cluster: String,
+        /// The handles.
+        handles: Vec<String>,
+    },
+    /// `run` under a token, of so many workers of the plain container.
+    Run {
+        /// The cluster.
+        cluster: String,
+        /// The token.
+        token: LaunchToken,
+        /// How many.
+        workers: u32,
+    },
+    /// `kill` of handles.
+    Kill {
+        /// The cluster.
+        cluster: String,
+        /// The handles.
+        handles: Vec<String>,
+    },
+}
+
+/// What an errand came to; an error is the call's, for a person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Brought {
+    /// Of `list`.
+    List(Vec<ListedHandle>),
+    /// Of `status`.
+    Status(Vec<WorkerStatus>),
+    /// Of `run`: each handle with its workers.
+    Run(Vec<(String, u32)>),
+    /// Of `kill`: whether each was.
+    Kill(Vec<bool>),
+    /// The call failed.
+    Failed(String),
+}
+
+/// What the process of a check is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) task: Task,
+    pub(crate) library: PathBuf,
+    /// The provider's configuration, its placeholders filled in.
+    pub(crate) config: Map<String, Value>,
+    /// The quirks, their placeholders filled in.
+    pub(crate) quirks: Quirks,
+    /// The check's own folder: the files below, and `scratch` for the provider.
+    pub(crate) folder: PathBuf,
+    /// A name that no other check has: lower-case letters, digits and `-`.
+    pub(crate) unique: String,
+    pub(crate) long: bool,
+    pub(crate) seed: u64,
+}
+
+/// What the process of a check reports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Reported {
+    /// Of `Inspect`.
+    Library(Box<Metadata>),
+    /// Of `Inspect`: it cannot be loaded. The kind of refusal in a word, and the text.
+    Refused { is_a_plugin: bool, text: String },
+    /// Of `Check`.
+    Check { outcome: Outcome, left_behind: Vec<Leftover>, notes: Vec<String> },
+    /// Of `Sweep`.
+    Swept(Vec<Leftover>),
+    /// Of `Errand`.
+    Brought(Brought),
+    /// Of any of them: the harness failed.
+    Fault(String),
+}
+
+/// The files of a check's folder.
+impl Order {
+    pub(crate) fn report(&self) -> PathBuf {
+        self.folder.join("report.json")
+    }
+
+    /// What was made, for whoever has to sweep.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.folder.join("ledger.jsonl")
+    }
+
+    /// The calls that were begun, one a line.
+    pub(crate) fn progress(&self) -> PathBuf {
+        self.folder.join("progress")
+    }
+
+    /// What the process writes to its standard output and error.
+    pub(crate) fn output(&self) -> PathBuf {
+        self.folder.join("output")
+    }
+
+    /// What the provider tells the host's log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// The provider's own folder, `${scratch}`.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.folder.join("scratch")
+    }
+}
+
+/// Writes a document so that it is there whole or not at all.
+pub(crate) fn write(path: &Path, document: &impl Serialize) -> Verdict {
+    let text = serde_json::to_vec(document).or_fault("a document could not be written as JSON")?;
+    let unfinished = path.with_extension("unfinished");
+    fs::write(&unfinished, text)
+        .and_then(|()| fs::rename(&unfinished, path))
+        .or_fault(format_args!("{} could not be written", path.display()))
+}
+
+/// Reads a document.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Verdict<T> {
+    let text = fs::read(path).or_fault(format_args!("{} could not be read", path.display()))?;
+    serde_json::from_slice(&text).or_fault(format_args!("{} could not be understood", path.display()))
+}
+
+/// What stands for itself in the texts of a configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Placeholders<'a> {
+    pub(crate) scratch: &'a str,
+    pub(crate) check: &'a str,
+    pub(crate) program: &'a str,
+}
+
+impl Placeholders<'_> {
+    /// Fills in the placeholders of every text in a value.
+    pub(crate) fn fill(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.text(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.fill(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.fill(field)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn text(&self, text: &str) -> String {
+        text.replace("${scratch}", self.scratch)
+            .replace("${check}", self.check)
+            .replace("${program}", self.program)
+    }
+}
+
+/// One configuration laid over another, field by field.
+pub(crate) fn overlay(base: &Map<String, Value>, over: &Map<String, Value>) -> Map<String, Value> {
+    let mut laid = base.clone();
+    for (key, value) in over {
+        match (laid.get_mut(key), value) {
+            (Some(Value::Object(below)), Value::Object(above)) => *below = overlay(below, above),
+            _ => drop(laid.insert(key.clone(), value.clone())),
+        }
+    }
+    laid
+}
