@@ -1,201 +1,289 @@
-//! The boundary around the mutant: its tables hand each call on, and spoil the replies in ways that no trait could.
+//! The boundary around a provider of this crate: its tables hand each call on, and spoil it in ways that no trait could. What
+//! is spoilt is a [`Spoiler`]'s to say.
 #![expect(unsafe_code, reason = "it stands on the boundary, in the place of the export macro")]
+
+use std::{marker::PhantomData, process::abort, sync::OnceLock};
 
 use longshore_plugin_abi::{
     CallContext, CleanupV1, Failure, InitializeV1, Instance, Interface, InterfaceTable, KillReply, ListReply,
-    ListV1, Logger, Reason, RootModule, RootModuleRef, RunReply, ServerV1, WorkersV1,
+    ListV1, Logger, RootModule, RootModuleRef, RunReply, ServerV1, WorkersV1,
     abi_stable::{
         library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult},
         prefix_type::PrefixTypeTrait as _,
         std_types::{ROption, RResult, RSlice, RStr, RString, RVec},
     },
 };
-use longshore_plugin_api::__private::{self as api, Capability, Export, Package};
-
-use crate::{
-    mutant::Mutant,
-    settings::{Fault, Function, Plan},
+use longshore_plugin_api::{
+    __private::{self as api, Capability, Export, Package},
+    Cleanup, Initialize, List, Server,
 };
 
-/// The kind and the values that mean nothing.
-const UNHEARD_OF: u8 = 250;
-const BAD_STATUS: u8 = 0;
-const BAD_ANSWER: u8 = 7;
+use crate::settings::Function;
 
-/// The mutant as the export macro would have exported it.
-struct Inner;
+/// The value that is no status, and the one that is neither yes nor no.
+pub(crate) const BAD_STATUS: u8 = 0;
+pub(crate) const BAD_ANSWER: u8 = 7;
 
-impl Export for Inner {
-    type Provider = Mutant;
+/// What is wrong below the trait, for one instance.
+pub(crate) trait Spoiler: Send + Sync + Sized + 'static {
+    /// The provider behind the boundary.
+    type Provider: Initialize + List + Server + Cleanup;
+
+    /// Where its root module is kept.
+    fn inner() -> &'static OnceLock<RootModuleRef>;
+
+    /// Before the metadata is told.
+    fn before_metadata() {}
+
+    /// Before an interface is told.
+    fn before_query() {}
+
+    /// Before anything is made. What it fails with is the answer of `create`.
+    fn before_create(config: &str) -> Result<(), Failure> {
+        let _ = config;
+        Ok(())
+    }
+
+    /// For an instance that was just made of this configuration.
+    fn new(config: &str) -> Result<Self, Failure>;
+
+    /// Before a call is handed on. What it fails with is the answer instead.
+    fn before(&self, function: Function, handles: &[RStr<'_>]) -> Result<(), Failure> {
+        let (_, _) = (function, handles);
+        Ok(())
+    }
+
+    /// After a call was answered.
+    fn after(&self, function: Function, reply: Reply<'_>) {
+        let (_, _) = (function, reply);
+    }
+}
+
+/// What a call was answered, to be spoilt.
+pub(crate) enum Reply<'a> {
+    /// The numbers of `status` and of the predicates.
+    Numbers(&'a mut RVec<u8>),
+    /// The answer of `kill`.
+    Kill(&'a mut KillReply),
+    /// The server's status.
+    ServerStatus(&'a mut u8),
+    /// The server's address.
+    ServerAddress(&'a mut ROption<RString>),
+    /// Nothing that a trait could not spoil.
+    Other,
+}
+
+/// A provider as the export macro would have exported it.
+struct Inner<S>(PhantomData<fn() -> S>);
+
+impl<S: Spoiler> Export for Inner<S> {
+    type Provider = S::Provider;
     const PACKAGE: Package = Package {
         version: env!("CARGO_PKG_VERSION"),
         description: env!("CARGO_PKG_DESCRIPTION"),
         unwinds: cfg!(panic = "unwind"),
     };
     const CAPABILITIES: &'static [Capability] = &[
-        (InitializeV1::ID, api::capability::Initialize::<Mutant>),
-        (ListV1::ID, api::capability::List::<Mutant>),
-        (ServerV1::ID, api::capability::Server::<Mutant>),
-        (CleanupV1::ID, api::capability::Cleanup::<Mutant>),
+        (InitializeV1::ID, api::capability::Initialize::<S::Provider>),
+        (ListV1::ID, api::capability::List::<S::Provider>),
+        (ServerV1::ID, api::capability::Server::<S::Provider>),
+        (CleanupV1::ID, api::capability::Cleanup::<S::Provider>),
     ];
 }
 
-fn inner() -> RootModuleRef {
-    static INNER: std::sync::OnceLock<RootModuleRef> = std::sync::OnceLock::new();
-    *INNER.get_or_init(api::root_module::<Inner>)
+/// The root module of the honest provider.
+fn inner<S: Spoiler>() -> RootModuleRef {
+    *S::inner().get_or_init(api::root_module::<Inner<S>>)
 }
 
-/// A table of the inner mutant.
-fn table<T: InterfaceTable>() -> &'static T {
-    let found = inner().query()(T::ID.into()).into_option().and_then(|interface| interface.table().ok());
-    found.unwrap_or_else(|| std::process::abort())
+/// The tables of the honest provider.
+struct Honest {
+    workers: &'static WorkersV1,
+    initialize: &'static InitializeV1,
+    list: &'static ListV1,
+    server: &'static ServerV1,
+    cleanup: &'static CleanupV1,
 }
 
-/// What our instances point to. `inner` is the inner mutant's, for its tables alone.
-struct Made {
+impl Honest {
+    fn of<S: Spoiler>() -> Self {
+        fn table<T: InterfaceTable>(root: RootModuleRef) -> &'static T {
+            let found = root.query()(T::ID.into()).into_option().and_then(|interface| interface.table().ok());
+            // Both were compiled together.
+            found.unwrap_or_else(|| abort())
+        }
+        let root = inner::<S>();
+        Self {
+            workers: table(root),
+            initialize: table(root),
+            list: table(root),
+            server: table(root),
+            cleanup: table(root),
+        }
+    }
+}
+
+/// What our instances point to. `inner` is the honest provider's, for its tables alone.
+struct Made<S> {
     inner: Instance,
-    plan: Plan,
+    honest: Honest,
+    spoiler: S,
 }
 
 /// What `this` points to.
 ///
 /// # Safety
 ///
-/// `create` of this module must have made `this`, which is the promise of its tables.
-unsafe fn made(this: &Instance) -> &Made {
+/// `create::<S>` of this module must have made `this`, which is the promise of its tables.
+unsafe fn made<S>(this: &Instance) -> &Made<S> {
     // SAFETY: the caller's promise; `create` makes instances of a box of `Made`.
-    unsafe { &*this.data().cast::<Made>() }
+    unsafe { &*this.data().cast::<Made<S>>() }
 }
 
-extern "C" fn create(log: Logger, config: RStr<'_>) -> RResult<Instance, Failure> {
-    let inner = match inner().create()(log, config) {
-        RResult::ROk(inner) => inner,
-        RResult::RErr(failure) => return RResult::RErr(failure),
-    };
-    // The inner one has read and checked the same text.
-    let Some(plan) = serde_json::from_str(config.as_str()).ok().and_then(|settings| Plan::new(settings).ok())
-    else {
-        std::process::abort();
-    };
-    if plan.due(Function::Create, true).is_some() {
-        return RResult::RErr(unheard_of());
+extern "C" fn create<S: Spoiler>(log: Logger, config: RStr<'_>) -> RResult<Instance, Failure> {
+    match try_create::<S>(log, config) {
+        Ok(instance) => RResult::ROk(instance),
+        Err(failure) => RResult::RErr(failure),
     }
-    let data = Box::into_raw(Box::new(Made { inner, plan }));
+}
+
+fn try_create<S: Spoiler>(log: Logger, config: RStr<'_>) -> Result<Instance, Failure> {
+    S::before_create(config.as_str())?;
+    let inner = inner::<S>().create()(log, config).into_result()?;
+    let spoiler = S::new(config.as_str())?;
+    let data = Box::into_raw(Box::new(Made { inner, honest: Honest::of::<S>(), spoiler }));
     // SAFETY: `Made` is `Send` and `Sync`, and `destroy` takes back this very box.
-    RResult::ROk(unsafe { Instance::new(data.cast_const().cast(), destroy) })
+    Ok(unsafe { Instance::new(data.cast_const().cast(), destroy::<S>) })
 }
 
-unsafe extern "C" fn destroy(data: *const ()) {
+unsafe extern "C" fn destroy<S: Spoiler>(data: *const ()) {
     // SAFETY: `create` made it of a box, and an `Instance` calls this once.
-    drop(unsafe { Box::from_raw(data.cast_mut().cast::<Made>()) });
+    drop(unsafe { Box::from_raw(data.cast_mut().cast::<Made<S>>()) });
 }
 
-fn unheard_of() -> Failure {
-    Failure { kind: UNHEARD_OF, message: "a failure of a kind that is none".into(), field: RString::new() }
-}
-
-/// Hands a call on, and then spoils the reply with the raw fault of its function, where one is due.
-fn spoilt<T>(
-    made: &Made,
+/// Hands a call on, between what its spoiler does before and after.
+fn spoilt<S: Spoiler, T>(
+    spoiler: &S,
     function: Function,
+    handles: &[RStr<'_>],
     call: impl FnOnce() -> RResult<T, Failure>,
-    spoil: impl FnOnce(&mut T),
+    reply: impl FnOnce(&mut T) -> Reply<'_>,
 ) -> RResult<T, Failure> {
-    let fault = made.plan.due(function, true);
-    if fault == Some(Fault::UnheardOf) {
-        return RResult::RErr(unheard_of());
+    if let Err(failure) = spoiler.before(function, handles) {
+        return RResult::RErr(failure);
     }
-    let mut reply = call();
-    if let (Some(_), RResult::ROk(value)) = (fault, &mut reply) {
-        spoil(value);
+    let mut answer = call();
+    if let RResult::ROk(value) = &mut answer {
+        spoiler.after(function, reply(value));
     }
-    reply
+    answer
 }
 
-fn bad_first(answers: &mut RVec<u8>, bad: u8) {
-    if let Some(first) = answers.first_mut() {
-        *first = bad;
-    }
+/// For an answer that no trait could spoil.
+fn other<T>(_answer: &mut T) -> Reply<'_> {
+    Reply::Other
 }
 
 type Handles<'a> = RSlice<'a, RStr<'a>>;
 
-/// The functions of a table: each hands its call on, and has a way to spoil the reply.
+/// The functions of a table: each hands its call on.
 macro_rules! functions {
-    ($($table:ident.$name:ident($($argument:ident: $type:ty)?) -> $reply:ty, $function:ident, $spoil:expr;)*) => {$(
-        unsafe extern "C" fn $name(
+    ($($table:ident.$name:ident($($argument:ident: $type:ty)?) -> $answer:ty, $function:ident, $handles:expr, $reply:expr;)*) => {$(
+        unsafe extern "C" fn $name<S: Spoiler>(
             this: &Instance,
             ctx: &CallContext<'_>
             $(, $argument: $type)?
-        ) -> RResult<$reply, Failure> {
+        ) -> RResult<$answer, Failure> {
             // SAFETY: the caller keeps the promise of the table.
-            let made = unsafe { made(this) };
-            let spoil: fn(&Made, &mut $reply) = $spoil;
+            let made = unsafe { made::<S>(this) };
+            let asked: &[RStr<'_>] = $handles;
             let call = || {
-                let table = table::<$table>();
-                // SAFETY: instance and table are both the inner mutant's, and the context is that of our own call.
-                unsafe { (table.$name)(&made.inner, ctx $(, $argument)?) }
+                // SAFETY: instance and table are both the honest provider's, and the context is that of our own call.
+                unsafe { (made.honest.$table.$name)(&made.inner, ctx $(, $argument)?) }
             };
-            spoilt(made, Function::$function, call, |reply| spoil(made, reply))
+            spoilt(&made.spoiler, Function::$function, asked, call, $reply)
         }
     )*};
 }
 
 functions! {
-    WorkersV1.run(request: RStr<'_>) -> RunReply, Run, |_, _| ();
-    WorkersV1.status(handles: Handles<'_>) -> RVec<u8>, Status, |_, values| bad_first(values, BAD_STATUS);
-    WorkersV1.kill(handles: Handles<'_>) -> KillReply, Kill, |made, reply| {
-        if made.plan.has(Function::Kill, Fault::BadReason) {
-            let index = reply.answers.len() as u64;
-            reply.reasons.push(Reason { index, text: "of a handle that nobody asked for".into() });
-        } else {
-            bad_first(&mut reply.answers, BAD_ANSWER);
-        }
-    };
-    WorkersV1.is_initializing(handles: Handles<'_>) -> RVec<u8>, IsInitializing,
-        |_, answers| bad_first(answers, BAD_ANSWER);
-    WorkersV1.is_running(handles: Handles<'_>) -> RVec<u8>, IsRunning,
-        |_, answers| bad_first(answers, BAD_ANSWER);
-    WorkersV1.is_stopped(handles: Handles<'_>) -> RVec<u8>, IsStopped,
-        |_, answers| bad_first(answers, BAD_ANSWER);
-    InitializeV1.initialize() -> (), Initialize, |_, ()| ();
-    ListV1.list() -> ListReply, List, |_, _| ();
-    ServerV1.run_server(request: RStr<'_>) -> (), RunServer, |_, ()| ();
-    ServerV1.stop_server() -> (), StopServer, |_, ()| ();
-    ServerV1.server_status() -> u8, ServerStatus, |_, status| *status = BAD_STATUS;
-    ServerV1.server_address() -> ROption<RString>, ServerAddress,
-        |_, address| *address = ROption::RSome("{\"host\":".into());
-    CleanupV1.cleanup(deep: bool) -> (), Cleanup, |_, ()| ();
+    workers.run(request: RStr<'_>) -> RunReply, Run, &[], other;
+    workers.status(handles: Handles<'_>) -> RVec<u8>, Status, handles.as_slice(), |numbers| Reply::Numbers(numbers);
+    workers.kill(handles: Handles<'_>) -> KillReply, Kill, handles.as_slice(), |reply| Reply::Kill(reply);
+    workers.is_initializing(handles: Handles<'_>) -> RVec<u8>, IsInitializing, handles.as_slice(), |numbers| Reply::Numbers(numbers);
+    workers.is_running(handles: Handles<'_>) -> RVec<u8>, IsRunning, handles.as_slice(), |numbers| Reply::Numbers(numbers);
+    workers.is_stopped(handles: Handles<'_>) -> RVec<u8>, IsStopped, handles.as_slice(), |numbers| Reply::Numbers(numbers);
+    initialize.initialize() -> (), Initialize, &[], other;
+    list.list() -> ListReply, List, &[], other;
+    server.run_server(request: RStr<'_>) -> (), RunServer, &[], other;
+    server.stop_server() -> (), StopServer, &[], other;
+    server.server_status() -> u8, ServerStatus, &[], |status| Reply::ServerStatus(status);
+    server.server_address() -> ROption<RString>, ServerAddress, &[], |address| Reply::ServerAddress(address);
+    cleanup.cleanup(deep: bool) -> (), Cleanup, &[], other;
 }
 
-static WORKERS: WorkersV1 = WorkersV1 { run, status, kill, is_initializing, is_running, is_stopped };
-static INITIALIZE: InitializeV1 = InitializeV1 { initialize };
-static LIST: ListV1 = ListV1 { list };
-static SERVER: ServerV1 = ServerV1 { run_server, stop_server, server_status, server_address };
-static CLEANUP: CleanupV1 = CleanupV1 { cleanup };
+/// Our own tables, which hand each call on.
+struct Spoilt<S>(PhantomData<fn() -> S>);
 
-extern "C" fn query(id: RStr<'_>) -> ROption<Interface> {
-    match id.as_str() {
-        WorkersV1::ID => ROption::RSome(Interface::of(&WORKERS)),
-        InitializeV1::ID => ROption::RSome(Interface::of(&INITIALIZE)),
-        ListV1::ID => ROption::RSome(Interface::of(&LIST)),
-        ServerV1::ID => ROption::RSome(Interface::of(&SERVER)),
-        CleanupV1::ID => ROption::RSome(Interface::of(&CLEANUP)),
-        _ => ROption::RNone,
-    }
+impl<S: Spoiler> Spoilt<S> {
+    const WORKERS: &'static WorkersV1 = &WorkersV1 {
+        run: run::<S>,
+        status: status::<S>,
+        kill: kill::<S>,
+        is_initializing: is_initializing::<S>,
+        is_running: is_running::<S>,
+        is_stopped: is_stopped::<S>,
+    };
+    const INITIALIZE: &'static InitializeV1 = &InitializeV1 { initialize: initialize::<S> };
+    const LIST: &'static ListV1 = &ListV1 { list: list::<S> };
+    const SERVER: &'static ServerV1 = &ServerV1 {
+        run_server: run_server::<S>,
+        stop_server: stop_server::<S>,
+        server_status: server_status::<S>,
+        server_address: server_address::<S>,
+    };
+    const CLEANUP: &'static CleanupV1 = &CleanupV1 { cleanup: cleanup::<S> };
+}
+
+extern "C" fn metadata<S: Spoiler>() -> RString {
+    S::before_metadata();
+    inner::<S>().metadata()()
+}
+
+extern "C" fn query<S: Spoiler>(id: RStr<'_>) -> ROption<Interface> {
+    S::before_query();
+    ROption::RSome(match id.as_str() {
+        WorkersV1::ID => Interface::of(Spoilt::<S>::WORKERS),
+        InitializeV1::ID => Interface::of(Spoilt::<S>::INITIALIZE),
+        ListV1::ID => Interface::of(Spoilt::<S>::LIST),
+        ServerV1::ID => Interface::of(Spoilt::<S>::SERVER),
+        CleanupV1::ID => Interface::of(Spoilt::<S>::CLEANUP),
+        _ => return ROption::RNone,
+    })
 }
 
 /// The root module of the library.
-pub(crate) fn root_module() -> RootModuleRef {
-    RootModule { metadata: inner().metadata(), create, query }.leak_into_prefix()
+pub(crate) fn root_module<S: Spoiler>() -> RootModuleRef {
+    RootModule { metadata: metadata::<S>, create: create::<S>, query: query::<S> }.leak_into_prefix()
 }
 
-extern "C" fn load() -> RootModuleResult {
-    __call_root_module_loader(root_module)
+extern "C" fn load<S: Spoiler>() -> RootModuleResult {
+    __call_root_module_loader(root_module::<S>)
 }
 
-/// What a host finds the root module by.
-#[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
-pub(crate) static PLUGIN: LibHeader =
+/// What a library of this spoiler exports.
+pub(crate) const fn header<S: Spoiler>() -> LibHeader {
     // SAFETY: `load` answers with a `RootModuleRef`.
-    unsafe { LibHeader::from_constructor::<RootModuleRef>(load, CheckTypeLayout::Yes) };
+    unsafe { LibHeader::from_constructor::<RootModuleRef>(load::<S>, CheckTypeLayout::Yes) }
+}
+
+/// Exports the root module of one of this crate's providers from a library; it cannot be in this crate, since libraries of
+/// several providers link it.
+#[macro_export]
+macro_rules! export {
+    ($header:expr) => {
+        /// What a host finds the root module by.
+        #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
+        pub static PLUGIN: $crate::LibHeader = $header;
+    };
+}

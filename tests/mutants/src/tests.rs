@@ -36,7 +36,8 @@ fn context(cluster: &str) -> CallContext<'_> {
 }
 
 fn try_mutant(settings: &serde_json::Value) -> Result<Instance, Failure> {
-    raw::root_module().create()(logger(), RStr::from_str(&settings.to_string())).into_result()
+    raw::root_module::<faulty::Faulty>().create()(logger(), RStr::from_str(&settings.to_string()))
+        .into_result()
 }
 
 fn mutant(function: &str, fault: &str) -> Instance {
@@ -44,7 +45,9 @@ fn mutant(function: &str, fault: &str) -> Instance {
 }
 
 fn table<T: InterfaceTable>() -> &'static T {
-    let interface = raw::root_module().query()(T::ID.into()).into_option().expect("the mutant has them all");
+    let interface = raw::root_module::<faulty::Faulty>().query()(T::ID.into())
+        .into_option()
+        .expect("the mutant has them all");
     interface.table().expect("it was compiled with it")
 }
 
@@ -52,7 +55,7 @@ fn table<T: InterfaceTable>() -> &'static T {
 macro_rules! call {
     ($mutant:ident, $table:ident.$function:ident, $ctx:expr $(, $argument:tt)?) => {{
         let (table, ctx): (_, &CallContext<'_>) = (table::<$table>(), $ctx);
-        // SAFETY: all mutants and tables of these tests are of `raw::root_module`, and a context's functions look at nothing.
+        // SAFETY: all mutants and tables of these tests are of one root module's kind, and a context's functions look at nothing.
         unsafe { (table.$function)($mutant, ctx $(, $argument)?) }
     }};
 }

@@ -185,7 +185,7 @@ fn a_hung_call_does_not_keep_the_process() {
     let own = std::env::current_exe().expect("the test's own path");
     let mut child = Command::new(own)
         .args(["--ignored", "--exact", "hanging::leaves_a_hung_call_behind", "--nocapture"])
-        .env(MUTANTS, longshore_support::library("longshore-mutants"))
+        .env(MUTANTS, longshore_support::example("longshore-mutants", "mutant"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -39,7 +39,7 @@ fn memory() -> Arc<Library> {
 }
 
 fn mutants() -> Arc<Library> {
-    open(&longshore_support::library("longshore-mutants"))
+    open(&longshore_support::example("longshore-mutants", "mutant"))
 }
 
 fn open(path: &Path) -> Arc<Library> {

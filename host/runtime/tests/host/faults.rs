@@ -170,7 +170,7 @@ async fn who_stops_waiting_leaves_nothing_half_done() {
 }
 
 fn hanging(settings: &Value) -> longshore_config::Config {
-    let plugin = longshore_support::library("longshore-mutants");
+    let plugin = longshore_support::example("longshore-mutants", "mutant");
     let mut config = config(
         &json!([{ "name": "memory", "plugin": plugin, "config": settings }]),
         &json!([{ "name": "web", "provider": "memory", "workers": 1 }]),

@@ -1,11 +1,19 @@
 //! Providers that panic, lie or hang: the host goes on, the other clusters do not notice, and `explain` says what is wrong.
 
 use longshore_e2e::House;
-use longshore_support::until;
+use longshore_support::{example, until};
+
+/// A host that has a good plugin, and one that breaks what its configuration says.
+fn rough_house() -> House {
+    let mut house = House::with(&["longshore-memory"]);
+    house.drop_in(&example("longshore-mutants", "mutant"));
+    house.serve();
+    house
+}
 
 /// A host with a good cluster, `calm`, and one whose provider has a fault, `rough`.
 fn house(fault: &str) -> House {
-    let house = House::serving(&["longshore-memory", "longshore-mutants"]);
+    let house = rough_house();
     house.apply(
         r#"
 [[provider]]
@@ -20,7 +28,7 @@ workers = 2
         r#"
 [[provider]]
 name = "bad"
-plugin = "mutants"
+plugin = "mutant"
 [provider.config]
 release = "{release}"
 {fault}
@@ -153,8 +161,8 @@ fn one_that_kills_nobody_and_says_yes() {
 
 #[test]
 fn one_that_cannot_be_made() {
-    let house = House::serving(&["longshore-memory", "longshore-mutants"]);
-    let text = "[[provider]]\nname = \"bad\"\nplugin = \"mutants\"\n[provider.config]\nfaults = { create = \"panic\" }\n";
+    let house = rough_house();
+    let text = "[[provider]]\nname = \"bad\"\nplugin = \"mutant\"\n[provider.config]\nfaults = { create = \"panic\" }\n";
     let file = house.write("bad.toml", text).display().to_string();
     let said = house.run(&["apply", &file]);
     assert_eq!(said.code, Some(8), "{said:?}");
