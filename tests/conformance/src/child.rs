@@ -12,7 +12,7 @@ use std::{
 };
 
 use longshore_plugin_api::{Killed, Level, RunRequest};
-use longshore_providers::{Library, LoadErrorKind};
+use longshore_providers::Library;
 
 use crate::{
     bench::Bench,
@@ -106,7 +106,7 @@ fn inspect(path: &Path) -> Reported {
         Ok(library) => Reported::Library(Box::new(library.metadata().clone())),
         Err(error) => {
             // What is no library of this machine at all is the user's mistake, and no breach.
-            let is_a_plugin = error.clause().is_some() && error.kind() != LoadErrorKind::NoSymbol;
+            let is_a_plugin = error.clause().is_some();
             Reported::Refused { is_a_plugin, text: error.to_string() }
         }
     }

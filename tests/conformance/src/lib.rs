@@ -9,7 +9,10 @@ mod checks;
 mod child;
 mod ledger;
 mod order;
+mod process;
 mod quirks;
+mod report;
+mod runner;
 mod subject;
 mod sweep;
 mod verdict;
@@ -18,6 +21,8 @@ mod witness;
 pub use check::{Check, Need};
 pub use child::intercept;
 pub use quirks::{
-    BadConfig, Costly, Outage, Outlives, Quirks, ServerQuirks, Shortfall, SlowRun, WitnessQuirks,
+    BadConfig, Costly, Outage, Outlives, Quirks, ServerQuirks, Shortfall, SlowRun, Variant, WitnessQuirks,
 };
+pub use report::{Counts, FORMAT, Overall, PluginInfo, Report};
+pub use runner::{Event, Refusal, Trial};
 pub use verdict::{Breach, Finding, Leftover, Outcome};

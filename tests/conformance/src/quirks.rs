@@ -57,10 +57,10 @@ pub struct Quirks {
     pub witness: Option<WitnessQuirks>,
     /// A server, where the provider has servers.
     pub server: Option<ServerQuirks>,
-    /// A container that cannot be started.
-    pub bad_container: Option<Container>,
-    /// A container that ends by itself within `start`.
-    pub brief_container: Option<Container>,
+    /// How to have a run fail: a container that cannot be started, or a configuration that makes runs fail.
+    pub bad_run: Option<Variant>,
+    /// How to have a worker end by itself within `start`: a container that does, or a configuration.
+    pub brief: Option<Variant>,
     /// How to put the backend out of reach.
     pub outage: Option<Outage>,
     /// How to have a run fall short.
@@ -90,8 +90,8 @@ impl Default for Quirks {
             most_jobs: None,
             witness: None,
             server: None,
-            bad_container: None,
-            brief_container: None,
+            bad_run: None,
+            brief: None,
             outage: None,
             shortfall: None,
             slow_run: None,
@@ -158,6 +158,16 @@ pub struct ServerQuirks {
     pub hardware: Hardware,
     /// Whether its address takes connections from this machine once it runs.
     pub connects: bool,
+}
+
+/// Another container, another configuration, or both.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Variant {
+    /// Laid over the configuration.
+    pub config: Map<String, Value>,
+    /// What a worker runs instead of the plain container.
+    pub container: Option<Container>,
 }
 
 /// How to put the backend out of reach: by another configuration, or by commands.

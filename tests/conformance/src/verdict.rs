@@ -181,6 +181,11 @@ pub struct Leftover {
 pub struct Finding {
     /// The check's name.
     pub check: String,
+    /// Whether it is about what a provider must do; otherwise about what it should.
+    pub must: bool,
+    /// The clauses that it looks at.
+    #[schemars(with = "Vec<String>")]
+    pub clauses: Vec<Clause>,
     /// How it ended.
     #[serde(flatten)]
     pub outcome: Outcome,

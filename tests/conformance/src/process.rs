@@ -1,0 +1,96 @@
+//! The process of a check, from outside: started in a group of its own, watched, and ended with its whole group, whatever
+//! it does.
+
+use std::{
+    fs::File,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::{
+        signal::{Signal, killpg},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
+    unistd::Pid,
+};
+
+use crate::{
+    child,
+    order::{self, Order},
+    verdict::{OrFault as _, Verdict},
+};
+
+/// The longest pause between two looks at a process.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself.
+    Own(ExitStatus),
+    /// At its limit.
+    Limit,
+    /// Since the run was interrupted.
+    Interrupted,
+}
+
+impl End {
+    /// Whether it ended by itself, and well.
+    pub(crate) fn is_good(self) -> bool {
+        matches!(self, Self::Own(status) if status.success())
+    }
+}
+
+/// How a status reads: the signal's name, or the exit code.
+pub(crate) fn how(status: ExitStatus) -> String {
+    let signal = status.signal().map(|number| match Signal::try_from(number) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) => format!("signal {number}"),
+    });
+    signal.unwrap_or_else(|| format!("exit code {}", status.code().unwrap_or_default()))
+}
+
+/// Runs a process to its end: by itself, at the limit, or when `stop` is set. None of its group is alive afterwards.
+pub(crate) fn run(program: &Path, order: &Order, limit: Duration, stop: &AtomicBool) -> Verdict<End> {
+    let file = order.folder.join("order.json");
+    order::write(&file, order)?;
+    let output = File::options().create(true).append(true).open(order.output());
+    let output = output.or_fault("the file for a check's output could not be opened")?;
+    let error = output.try_clone().or_fault("the file for a check's output could not be shared")?;
+    let mut command = Command::new(program);
+    command.arg(child::FLAG).arg(&file).stdin(Stdio::null()).stdout(output).stderr(error).process_group(0);
+    let mut child = command.spawn().or_fault(format_args!("{} could not be started", program.display()))?;
+    let watched = watch(&child, limit, stop);
+    let group = Pid::from_raw(child.id().cast_signed());
+    // It has not been waited for, so that the number is still its own. Where nobody is left, there is nothing to end.
+    drop(killpg(group, Signal::SIGKILL));
+    let status = child.wait().or_fault("a check's process could not be waited for")?;
+    Ok(watched?.unwrap_or(End::Own(status)))
+}
+
+/// Waits until a process has ended, leaving it to be waited for; or tells why it has to be ended.
+fn watch(child: &Child, limit: Duration, stop: &AtomicBool) -> Verdict<Option<End>> {
+    let end = Instant::now() + limit;
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let seen = waitid(Id::Pid(pid), flags).or_fault("a check's process could not be watched")?;
+        if seen != WaitStatus::StillAlive {
+            return Ok(None);
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Some(End::Interrupted));
+        }
+        if Instant::now() >= end {
+            return Ok(Some(End::Limit));
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

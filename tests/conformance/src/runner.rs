@@ -1,0 +1,346 @@
+//! The runner: one process a check, a few of them side by side, a report at the end. It never loads the library itself.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use longshore_plugin_api::Metadata;
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+use crate::{
+    check::Check,
+    ledger::{self, Entry},
+    order::{self, Order, Placeholders, Reported, Task},
+    process::{self, End},
+    quirks::Quirks,
+    report::{Counts, FORMAT, PluginInfo, Report},
+    verdict::{Finding, Leftover, OrFault as _, Outcome, Stop, Verdict, fault, millis},
+};
+
+/// How much longer a check may take with `--long`.
+const LONG: u32 = 10;
+
+/// The most lines, and bytes, of a check's output that a finding carries.
+const LOG_LINES: usize = 20;
+const LOG_BYTES: usize = 4096;
+
+/// A run of checks over a library.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The library's file.
+    pub library: PathBuf,
+    /// The provider's configuration; that of the quirks where there is none.
+    pub config: Option<Map<String, Value>>,
+    /// How the provider is to be tried.
+    pub quirks: Quirks,
+    /// The checks.
+    pub checks: Vec<Check>,
+    /// How many may run side by side, at least 1; the quirks may allow fewer.
+    pub jobs: usize,
+    /// Whether checks may take their time and the provider's.
+    pub long: bool,
+    /// What random checks begin with.
+    pub seed: u64,
+    /// The program that is started for each check: one whose `main` begins with [`intercept`](crate::intercept).
+    pub program: PathBuf,
+    /// Set it to end the run early: what is under way is ended and swept, and the rest is skipped.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What happens during a run.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// It begins. The metadata are there where the library could be loaded.
+    Begun {
+        /// What the plugin says of itself.
+        plugin: Option<&'a Metadata>,
+        /// How many checks there are.
+        checks: usize,
+    },
+    /// A check has begun.
+    Started(Check),
+    /// A check has ended.
+    Ended(&'a Finding),
+}
+
+/// Why there is no run at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The file is none that could be a plugin: what, where and what to do.
+    NotAPlugin(String),
+    /// The harness failed.
+    Fault(String),
+}
+
+/// What a library said of itself, or why it did not.
+enum Inspected {
+    Loaded(Box<Metadata>),
+    /// Only the checks of loading are of use.
+    Broken {
+        because: String,
+    },
+}
+
+impl Trial {
+    /// A trial of a library with every check, in the usual way: as many side by side as there are processors.
+    pub fn new(library: PathBuf, quirks: Quirks, program: PathBuf) -> Self {
+        Self {
+            library,
+            config: None,
+            quirks,
+            checks: Check::ALL.to_vec(),
+            jobs: thread::available_parallelism().map_or(1, usize::from),
+            long: false,
+            seed: 0,
+            program,
+            stop: Arc::default(),
+        }
+    }
+
+    /// Runs the checks and tells of each.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: nothing was tried.
+    pub fn run(&self, tell: &(dyn Fn(Event<'_>) + Sync)) -> Result<Report, Refusal> {
+        let begin = Instant::now();
+        let refuse = |stop| match stop {
+            Stop::Fault(what) | Stop::Skip(what) => Refusal::Fault(what),
+            Stop::Breach(breach) => Refusal::Fault(breach.seen),
+        };
+        let root = tempfile::Builder::new().prefix("longshore-conformance-").tempdir();
+        let root = root.or_fault("no temporary folder could be made").map_err(refuse)?;
+        let library = fs::canonicalize(&self.library).map_err(|error| {
+            Refusal::NotAPlugin(format!("the library {} cannot be read: {error}", self.library.display()))
+        })?;
+        let inspected = self.inspect(&root, &library)?;
+        let plugin = match &inspected {
+            Inspected::Loaded(metadata) => Some(&**metadata),
+            Inspected::Broken { .. } => None,
+        };
+        tell(Event::Begun { plugin, checks: self.checks.len() });
+        let findings = Mutex::new(Vec::new());
+        let waiting = Mutex::new(self.checks.iter().copied().enumerate());
+        let jobs =
+            self.jobs.min(self.quirks.most_jobs.unwrap_or(usize::MAX)).clamp(1, self.checks.len().max(1));
+        thread::scope(|scope| {
+            for _ in 0..jobs {
+                scope.spawn(|| {
+                    loop {
+                        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some((place, check)) = next else { break };
+                        let finding = self.finding(&root, &library, &inspected, place, check, tell);
+                        tell(Event::Ended(&finding));
+                        findings.lock().unwrap_or_else(PoisonError::into_inner).push((place, finding));
+                    }
+                });
+            }
+        });
+        let mut findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        findings.sort_by_key(|(place, _)| *place);
+        let findings: Vec<Finding> = findings.into_iter().map(|(_, finding)| finding).collect();
+        Ok(Report {
+            format: FORMAT,
+            library: library.display().to_string(),
+            plugin: plugin.map(PluginInfo::from),
+            long: self.long,
+            seed: self.seed,
+            took_ms: millis(begin.elapsed()),
+            counts: Counts::of(&findings),
+            findings,
+        })
+    }
+
+    /// Loads the library in a process of its own.
+    fn inspect(&self, root: &TempDir, library: &Path) -> Result<Inspected, Refusal> {
+        let inspect = || -> Verdict<(End, Verdict<Reported>)> {
+            let order = self.order(root, library, "inspect", Task::Inspect)?;
+            let end = process::run(&self.program, &order, self.limit(), &self.stop)?;
+            Ok((end, order::read(&order.report())))
+        };
+        let broken = |because| Ok(Inspected::Broken { because });
+        match inspect() {
+            Ok((_, Ok(Reported::Library(metadata)))) => Ok(Inspected::Loaded(metadata)),
+            Ok((_, Ok(Reported::Refused { is_a_plugin: true, text }))) => {
+                let first = text.lines().next().unwrap_or_default();
+                broken(first.to_owned())
+            }
+            Ok((_, Ok(Reported::Refused { text, .. }))) => Err(Refusal::NotAPlugin(text)),
+            Ok((_, Ok(Reported::Fault(what)))) | Err(Stop::Fault(what)) => Err(Refusal::Fault(what)),
+            Ok((End::Own(status), _)) => {
+                broken(format!("the process that loaded the library ended with {}", process::how(status)))
+            }
+            Ok((End::Limit, _)) => broken("loading the library did not end".to_owned()),
+            Ok((End::Interrupted, _)) => broken("the run was interrupted".to_owned()),
+            Err(_) => Err(Refusal::Fault("the library could not be inspected".to_owned())),
+        }
+    }
+
+    /// Runs one check, unless there is a reason not to.
+    fn finding(
+        &self,
+        root: &TempDir,
+        library: &Path,
+        inspected: &Inspected,
+        place: usize,
+        check: Check,
+        tell: &(dyn Fn(Event<'_>) + Sync),
+    ) -> Finding {
+        let missing = match inspected {
+            _ if self.stop.load(Ordering::Relaxed) => Some("the run was interrupted".to_owned()),
+            Inspected::Loaded(metadata) => check.missing(metadata, self.long),
+            Inspected::Broken { .. } if is_about_loading(check) => None,
+            Inspected::Broken { because } => Some(because.clone()),
+        };
+        if let Some(because) = missing {
+            return Finding::new(check, Outcome::Skipped { because });
+        }
+        tell(Event::Started(check));
+        let begin = Instant::now();
+        let name = format!("{place:03}-{}", check.name());
+        let finding =
+            self.order(root, library, &name, Task::Check(check.name().to_owned())).and_then(|order| {
+                let finding = self.try_check(check, &order);
+                // A folder that cannot be removed goes with the root.
+                drop(fs::remove_dir_all(&order.folder));
+                finding
+            });
+        let mut finding = finding.unwrap_or_else(|stop| {
+            let what = match stop {
+                Stop::Fault(what) | Stop::Skip(what) => what,
+                Stop::Breach(breach) => breach.seen,
+            };
+            Finding::new(check, Outcome::HarnessFault { what })
+        });
+        finding.took_ms = millis(begin.elapsed());
+        finding
+    }
+
+    fn try_check(&self, check: Check, order: &Order) -> Verdict<Finding> {
+        let end = process::run(&self.program, order, self.limit(), &self.stop)?;
+        let reported = match order::read(&order.report()) {
+            Ok(Reported::Check { outcome, left_behind, notes }) => Some((outcome, left_behind, notes)),
+            Ok(Reported::Fault(what)) => Some((Outcome::HarnessFault { what }, Vec::new(), Vec::new())),
+            Ok(_) => return fault("a check's process reported something else"),
+            Err(_) => None,
+        };
+        let log = log(order);
+        let during = during(order);
+        let ended = match end {
+            End::Own(status) => Outcome::Crashed { how: process::how(status), during },
+            End::Limit => Outcome::TimedOut { limit_ms: millis(self.limit()), during },
+            End::Interrupted => Outcome::Skipped { because: "the run was interrupted".to_owned() },
+        };
+        let (outcome, mut left_behind, notes) = match reported {
+            Some((outcome, left_behind, notes)) if end.is_good() || outcome.is_failure() => {
+                (outcome, left_behind, notes)
+            }
+            Some((_, left_behind, notes)) => (ended, left_behind, notes),
+            None => (ended, Vec::new(), Vec::new()),
+        };
+        if !end.is_good() {
+            left_behind = self.sweep(order)?;
+        }
+        Ok(Finding { left_behind, log, notes, ..Finding::new(check, outcome) })
+    }
+
+    /// Has another process kill what a check's process did not come to kill.
+    fn sweep(&self, order: &Order) -> Verdict<Vec<Leftover>> {
+        let entries = ledger::entries(&order.ledger())?;
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        match fs::remove_file(order.report()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return fault(error),
+            _ => {}
+        }
+        let order = Order { task: Task::Sweep, ..order.clone() };
+        // An interruption does not hold it up: it is what is done then.
+        let end = process::run(&self.program, &order, self.limit(), &AtomicBool::new(false))?;
+        match order::read(&order.report()) {
+            Ok(Reported::Swept(left_behind)) => Ok(left_behind),
+            Ok(Reported::Fault(what)) => fault(what),
+            _ => {
+                let what = match end {
+                    End::Own(status) => format!("killing it ended the process with {}", process::how(status)),
+                    _ => "killing it did not end".to_owned(),
+                };
+                let left = entries.into_iter().flat_map(|entry| match entry {
+                    Entry::Made { cluster, handles } => {
+                        let leftover = |handle| Leftover {
+                            cluster: cluster.clone(),
+                            handle: Some(handle),
+                            what: what.clone(),
+                        };
+                        handles.into_iter().map(leftover).collect()
+                    }
+                    Entry::Server { cluster } => vec![Leftover { cluster, handle: None, what: what.clone() }],
+                    Entry::Launching { .. } => Vec::new(),
+                });
+                Ok(left.collect())
+            }
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        self.quirks.check * if self.long { LONG } else { 1 }
+    }
+
+    /// An order with a folder of its own, and the placeholders filled in.
+    fn order(&self, root: &TempDir, library: &Path, name: &str, task: Task) -> Verdict<Order> {
+        let folder = root.path().join(name);
+        let scratch = folder.join("scratch");
+        fs::create_dir_all(&scratch).or_fault("a check's folder could not be made")?;
+        // The root's name is random; what comes before the last `-` is ours.
+        let random =
+            root.path().file_name().and_then(|name| name.to_str()).and_then(|name| name.rsplit('-').next());
+        let number: String = name.chars().take_while(char::is_ascii_digit).collect();
+        let unique = format!("ls-{}-{number}", random.unwrap_or_default().to_ascii_lowercase());
+        let program = self.program.to_string_lossy();
+        let scratch = scratch.to_string_lossy();
+        let placeholders = Placeholders { scratch: &scratch, check: &unique, program: &program };
+        let mut quirks = serde_json::to_value(&self.quirks).or_fault("the quirks could not be written")?;
+        placeholders.fill(&mut quirks);
+        let quirks: Quirks = serde_json::from_value(quirks).or_fault("the quirks could not be read again")?;
+        let config = self.config.as_ref().map(|config| {
+            let mut config = Value::Object(config.clone());
+            placeholders.fill(&mut config);
+            config
+        });
+        let config = match config {
+            Some(Value::Object(config)) => config,
+            _ => quirks.config.clone(),
+        };
+        let (long, seed) = (self.long, self.seed);
+        Ok(Order { task, library: library.to_owned(), config, quirks, folder, unique, long, seed })
+    }
+}
+
+/// Whether a check is of use for a library that the host refuses.
+fn is_about_loading(check: Check) -> bool {
+    check.name().starts_with("load-") && !check.name().starts_with("load-config")
+}
+
+/// The call that was under way when the process ended: the last that was begun.
+fn during(order: &Order) -> Option<String> {
+    let text = fs::read_to_string(order.progress()).ok()?;
+    let last = text.lines().last()?;
+    (last != "-").then(|| last.to_owned())
+}
+
+/// The end of what the provider wrote and logged.
+fn log(order: &Order) -> String {
+    let text = |path: PathBuf| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let all = [order.output(), order.log()].map(|path| text(path).unwrap_or_default()).concat();
+    let lines: Vec<&str> = all.lines().collect();
+    let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
+    tail[tail.ceil_char_boundary(tail.len().saturating_sub(LOG_BYTES))..].to_owned()
+}
