@@ -157,14 +157,23 @@ impl Handles {
         HandleId(self.next)
     }
 
-    /// Handles that are not known yet, numbered as the next ones.
+    /// Handles of one launch, or of none, that are not known yet, numbered as the next ones.
     pub(crate) fn number(
         &self,
         handles: impl IntoIterator<Item = (Arc<str>, u32)>,
         launch: Option<LaunchId>,
     ) -> Vec<NewHandle> {
+        self.number_each(handles.into_iter().map(|handle| (handle, launch)))
+    }
+
+    /// Handles that are not known yet, each with its launch, numbered as the next ones.
+    pub(crate) fn number_each(
+        &self,
+        handles: impl IntoIterator<Item = ((Arc<str>, u32), Option<LaunchId>)>,
+    ) -> Vec<NewHandle> {
         let ids = (self.next..).map(HandleId);
-        ids.zip(handles).map(|(id, (name, workers))| NewHandle { id, name, workers, launch }).collect()
+        let numbered = ids.zip(handles);
+        numbered.map(|(id, ((name, workers), launch))| NewHandle { id, name, workers, launch }).collect()
     }
 
     /// Numbers go on here, whatever the handles that are there have.

@@ -382,16 +382,10 @@ fn sort(state: &State, asked_at: Time, entries: &[Listing]) -> Found {
             Some(_) => {}
         }
     }
-    let number = |(n, ((name, workers), launch))| NewHandle {
-        id: HandleId(state.handles.next_id().0 + n as u64),
-        name,
-        workers,
-        launch,
-    };
-    let adopted: Vec<_> = ours.into_iter().enumerate().map(number).collect();
-    let after = adopted.len();
-    let condemned =
-        condemned.into_iter().enumerate().map(|(n, named)| number((after + n, (named, None)))).collect();
+    let after = ours.len();
+    let mut adopted =
+        state.handles.number_each(ours.into_iter().chain(condemned.into_iter().map(|it| (it, None))));
+    let condemned = adopted.split_off(after);
     Found { adopted, new_strays, condemned }
 }
 
