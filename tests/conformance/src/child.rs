@@ -11,8 +11,8 @@ use std::{
     sync::Mutex,
 };
 
-use longshore_plugin_api::{Killed, Level, RunRequest};
-use longshore_providers::Library;
+use longshore_plugin_api::{ErrorKind, Killed, Level, RunRequest};
+use longshore_providers::{CallError, Library};
 
 use crate::{
     bench::Bench,
@@ -144,10 +144,15 @@ fn do_errand(bench: &Bench, errand: &Errand) -> Verdict<Brought> {
         Errand::Run { cluster, token, workers } => {
             let request = RunRequest { token: token.clone(), ..bench.request(*workers) };
             let launched = subject.run(cluster, &request)?;
-            launched.map(|launched| {
-                let handles = launched.handles.iter();
-                Brought::Run(handles.map(|(handle, workers)| (handle.to_string(), *workers)).collect())
-            })
+            match launched {
+                Err(CallError::Failed(error)) if error.kind() == ErrorKind::Permanent => {
+                    Ok(Brought::Permanent(error.to_string()))
+                }
+                launched => launched.map(|launched| {
+                    let handles = launched.handles.iter();
+                    Brought::Run(handles.map(|(handle, workers)| (handle.to_string(), *workers)).collect())
+                }),
+            }
         }
         Errand::Kill { cluster, handles: texts } => {
             let killed = subject.kill(cluster, &handles(texts));

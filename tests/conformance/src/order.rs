@@ -73,6 +73,8 @@ pub enum Brought {
     Kill(Vec<bool>),
     /// The call failed.
     Failed(String),
+    /// A `run` failed with the kind `permanent`.
+    Permanent(String),
 }
 
 /// What the process of a check is told.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use longshore_plugin_api::{
-    Clause, Killed, ListedHandle, RunRequest, ServerAddress, ServerRequest, WorkerStatus,
+    Clause, ErrorKind, Killed, ListedHandle, RunRequest, ServerAddress, ServerRequest, WorkerStatus,
 };
 use longshore_providers::{Call, CallError, CallScope, Launched, Provider, Violation};
 
@@ -149,10 +149,7 @@ impl<'b> Subject<'b> {
         request: &RunRequest,
         budget: Duration,
     ) -> Verdict<Result<Running<'b>, CallError>> {
-        if self.provider.has_initialize()
-            && self.bench.prepare(cluster)
-            && let Err(error) = self.initialize(cluster)
-        {
+        if let Err(error) = self.prepare(cluster) {
             return Ok(Err(error));
         }
         let (owned, token) = (cluster.to_owned(), request.token.as_str().to_owned());
@@ -160,6 +157,14 @@ impl<'b> Subject<'b> {
         self.bench.progress("run");
         let call = self.provider.run(&self.scope_within(cluster, budget), request.clone());
         Ok(Ok(Running { bench: self.bench, cluster: cluster.to_owned(), call }))
+    }
+
+    /// `initialize`, where the cluster is new and the plugin has it, as a host does before it launches anything.
+    pub fn prepare(&self, cluster: &str) -> Result<(), CallError> {
+        if self.provider.has_initialize() && self.bench.prepare(cluster) {
+            return self.initialize(cluster);
+        }
+        Ok(())
     }
 
     of_handles! {
@@ -188,8 +193,11 @@ impl<'b> Subject<'b> {
         server_address -> Option<ServerAddress>;
     }
 
-    /// `run_server`.
+    /// `run_server`, after `initialize` where the cluster is new and the plugin has it.
     pub fn run_server(&self, cluster: &str, request: &ServerRequest) -> Verdict<Result<(), CallError>> {
+        if let Err(error) = self.prepare(cluster) {
+            return Ok(Err(error));
+        }
         self.bench.ledger().note(&Entry::Server { cluster: cluster.to_owned() })?;
         Ok(self.wait("run_server", self.provider.run_server(&self.scope(cluster), request.clone())))
     }
@@ -214,18 +222,28 @@ impl<'b> Subject<'b> {
 
     /// As [`up`](Self::up), of a request.
     pub fn up_of(&self, cluster: &str, request: &RunRequest) -> Verdict<Vec<Handle>> {
+        Ok(self.launch(cluster, request)?.into_iter().map(|(handle, _)| handle).collect())
+    }
+
+    /// As [`up_of`](Self::up_of), with the workers on each handle.
+    pub fn launch(&self, cluster: &str, request: &RunRequest) -> Verdict<Vec<(Handle, u32)>> {
+        Ok(self.whole(cluster, request)?.into_iter().map(|(handle, _)| handle).collect())
+    }
+
+    /// As [`up_of`](Self::up_of), each container's handle with the number of its workers.
+    pub fn whole(&self, cluster: &str, request: &RunRequest) -> Verdict<Vec<(Handle, u32)>> {
         let expected = format!("a run of {} workers launches them", request.workers);
         let launched = self.run(cluster, request)?.must(Clause::RunCount, &expected)?;
-        if let Some(shortfall) = launched.shortfall {
+        if let Some(shortfall) = &launched.shortfall {
             let seen = format!(
                 "it answered with {} of them, and the shortfall: {}; where fewer may be had, say `most_workers` in the \
                  quirks file",
-                launched.handles.iter().map(|(_, workers)| u64::from(*workers)).sum::<u64>(),
+                launched.workers(),
                 shortfall.reason
             );
             return breach(Clause::RunCount, expected, seen);
         }
-        Ok(launched.handles.into_iter().map(|(handle, _)| handle).collect())
+        Ok(launched.handles)
     }
 
     /// Waits until all are running. Where one stops instead, `clause` is broken.
@@ -264,6 +282,26 @@ impl<'b> Subject<'b> {
         })
     }
 
+    /// The cluster's list. One that fails is asked for again, since a provider that is not sure must fail (LIST-4), but not
+    /// for longer than a worker may take to start. Where it never succeeds, `clause` is broken.
+    pub fn listed(&self, cluster: &str, clause: Clause) -> Verdict<Vec<ListedHandle>> {
+        let expected = "list succeeds, if not at once, then after a while";
+        let mut last = None;
+        let listed = self.bench.poll(self.bench.quirks().start, || match self.list(cluster) {
+            Ok(listed) => Ok(Some(listed)),
+            Err(error @ CallError::Failed(_)) if !is_panic(&error) => {
+                last = Some(error);
+                Ok(None)
+            }
+            Err(error) => Err::<Vec<ListedHandle>, _>(error).must(clause, expected).map(Some),
+        })?;
+        match (listed, last) {
+            (Some(listed), _) => Ok(listed),
+            (None, Some(error)) => Err(error).must(clause, expected),
+            (None, None) => breach(clause, expected, "it was never answered"),
+        }
+    }
+
     /// Kills, and demands a yes for each.
     pub fn kill_all(&self, cluster: &str, handles: &[Handle], clause: Clause) -> Verdict {
         let expected = format!("a kill of {} handles answers yes for each", handles.len());
@@ -281,6 +319,11 @@ impl<'b> Subject<'b> {
         self.kill_all(cluster, handles, Clause::KillTrue)?;
         self.wait_stopped(cluster, handles, Clause::KillTrue)
     }
+}
+
+/// Whether a call ended in a panic of the plugin's.
+pub fn is_panic(error: &CallError) -> bool {
+    matches!(error, CallError::Failed(error) if error.kind() == ErrorKind::Panic)
 }
 
 /// Texts as handles.
