@@ -222,11 +222,6 @@ impl<'b> Subject<'b> {
 
     /// As [`up`](Self::up), of a request.
     pub fn up_of(&self, cluster: &str, request: &RunRequest) -> Verdict<Vec<Handle>> {
-        Ok(self.launch(cluster, request)?.into_iter().map(|(handle, _)| handle).collect())
-    }
-
-    /// As [`up_of`](Self::up_of), with the workers on each handle.
-    pub fn launch(&self, cluster: &str, request: &RunRequest) -> Verdict<Vec<(Handle, u32)>> {
         Ok(self.whole(cluster, request)?.into_iter().map(|(handle, _)| handle).collect())
     }
 
