@@ -9,12 +9,14 @@ mod checks;
 mod child;
 mod ledger;
 mod order;
+mod outage;
 mod process;
 mod quirks;
 mod report;
 mod runner;
 mod subject;
 mod sweep;
+mod texts;
 mod verdict;
 mod witness;
 

@@ -1,0 +1,51 @@
+//! Puts a provider's backend out of reach, in the ways that the quirks file declares, and back.
+
+use std::process::{Command, Stdio};
+
+use crate::{
+    bench::Bench,
+    subject::Subject,
+    verdict::{OrFault as _, Verdict, fault, skip},
+};
+
+impl Bench {
+    /// Looks at a provider while its backend is out of reach: the one that is there, where the quirks file has commands for
+    /// that, and one that is made so, where it has a configuration. A reason to skip where it has neither.
+    pub fn out_of_reach(&self, subject: &Subject<'_>, look: impl Fn(&Subject<'_>) -> Verdict) -> Verdict {
+        let Some(outage) = &self.quirks().outage else {
+            return skip("the quirks file has no `[outage]`: the backend cannot be put out of reach");
+        };
+        let by_commands = !outage.begin.is_empty();
+        if by_commands {
+            command(&outage.begin, "outage.begin")?;
+            let seen = look(subject);
+            // It ends whatever was seen; what was seen goes first.
+            let ended = command(&outage.end, "outage.end");
+            seen?;
+            ended?;
+        }
+        if outage.config.is_empty() {
+            return Ok(());
+        }
+        match self.create(&self.overlaid(&outage.config))? {
+            Ok(cut_off) => look(&cut_off),
+            // To fail at once is as good, but then there is nobody to ask.
+            Err(_) if by_commands => Ok(()),
+            Err(error) => skip(format_args!(
+                "no provider can be made with the configuration of `[outage]`, which is as well: {error}"
+            )),
+        }
+    }
+}
+
+fn command(words: &[String], what: &str) -> Verdict {
+    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
+    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
+    let status =
+        status.or_fault(format_args!("`{what}` of the quirks file: {program} could not be started"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        fault(format_args!("`{what}` of the quirks file ended with {status}"))
+    }
+}
