@@ -55,16 +55,25 @@ pub(crate) fn how(status: ExitStatus) -> String {
     signal.unwrap_or_else(|| format!("exit code {}", status.code().unwrap_or_default()))
 }
 
+/// What is started for a check, with what in its environment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Program<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) env: &'a [(String, String)],
+}
+
 /// Runs a process to its end: by itself, at the limit, or when `stop` is set. None of its group is alive afterwards.
-pub(crate) fn run(program: &Path, order: &Order, limit: Duration, stop: &AtomicBool) -> Verdict<End> {
+pub(crate) fn run(program: Program<'_>, order: &Order, limit: Duration, stop: &AtomicBool) -> Verdict<End> {
     let file = order.folder.join("order.json");
     order::write(&file, order)?;
     let output = File::options().create(true).append(true).open(order.output());
     let output = output.or_fault("the file for a check's output could not be opened")?;
     let error = output.try_clone().or_fault("the file for a check's output could not be shared")?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(program.path);
+    command.envs(program.env.iter().cloned());
     command.arg(child::FLAG).arg(&file).stdin(Stdio::null()).stdout(output).stderr(error).process_group(0);
-    let mut child = command.spawn().or_fault(format_args!("{} could not be started", program.display()))?;
+    let mut child =
+        command.spawn().or_fault(format_args!("{} could not be started", program.path.display()))?;
     let watched = watch(&child, limit, stop);
     let group = Pid::from_raw(child.id().cast_signed());
     // It has not been waited for, so that the number is still its own. Where nobody is left, there is nothing to end.

@@ -19,7 +19,7 @@ use crate::{
     check::Check,
     ledger::{self, Entry},
     order::{self, Order, Placeholders, Reported, Task},
-    process::{self, End},
+    process::{self, End, Program},
     quirks::Quirks,
     report::{Counts, FORMAT, PluginInfo, Report},
     verdict::{Finding, Leftover, OrFault as _, Outcome, Stop, Verdict, fault, millis},
@@ -51,6 +51,8 @@ pub struct Trial {
     pub seed: u64,
     /// The program that is started for each check: one whose `main` begins with [`intercept`](crate::intercept).
     pub program: PathBuf,
+    /// Variables for the environment of these processes, beside those of this one.
+    pub env: Vec<(String, String)>,
     /// Set it to end the run early: what is under way is ended and swept, and the rest is skipped.
     pub stop: Arc<AtomicBool>,
 }
@@ -101,6 +103,7 @@ impl Trial {
             long: false,
             seed: 0,
             program,
+            env: Vec::new(),
             stop: Arc::default(),
         }
     }
@@ -163,7 +166,7 @@ impl Trial {
     fn inspect(&self, root: &TempDir, library: &Path) -> Result<Inspected, Refusal> {
         let inspect = || -> Verdict<(End, Verdict<Reported>)> {
             let order = self.order(root, library, "inspect", Task::Inspect)?;
-            let end = process::run(&self.program, &order, self.limit(), &self.stop)?;
+            let end = process::run(self.program(), &order, self.limit(), &self.stop)?;
             Ok((end, order::read(&order.report())))
         };
         let broken = |because| Ok(Inspected::Broken { because });
@@ -225,7 +228,7 @@ impl Trial {
     }
 
     fn try_check(&self, check: Check, order: &Order) -> Verdict<Finding> {
-        let end = process::run(&self.program, order, self.limit(), &self.stop)?;
+        let end = process::run(self.program(), order, self.limit(), &self.stop)?;
         let reported = match order::read(&order.report()) {
             Ok(Reported::Check { outcome, left_behind, notes }) => Some((outcome, left_behind, notes)),
             Ok(Reported::Fault(what)) => Some((Outcome::HarnessFault { what }, Vec::new(), Vec::new())),
@@ -264,7 +267,7 @@ impl Trial {
         }
         let order = Order { task: Task::Sweep, ..order.clone() };
         // An interruption does not hold it up: it is what is done then.
-        let end = process::run(&self.program, &order, self.limit(), &AtomicBool::new(false))?;
+        let end = process::run(self.program(), &order, self.limit(), &AtomicBool::new(false))?;
         match order::read(&order.report()) {
             Ok(Reported::Swept(left_behind)) => Ok(left_behind),
             Ok(Reported::Fault(what)) => fault(what),
@@ -288,6 +291,10 @@ impl Trial {
                 Ok(left.collect())
             }
         }
+    }
+
+    fn program(&self) -> Program<'_> {
+        Program { path: &self.program, env: &self.env }
     }
 
     fn limit(&self) -> Duration {
