@@ -52,3 +52,27 @@ pub(crate) fn entries(path: &Path) -> Verdict<Vec<Entry>> {
     let text = fs::read_to_string(path).or_fault("the ledger could not be read")?;
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_off_hides_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        assert_eq!(entries(&path).expect("none is fine"), []);
+        let ledger = Ledger::open(&path).expect("it is opened");
+        let all = [
+            Entry::Launching { cluster: "c".to_owned(), token: "t".to_owned() },
+            Entry::Made { cluster: "c".to_owned(), handles: vec!["a".to_owned(), "two\nlines".to_owned()] },
+        ];
+        for entry in &all {
+            ledger.note(entry).expect("it is written");
+        }
+        let mut text = fs::read_to_string(&path).expect("it is read");
+        text.push_str("{\"Server\":{\"clu");
+        fs::write(&path, text).expect("it is written");
+        assert_eq!(entries(&path).expect("it is read"), all);
+    }
+}

@@ -195,3 +195,45 @@ pub(crate) fn overlay(base: &Map<String, Value>, over: &Map<String, Value>) -> M
     }
     laid
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(fields) => fields,
+            other => panic!("{other} has no fields"),
+        }
+    }
+
+    #[test]
+    fn placeholders_are_filled_in_wherever_a_text_is() {
+        let mut value = json!({
+            "root": "${scratch}/a", "list": ["${check}-${check}", 3], "deep": { "of": "${program}" }, "$x": "${other}"
+        });
+        Placeholders { scratch: "/s", check: "c", program: "/p" }.fill(&mut value);
+        let wanted = json!({ "root": "/s/a", "list": ["c-c", 3], "deep": { "of": "/p" }, "$x": "${other}" });
+        assert_eq!(value, wanted);
+    }
+
+    #[test]
+    fn what_is_laid_over_wins_field_by_field() {
+        let base = fields(json!({ "a": { "x": 1, "y": 2 }, "b": [1], "c": 1 }));
+        let over = fields(json!({ "a": { "y": 3, "z": 4 }, "b": [2], "d": { "e": 5 } }));
+        let wanted = json!({ "a": { "x": 1, "y": 3, "z": 4 }, "b": [2], "c": 1, "d": { "e": 5 } });
+        assert_eq!(Value::Object(overlay(&base, &over)), wanted);
+    }
+
+    #[test]
+    fn a_document_is_there_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("report.json");
+        write(&path, &Reported::Fault("x".to_owned())).expect("it is written");
+        assert!(matches!(read(&path), Ok(Reported::Fault(what)) if what == "x"));
+        fs::write(&path, "{\"Fault\":").expect("it is written");
+        assert!(matches!(read::<Reported>(&path), Err(crate::verdict::Stop::Fault(_))));
+    }
+}

@@ -294,3 +294,67 @@ mod duration {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Quirks, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("odd.quirks.toml");
+        fs::write(&path, text).expect("it is written");
+        let found = Quirks::read(&path);
+        let beside = Quirks::beside(&folder.path().join(format!("{}odd.so", std::env::consts::DLL_PREFIX)));
+        assert_eq!(found.as_ref().err(), beside.as_ref().err(), "both ways lead to the same file");
+        found.map_err(|error| error.replace(&path.display().to_string(), "FILE"))
+    }
+
+    #[test]
+    fn a_file_says_what_it_says_and_the_rest_is_as_usual() {
+        let quirks = read("grace = \"1m 30s\"\ncostly = [\"launches\"]\n[container]\ncommand = \"sleep\"")
+            .expect("it is right");
+        assert_eq!((quirks.grace, quirks.start), (Duration::from_secs(90), Duration::from_secs(30)));
+        assert_eq!(quirks.container.command.as_deref(), Some("sleep"));
+        assert!(quirks.is_costly(Costly::Launches) && !quirks.is_costly(Costly::Calls));
+        assert!(
+            Quirks::beside(Path::new("/of/nobody/libx.so")).is_ok(),
+            "no file is as good as an empty one"
+        );
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_the_file_and_the_key() {
+        for (text, words) in [
+            ("grce = \"1s\"", "unknown field `grce`"),
+            ("grace = \"long\"", "write a duration such as"),
+            ("grace = \"0s\"", "`grace` must be longer than nothing"),
+            ("poll = \"1us\"", "`poll` must be at least"),
+            ("most_workers = 3", "`most_workers` must be at least 4"),
+            ("most_jobs = 0", "`most_jobs` must be at least 1"),
+            ("[outage]", "`outage` needs"),
+            ("[outage]\nbegin = [\"true\"]", "belong together"),
+            ("[shortfall]\nworkers = 0", "`shortfall.workers`"),
+            ("outlives = \"everything\"", "unknown variant"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(
+                error.starts_with("the quirks file FILE is wrong: ") && error.contains(words),
+                "{text}: {error}"
+            );
+        }
+        let error = Quirks::read(Path::new("/of/nobody.toml")).expect_err("it is not there");
+        assert!(error.starts_with("the quirks file /of/nobody.toml cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn quirks_come_back_as_they_were_written() {
+        let quirks = read(
+            "grace = \"250ms\"\n[outage.config]\nx = 1\n[witness]\n[[bad_config]]\nfield = \"a\"\nconfig = {}",
+        );
+        let quirks = quirks.expect("it is right");
+        let text = serde_json::to_string(&quirks).expect("it is written");
+        let again: Quirks = serde_json::from_str(&text).expect("it is read");
+        assert_eq!(serde_json::to_string(&again).expect("it is written"), text);
+        assert_eq!(again.grace, Duration::from_millis(250));
+    }
+}
