@@ -39,7 +39,7 @@ const LIMITS: CallLimits = CallLimits {
 
 /// The bench of one check.
 #[derive(Debug)]
-pub struct Bench {
+pub(crate) struct Bench {
     order: Order,
     runtime: Runtime,
     ledger: Ledger,
@@ -70,37 +70,37 @@ impl Bench {
     }
 
     /// How the provider is to be tried.
-    pub fn quirks(&self) -> &Quirks {
+    pub(crate) fn quirks(&self) -> &Quirks {
         &self.order.quirks
     }
 
     /// Whether the check may take its time and the provider's.
-    pub fn is_long(&self) -> bool {
+    pub(crate) fn is_long(&self) -> bool {
         self.order.long
     }
 
     /// What a check that throws dice begins with.
-    pub fn seed(&self) -> u64 {
+    pub(crate) fn seed(&self) -> u64 {
         self.order.seed
     }
 
     /// The library's file.
-    pub fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         &self.order.library
     }
 
     /// A fresh folder of the check, which is removed at its end.
-    pub fn scratch(&self) -> std::path::PathBuf {
+    pub(crate) fn scratch(&self) -> std::path::PathBuf {
         self.order.scratch()
     }
 
     /// The file that standard output and error of this process go to.
-    pub fn output(&self) -> std::path::PathBuf {
+    pub(crate) fn output(&self) -> std::path::PathBuf {
         self.order.output()
     }
 
     /// Says something that stands beside the outcome.
-    pub fn note(&self, text: impl Into<String>) {
+    pub(crate) fn note(&self, text: impl Into<String>) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
     }
 
@@ -121,14 +121,14 @@ impl Bench {
     }
 
     /// Puts down that something is about to be called, for whoever has to say where it crashed.
-    pub fn progress(&self, what: &str) {
+    pub(crate) fn progress(&self, what: &str) {
         let mut file = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         // It is no more than a help.
         drop(file.write_all(format!("{what}\n").as_bytes()));
     }
 
     /// The library, loaded when it is first asked for.
-    pub fn library(&self) -> Verdict<&Arc<Library>> {
+    pub(crate) fn library(&self) -> Verdict<&Arc<Library>> {
         if let Some(library) = self.library.get() {
             return Ok(library);
         }
@@ -146,17 +146,17 @@ impl Bench {
     }
 
     /// The provider's configuration.
-    pub fn config(&self) -> &Map<String, Value> {
+    pub(crate) fn config(&self) -> &Map<String, Value> {
         &self.order.config
     }
 
     /// The configuration with another one laid over it.
-    pub fn overlaid(&self, over: &Map<String, Value>) -> Map<String, Value> {
+    pub(crate) fn overlaid(&self, over: &Map<String, Value>) -> Map<String, Value> {
         order::overlay(&self.order.config, over)
     }
 
     /// Makes a provider with a configuration; what the plugin says of it is the inner result.
-    pub fn create(&self, config: &Map<String, Value>) -> Verdict<Result<Subject<'_>, CreateError>> {
+    pub(crate) fn create(&self, config: &Map<String, Value>) -> Verdict<Result<Subject<'_>, CreateError>> {
         let library = self.library()?;
         let name = format!("conformance-{}", self.next.fetch_add(1, Ordering::Relaxed));
         self.progress("create");
@@ -167,12 +167,12 @@ impl Bench {
     }
 
     /// Makes a provider with the configuration as it is given.
-    pub fn provider(&self) -> Verdict<Subject<'_>> {
+    pub(crate) fn provider(&self) -> Verdict<Subject<'_>> {
         self.provider_of(&self.order.config)
     }
 
     /// Makes a provider with something laid over the configuration.
-    pub fn provider_with(&self, over: &Map<String, Value>) -> Verdict<Subject<'_>> {
+    pub(crate) fn provider_with(&self, over: &Map<String, Value>) -> Verdict<Subject<'_>> {
         self.provider_of(&self.overlaid(over))
     }
 
@@ -183,27 +183,27 @@ impl Bench {
     }
 
     /// A cluster's name that nobody else has.
-    pub fn cluster(&self) -> String {
+    pub(crate) fn cluster(&self) -> String {
         format!("{}-{}", self.order.unique, self.next.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A launch's token that nobody else has.
-    pub fn token(&self) -> LaunchToken {
+    pub(crate) fn token(&self) -> LaunchToken {
         LaunchToken::new(format!("{}-t{}", self.order.unique, self.next.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// A request for workers of the plain container, under a fresh token.
-    pub fn request(&self, workers: u32) -> RunRequest {
+    pub(crate) fn request(&self, workers: u32) -> RunRequest {
         self.request_of(self.quirks().container.clone(), workers)
     }
 
     /// A request for workers of a container, under a fresh token.
-    pub fn request_of(&self, container: Container, workers: u32) -> RunRequest {
+    pub(crate) fn request_of(&self, container: Container, workers: u32) -> RunRequest {
         RunRequest { container, hardware: self.quirks().hardware.clone(), workers, token: self.token() }
     }
 
     /// So many workers, where that many may be had and cost nothing to speak of; otherwise a reason to skip.
-    pub fn afford(&self, workers: u32) -> Verdict<u32> {
+    pub(crate) fn afford(&self, workers: u32) -> Verdict<u32> {
         let most = self.quirks().most_workers;
         if workers > most {
             return skip(format_args!("the quirks file allows {most} workers at most"));
@@ -215,13 +215,13 @@ impl Bench {
     }
 
     /// As many workers as `wanted`, or as few as can be had without much cost, but at least one.
-    pub fn modest(&self, wanted: u32) -> u32 {
+    pub(crate) fn modest(&self, wanted: u32) -> u32 {
         let costly = self.quirks().is_costly(Costly::Launches) && !self.is_long();
         wanted.min(self.quirks().most_workers).min(if costly { 4 } else { u32::MAX }).max(1)
     }
 
     /// A reason to skip where something is costly, unless the check may take its time.
-    pub fn cheap(&self, what: Costly) -> Verdict {
+    pub(crate) fn cheap(&self, what: Costly) -> Verdict {
         let word = match what {
             Costly::Launches => "launches",
             Costly::Calls => "calls",
@@ -236,7 +236,7 @@ impl Bench {
     }
 
     /// A reason to skip where workers do not outlive as much.
-    pub fn outlives(&self, what: crate::quirks::Outlives) -> Verdict {
+    pub(crate) fn outlives(&self, what: crate::quirks::Outlives) -> Verdict {
         use crate::quirks::Outlives;
         if self.quirks().outlives >= what {
             return Ok(());
@@ -248,7 +248,7 @@ impl Bench {
     }
 
     /// Where the check hears witnesses; a reason to skip where workers cannot run one.
-    pub fn witnesses(&self) -> Verdict<Witnesses> {
+    pub(crate) fn witnesses(&self) -> Verdict<Witnesses> {
         let Some(quirks) = &self.quirks().witness else {
             return skip("the quirks file has no `[witness]`: what a worker sees cannot be seen");
         };
@@ -257,7 +257,7 @@ impl Bench {
     }
 
     /// Does an errand in another process, with a provider that is made anew there.
-    pub fn elsewhere(&self, errand: Errand) -> Verdict<Brought> {
+    pub(crate) fn elsewhere(&self, errand: Errand) -> Verdict<Brought> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if let Errand::Run { cluster, token, .. } = &errand {
             self.ledger
@@ -294,7 +294,7 @@ impl Bench {
     }
 
     /// Asks again and again until there is something, for at most so long.
-    pub fn poll<T>(
+    pub(crate) fn poll<T>(
         &self,
         limit: Duration,
         mut look: impl FnMut() -> Verdict<Option<T>>,

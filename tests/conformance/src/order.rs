@@ -29,7 +29,7 @@ pub(crate) enum Task {
 
 /// A call in another process, with a provider that is made anew.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Errand {
+pub(crate) enum Errand {
     /// `list` of a cluster.
     List {
         /// The cluster.
@@ -62,7 +62,7 @@ pub enum Errand {
 
 /// What an errand came to; an error is the call's, for a person.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Brought {
+pub(crate) enum Brought {
     /// Of `list`.
     List(Vec<ListedHandle>),
     /// Of `status`.

@@ -18,21 +18,21 @@ use crate::{
 };
 
 /// A handle.
-pub type Handle = Arc<str>;
+pub(crate) type Handle = Arc<str>;
 
 /// How long an instance may take to shut down: "within seconds" (LOAD-9).
-pub const SHUTDOWN: Duration = Duration::from_secs(10);
+pub(crate) const SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// A provider under test. It may be used from many threads.
 #[derive(Clone, Debug)]
-pub struct Subject<'b> {
+pub(crate) struct Subject<'b> {
     bench: &'b Bench,
     provider: Arc<Provider>,
 }
 
 /// A `run` that is under way.
 #[derive(Debug)]
-pub struct Running<'b> {
+pub(crate) struct Running<'b> {
     bench: &'b Bench,
     cluster: String,
     call: Call<Launched>,
@@ -40,7 +40,7 @@ pub struct Running<'b> {
 
 impl Running<'_> {
     /// Tells the provider that the answer is no longer wanted.
-    pub fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         self.call.cancel();
     }
 
@@ -49,7 +49,7 @@ impl Running<'_> {
     /// # Errors
     ///
     /// Outer: the harness's; inner: the call's.
-    pub fn answer(self) -> Verdict<Result<Launched, CallError>> {
+    pub(crate) fn answer(self) -> Verdict<Result<Launched, CallError>> {
         let answer = self.bench.runtime().block_on(self.call.late());
         self.bench.progress("-");
         note(self.bench, &self.cluster, &answer)?;
@@ -73,7 +73,7 @@ fn note(bench: &Bench, cluster: &str, answer: &Result<Launched, CallError>) -> V
 macro_rules! of_handles {
     ($($(#[$doc:meta])* $name:ident -> $answer:ty;)*) => {$(
         $(#[$doc])*
-        pub fn $name(&self, cluster: &str, handles: &[Handle]) -> Result<Vec<$answer>, CallError> {
+        pub(crate) fn $name(&self, cluster: &str, handles: &[Handle]) -> Result<Vec<$answer>, CallError> {
             self.wait(stringify!($name), self.provider.$name(&self.scope(cluster), handles))
         }
     )*};
@@ -83,7 +83,7 @@ macro_rules! of_handles {
 macro_rules! of_cluster {
     ($($(#[$doc:meta])* $name:ident -> $answer:ty;)*) => {$(
         $(#[$doc])*
-        pub fn $name(&self, cluster: &str) -> Result<$answer, CallError> {
+        pub(crate) fn $name(&self, cluster: &str) -> Result<$answer, CallError> {
             self.wait(stringify!($name), self.provider.$name(&self.scope(cluster)))
         }
     )*};
@@ -95,7 +95,7 @@ impl<'b> Subject<'b> {
     }
 
     /// The host's side of it.
-    pub fn provider(&self) -> &Arc<Provider> {
+    pub(crate) fn provider(&self) -> &Arc<Provider> {
         &self.provider
     }
 
@@ -104,7 +104,7 @@ impl<'b> Subject<'b> {
     }
 
     /// The scope of a call that may take so long.
-    pub fn scope_within(&self, cluster: &str, budget: Duration) -> CallScope {
+    pub(crate) fn scope_within(&self, cluster: &str, budget: Duration) -> CallScope {
         CallScope { cluster: cluster.into(), budget, verbose: 1 }
     }
 
@@ -121,7 +121,7 @@ impl<'b> Subject<'b> {
     }
 
     /// `run`, after `initialize` where the cluster is new and the plugin has it, as a host does.
-    pub fn run(&self, cluster: &str, request: &RunRequest) -> Verdict<Result<Launched, CallError>> {
+    pub(crate) fn run(&self, cluster: &str, request: &RunRequest) -> Verdict<Result<Launched, CallError>> {
         let running = match self.begin_run(cluster, request, self.bench.quirks().call)? {
             Ok(running) => running,
             Err(error) => return Ok(Err(error)),
@@ -143,7 +143,7 @@ impl<'b> Subject<'b> {
 
     /// Begins a `run` with a budget, and does not wait for it. The outer error is the harness's, the inner one that of
     /// `initialize`, where that comes first.
-    pub fn begin_run(
+    pub(crate) fn begin_run(
         &self,
         cluster: &str,
         request: &RunRequest,
@@ -160,7 +160,7 @@ impl<'b> Subject<'b> {
     }
 
     /// `initialize`, where the cluster is new and the plugin has it, as a host does before it launches anything.
-    pub fn prepare(&self, cluster: &str) -> Result<(), CallError> {
+    pub(crate) fn prepare(&self, cluster: &str) -> Result<(), CallError> {
         if self.provider.has_initialize() && self.bench.prepare(cluster) {
             return self.initialize(cluster);
         }
@@ -194,7 +194,11 @@ impl<'b> Subject<'b> {
     }
 
     /// `run_server`, after `initialize` where the cluster is new and the plugin has it.
-    pub fn run_server(&self, cluster: &str, request: &ServerRequest) -> Verdict<Result<(), CallError>> {
+    pub(crate) fn run_server(
+        &self,
+        cluster: &str,
+        request: &ServerRequest,
+    ) -> Verdict<Result<(), CallError>> {
         if let Err(error) = self.prepare(cluster) {
             return Ok(Err(error));
         }
@@ -203,12 +207,12 @@ impl<'b> Subject<'b> {
     }
 
     /// `cleanup`.
-    pub fn cleanup(&self, cluster: &str, deep: bool) -> Result<(), CallError> {
+    pub(crate) fn cleanup(&self, cluster: &str, deep: bool) -> Result<(), CallError> {
         self.wait("cleanup", self.provider.cleanup(&self.scope(cluster), deep))
     }
 
     /// Shuts the instance down; whether it was gone within [`SHUTDOWN`]. No other clone of it may be left.
-    pub fn shut_down(self) -> bool {
+    pub(crate) fn shut_down(self) -> bool {
         self.bench.progress("drop");
         let gone = self.bench.runtime().block_on(self.provider.shut_down(SHUTDOWN));
         self.bench.progress("-");
@@ -216,17 +220,17 @@ impl<'b> Subject<'b> {
     }
 
     /// Launches so many workers of the plain container and demands that all are there: each container's handle once.
-    pub fn up(&self, cluster: &str, workers: u32) -> Verdict<Vec<Handle>> {
+    pub(crate) fn up(&self, cluster: &str, workers: u32) -> Verdict<Vec<Handle>> {
         self.up_of(cluster, &self.bench.request(workers))
     }
 
     /// As [`up`](Self::up), of a request.
-    pub fn up_of(&self, cluster: &str, request: &RunRequest) -> Verdict<Vec<Handle>> {
+    pub(crate) fn up_of(&self, cluster: &str, request: &RunRequest) -> Verdict<Vec<Handle>> {
         Ok(self.whole(cluster, request)?.into_iter().map(|(handle, _)| handle).collect())
     }
 
     /// As [`up_of`](Self::up_of), each container's handle with the number of its workers.
-    pub fn whole(&self, cluster: &str, request: &RunRequest) -> Verdict<Vec<(Handle, u32)>> {
+    pub(crate) fn whole(&self, cluster: &str, request: &RunRequest) -> Verdict<Vec<(Handle, u32)>> {
         let expected = format!("a run of {} workers launches them", request.workers);
         let launched = self.run(cluster, request)?.must(Clause::RunCount, &expected)?;
         if let Some(shortfall) = &launched.shortfall {
@@ -242,7 +246,7 @@ impl<'b> Subject<'b> {
     }
 
     /// Waits until all are running. Where one stops instead, `clause` is broken.
-    pub fn wait_running(&self, cluster: &str, handles: &[Handle], clause: Clause) -> Verdict {
+    pub(crate) fn wait_running(&self, cluster: &str, handles: &[Handle], clause: Clause) -> Verdict {
         let limit = self.bench.quirks().start;
         let expected =
             format!("workers run within {limit:?} (`start` of the quirks file), and go on running");
@@ -262,7 +266,7 @@ impl<'b> Subject<'b> {
     }
 
     /// Waits until all have stopped, for at most the grace. Where one has not, `clause` is broken.
-    pub fn wait_stopped(&self, cluster: &str, handles: &[Handle], clause: Clause) -> Verdict {
+    pub(crate) fn wait_stopped(&self, cluster: &str, handles: &[Handle], clause: Clause) -> Verdict {
         let limit = self.bench.quirks().grace;
         let expected = format!("killed workers have stopped within {limit:?} (`grace` of the quirks file)");
         let begin = Instant::now();
@@ -279,7 +283,7 @@ impl<'b> Subject<'b> {
 
     /// The cluster's list. One that fails is asked for again, since a provider that is not sure must fail (LIST-4), but not
     /// for longer than a worker may take to start. Where it never succeeds, `clause` is broken.
-    pub fn listed(&self, cluster: &str, clause: Clause) -> Verdict<Vec<ListedHandle>> {
+    pub(crate) fn listed(&self, cluster: &str, clause: Clause) -> Verdict<Vec<ListedHandle>> {
         let expected = "list succeeds, if not at once, then after a while";
         let mut last = None;
         let listed = self.bench.poll(self.bench.quirks().start, || match self.list(cluster) {
@@ -298,7 +302,7 @@ impl<'b> Subject<'b> {
     }
 
     /// Kills, and demands a yes for each.
-    pub fn kill_all(&self, cluster: &str, handles: &[Handle], clause: Clause) -> Verdict {
+    pub(crate) fn kill_all(&self, cluster: &str, handles: &[Handle], clause: Clause) -> Verdict {
         let expected = format!("a kill of {} handles answers yes for each", handles.len());
         let killed = self.kill(cluster, handles).must(clause, &expected)?;
         for (handle, killed) in handles.iter().zip(killed) {
@@ -310,18 +314,18 @@ impl<'b> Subject<'b> {
     }
 
     /// Kills, and waits until all have stopped.
-    pub fn down(&self, cluster: &str, handles: &[Handle]) -> Verdict {
+    pub(crate) fn down(&self, cluster: &str, handles: &[Handle]) -> Verdict {
         self.kill_all(cluster, handles, Clause::KillTrue)?;
         self.wait_stopped(cluster, handles, Clause::KillTrue)
     }
 }
 
 /// Whether a call ended in a panic of the plugin's.
-pub fn is_panic(error: &CallError) -> bool {
+pub(crate) fn is_panic(error: &CallError) -> bool {
     matches!(error, CallError::Failed(error) if error.kind() == ErrorKind::Panic)
 }
 
 /// Texts as handles.
-pub fn handles<T: AsRef<str>>(texts: &[T]) -> Vec<Handle> {
+pub(crate) fn handles<T: AsRef<str>>(texts: &[T]) -> Vec<Handle> {
     texts.iter().map(|text| Handle::from(text.as_ref())).collect()
 }

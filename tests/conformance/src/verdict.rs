@@ -21,7 +21,7 @@ pub struct Breach {
 
 /// Why a check ends before its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// The provider broke a clause.
     Breach(Breach),
     /// It cannot be tried here, for this reason: said after "skipped, because".
@@ -31,25 +31,25 @@ pub enum Stop {
 }
 
 /// How a check, or a step of it, ends.
-pub type Verdict<T = ()> = Result<T, Stop>;
+pub(crate) type Verdict<T = ()> = Result<T, Stop>;
 
 /// A breach of a clause, to be returned.
-pub fn breach<T>(clause: Clause, expected: impl fmt::Display, seen: impl fmt::Display) -> Verdict<T> {
+pub(crate) fn breach<T>(clause: Clause, expected: impl fmt::Display, seen: impl fmt::Display) -> Verdict<T> {
     Err(Stop::Breach(Breach { clause, expected: expected.to_string(), seen: seen.to_string() }))
 }
 
 /// A reason to skip, to be returned; it follows "skipped, because".
-pub fn skip<T>(because: impl fmt::Display) -> Verdict<T> {
+pub(crate) fn skip<T>(because: impl fmt::Display) -> Verdict<T> {
     Err(Stop::Skip(because.to_string()))
 }
 
 /// A fault of the harness, to be returned.
-pub fn fault<T>(what: impl fmt::Display) -> Verdict<T> {
+pub(crate) fn fault<T>(what: impl fmt::Display) -> Verdict<T> {
     Err(Stop::Fault(what.to_string()))
 }
 
 /// Demands that a condition holds. `seen` is asked for only where it does not.
-pub fn demand<S: fmt::Display>(
+pub(crate) fn demand<S: fmt::Display>(
     holds: bool,
     clause: Clause,
     expected: impl fmt::Display,
@@ -59,7 +59,7 @@ pub fn demand<S: fmt::Display>(
 }
 
 /// Turns an answer that is none into a breach of a clause.
-pub trait Must<T> {
+pub(crate) trait Must<T> {
     /// The answer, or a breach: of the clause that the host itself found broken, and otherwise of this one.
     fn must(self, clause: Clause, expected: impl fmt::Display) -> Verdict<T>;
 }
@@ -95,7 +95,7 @@ impl<T> Must<T> for Result<T, CreateError> {
 }
 
 /// What the operating system, or a library of the harness, refused.
-pub trait OrFault<T> {
+pub(crate) trait OrFault<T> {
     /// The value, or a fault of the harness that names what was tried.
     fn or_fault(self, what: impl fmt::Display) -> Verdict<T>;
 }

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// How a witness takes being asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Temper {
+pub(crate) enum Temper {
     /// It ends.
     Meek,
     /// It does not hear of SIGTERM, SIGINT, SIGHUP and SIGQUIT.
@@ -49,7 +49,7 @@ impl Temper {
 
 /// What a witness sees of itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Hello {
+pub(crate) struct Hello {
     /// What tells the witnesses of this check from all others.
     nonce: String,
     /// Its process id, where it runs.
@@ -64,14 +64,14 @@ pub struct Hello {
 
 impl Hello {
     /// A variable of its environment.
-    pub fn variable(&self, name: &str) -> Option<&str> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// Where a check hears its witnesses.
 #[derive(Debug)]
-pub struct Witnesses {
+pub(crate) struct Witnesses {
     listener: TcpListener,
     nonce: String,
     quirks: WitnessQuirks,
@@ -87,7 +87,12 @@ impl Witnesses {
     }
 
     /// A container that runs a witness, with arguments and variables of the check's.
-    pub fn container(&self, temper: Temper, args: &[&str], env: &[(&str, &str)]) -> Verdict<Container> {
+    pub(crate) fn container(
+        &self,
+        temper: Temper,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Verdict<Container> {
         let address = self.listener.local_addr().or_fault("the harness does not know where it listens")?;
         let own = [FLAG.to_owned(), address.to_string(), self.nonce.clone(), temper.word().to_owned()];
         let mut container = self.quirks.container.clone();
@@ -98,12 +103,12 @@ impl Witnesses {
     }
 
     /// The next `count` witnesses that report, or as many of them as do in the time that a worker may take to start.
-    pub fn expect(&self, count: usize) -> Verdict<Vec<Witness>> {
+    pub(crate) fn expect(&self, count: usize) -> Verdict<Vec<Witness>> {
         self.hear(count, self.start)
     }
 
     /// The next `count` witnesses that report, or as many of them as do within the limit.
-    pub fn hear(&self, count: usize, limit: Duration) -> Verdict<Vec<Witness>> {
+    pub(crate) fn hear(&self, count: usize, limit: Duration) -> Verdict<Vec<Witness>> {
         let end = Instant::now() + limit;
         let mut heard = Vec::new();
         while heard.len() < count {
@@ -136,15 +141,15 @@ impl Witnesses {
 
 /// A worker that tells of itself.
 #[derive(Debug)]
-pub struct Witness {
+pub(crate) struct Witness {
     /// What it said.
-    pub hello: Hello,
+    pub(crate) hello: Hello,
     stream: TcpStream,
 }
 
 impl Witness {
     /// Whether it is alive: its connection stands.
-    pub fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         let mut byte = [0];
         match self.stream.peek(&mut byte) {
             Ok(0) => false,
@@ -154,7 +159,7 @@ impl Witness {
     }
 
     /// Whether it has ended within the limit.
-    pub fn ends_within(&self, limit: Duration) -> bool {
+    pub(crate) fn ends_within(&self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
         while self.is_alive() {
             if Instant::now() >= end {
@@ -166,12 +171,12 @@ impl Witness {
     }
 
     /// Has it start a child, a witness as well, that reports by itself.
-    pub fn start_child(&self) -> Verdict {
+    pub(crate) fn start_child(&self) -> Verdict {
         self.order("child")
     }
 
     /// Has it end by itself.
-    pub fn end(&self) -> Verdict {
+    pub(crate) fn end(&self) -> Verdict {
         self.order("end")
     }
 
