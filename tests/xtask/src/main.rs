@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `ci` and `bench`. Each builds what it needs, says what it runs,
+//! The project's own commands: `cargo xtask demo`, `test`, `ci`, `bench` and `matrix`. Each builds what it needs, says what it runs,
 //! and ends with an error where something it ran did.
 
 mod bench;
@@ -34,6 +34,8 @@ enum Command {
     },
     /// Run all that must pass before a change is taken: format, lints, documentation, tests
     Ci,
+    /// Try every mutant with the conformance checks, and write what caught it to `tests/conformance/MATRIX.md`
+    Matrix,
     /// Measure, and print the figures
     Bench {
         /// The names of benchmarks; all where none is given
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Test { filters } => test::run(&filters),
         Command::Ci => steps::ci(),
+        Command::Matrix => matrix(),
         Command::Bench { names } => bench::run(&names),
         Command::DemoWorker { spool, root, pace_ms } => {
             demo::work(&spool, &root, Duration::from_millis(pace_ms))
@@ -61,4 +64,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Has the tests of the matrix write what they find, rather than hold it against what stands there.
+fn matrix() -> Result<(), Failure> {
+    let arguments = ["test", "--package", "longshore-conformance", "--test", "matrix"];
+    let mut command = cargo::command(&arguments);
+    command.env("LONGSHORE_MATRIX_WRITE", "1");
+    cargo::run(command, &arguments)
 }
