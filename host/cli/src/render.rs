@@ -1,6 +1,6 @@
 //! Clusters, workers and durations in words. What a plugin said is shown without what a terminal would obey.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use longshore_http::wire::ClusterStatus;
 use longshore_scaling::{Desired, Reason};
@@ -20,6 +20,20 @@ pub(crate) fn span(duration: Duration) -> String {
     let whole = Duration::from_secs(duration.as_secs());
     let text = humantime::format_duration(whole).to_string();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// The commands that show a breach of the contract again: each is told once, on a line of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Checks(BTreeSet<String>);
+
+impl Checks {
+    /// What follows a text that tells of a breach.
+    pub(crate) fn of(&mut self, check: Option<&str>) -> String {
+        match check.filter(|check| self.0.insert((*check).to_owned())) {
+            Some(check) => format!("\n  to see it again:  {}", clean(check)),
+            None => String::new(),
+        }
+    }
 }
 
 /// What a cluster shall be.
@@ -94,6 +108,14 @@ mod tests {
             assert_eq!(span(Duration::from_secs(seconds)), text);
         }
         assert_eq!(span(Duration::from_millis(1_999)), "1s");
+    }
+
+    #[test]
+    fn a_check_is_told_once() {
+        let mut checks = Checks::default();
+        assert_eq!(checks.of(Some("look")), "\n  to see it again:  look");
+        assert_eq!((checks.of(Some("look")), checks.of(None)), (String::new(), String::new()));
+        assert_eq!(checks.of(Some("look\u{1b}")), "\n  to see it again:  look ");
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) fn run(asked: u32, max_workers: u32, reply: RunReply) -> Result<Launc
     let shortfall = reply
         .shortfall
         .into_option()
-        .map(|short| Shortfall { reason: reason(short.reason.into()), retryable: short.retryable });
+        .map(|short| Shortfall { reason: short.reason.into(), retryable: short.retryable });
 
     let refuse =
         |clause, detail| Err(Violation { claimed: handles.clone(), ..breach(clause, Function::Run, detail) });
@@ -73,6 +73,10 @@ pub(crate) fn run(asked: u32, max_workers: u32, reply: RunReply) -> Result<Launc
         }
         Some(_) if given == asked_count => {
             let detail = format!("it answered with all {asked} workers, and with a shortfall");
+            return refuse(Clause::RunCount, detail);
+        }
+        Some(short) if short.reason.trim().is_empty() => {
+            let detail = format!("asked for {asked} workers, it answered with {given} and did not say why");
             return refuse(Clause::RunCount, detail);
         }
         _ => {}

@@ -1,7 +1,13 @@
 //! Every way in which a plugin can disappoint the host, as values: loading, configuring, creating, calling. A call's
 //! error also says how much is certain: [`CallError::NotSent`] alone promises that the plugin never saw the request.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use longshore_plugin_api::Clause;
 use thiserror::Error;
@@ -75,7 +81,21 @@ impl LoadErrorKind {
     }
 }
 
-/// A library that was not accepted. Its text is at most five lines: what, where, the clause, what to do.
+/// The command that looks at a library for breaches of one clause of the contract: whoever was told of one sees it again.
+pub fn check_command(library: &Path, clause: &str) -> String {
+    format!("longshore conformance {} --filter {clause}", word(&library.to_string_lossy()))
+}
+
+/// A text as one word of a shell's command line.
+fn word(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=\\".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', r"'\''")).into()
+}
+
+/// A library that was not accepted. Its text is at most five lines: what, where, the clause, how to see it again, what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
     path: PathBuf,
@@ -99,7 +119,7 @@ impl LoadError {
     }
 
     /// The file that was asked for.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -124,6 +144,7 @@ impl fmt::Display for LoadError {
         write!(f, "the plugin {} cannot be loaded: {}", self.path.display(), self.message)?;
         if let Some(clause) = self.clause() {
             write!(f, "\n  it breaks {clause}: {}", clause.text())?;
+            write!(f, "\n  to see it again: {}", check_command(&self.path, clause.id()))?;
         }
         write!(f, "\n  to do: {}", self.kind.advice())
     }
@@ -334,6 +355,14 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// The clause that the answer breaks, where it breaks one.
+    pub fn clause(&self) -> Option<Clause> {
+        match self {
+            Self::Violation(violation) => Some(violation.clause),
+            _ => None,
+        }
+    }
+
     /// Whether the plugin never saw the call.
     pub fn is_not_sent(&self) -> bool {
         matches!(self, Self::NotSent { .. })
@@ -357,6 +386,19 @@ mod tests {
         assert!(text.lines().count() <= 5, "{text}");
         assert!(text.contains("/plugins/x.so") && text.contains("LOAD-2"), "{text}");
         assert_eq!(error.detail(), Some(long.as_str()));
+    }
+
+    #[test]
+    fn a_breach_can_be_seen_again() {
+        let at = |path: &str| check_command(Path::new(path), "RUN-1");
+        assert_eq!(at("/plugins/libx.so"), "longshore conformance /plugins/libx.so --filter RUN-1");
+        assert_eq!(at("/my plugins/x.so"), "longshore conformance '/my plugins/x.so' --filter RUN-1");
+        assert_eq!(at("/it's/$x.so"), r"longshore conformance '/it'\''s/$x.so' --filter RUN-1");
+        let error = LoadError::new("/plugins/x.so", LoadErrorKind::Layout, "it is odd");
+        let told = "\n  to see it again: longshore conformance /plugins/x.so --filter LOAD-2\n";
+        assert_eq!(error.to_string().matches(told).count(), 1, "{error}");
+        let error = LoadError::new("/plugins/x.so", LoadErrorKind::TooLarge, "it is large");
+        assert!(!error.to_string().contains("conformance"), "no clause says how large it may be");
     }
 
     #[test]

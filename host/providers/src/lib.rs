@@ -23,6 +23,7 @@ pub use check::{Launched, MAX_HANDLE_BYTES};
 pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, named_plugin};
 pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
+    check_command,
 };
 pub use library::{Library, MAX_LIBRARY_BYTES};
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET};

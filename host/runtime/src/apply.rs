@@ -1,13 +1,11 @@
 //! From a configuration to providers and clusters: all is checked, loaded and made first, and only then does anything
 //! change. What a configuration does not name is left as it is.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use longshore_config::{ClusterConfig, Config, ProviderConfig};
 use longshore_providers::{CallScope, CreateError, Library, Provider, named_plugin};
-use longshore_scaling::{
-    Action, Command, Cycle, Desired, Observation, Plan, PlanReport, State, admit, observe, plan,
-};
+use longshore_scaling::{Action, Command, Cycle, Desired, Observation, Plan, State, admit, observe, plan};
 use longshore_store::{Entry, JournalError, Kept, Lease};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +17,7 @@ use crate::{
     message::Previewed,
     reconciler::{definition, provider_definition},
     registry::{Cluster, Installed, Made},
-    view::Explanation,
+    view::{Explanation, explanations},
     workshop::failed,
 };
 
@@ -108,9 +106,11 @@ impl House {
         let mut previews = Vec::new();
         for cluster in &config.clusters {
             let provider = provider_of(cluster, &providers);
-            previews.push(match self.look_ahead(cluster, &provider).await? {
-                Some(previewed) => preview_update(cluster, previewed),
-                None => preview_new(cluster, &there(cluster, &provider)?).await?,
+            let previewed = self.look_ahead(cluster, &provider).await?;
+            let provider = there(cluster, &provider)?;
+            previews.push(match previewed {
+                Some(previewed) => preview_update(cluster, &provider, previewed),
+                None => preview_new(cluster, &provider).await?,
             });
         }
         Ok(previews)
@@ -236,6 +236,13 @@ impl House {
 
     pub(crate) fn is_known(&self, cluster: &str) -> bool {
         self.shared.registry().clusters.contains_key(cluster)
+    }
+
+    /// The file of the library of a cluster's provider, where the provider is there.
+    pub(crate) fn library_of(&self, cluster: &str) -> Option<PathBuf> {
+        let registry = self.shared.registry();
+        let installed = registry.providers.get(&registry.clusters.get(cluster)?.provider)?;
+        installed.made.as_ref().ok().map(|provider| provider.library().path().to_owned())
     }
 
     /// Whether the command that a cluster comes down to would be admitted, and what it would lead to where the cluster is
@@ -392,10 +399,11 @@ fn unique() -> Result<u64, ApplyError> {
     getrandom::u64().map_err(|error| ApplyError::NoRandomness { reason: error.to_string() })
 }
 
-fn preview_update(cluster: &ClusterConfig, previewed: Previewed) -> Preview {
+fn preview_update(cluster: &ClusterConfig, provider: &Provider, previewed: Previewed) -> Preview {
     let Previewed { changes, before, after, live, actions, report } = previewed;
     let effect = if changes { Effect::Updated } else { Effect::Unchanged };
-    preview(cluster, effect, before, after, live, &actions, report)
+    let reasons = explanations(report, Some(provider.library().path()));
+    preview(cluster, effect, before, after, live, &actions, reasons)
 }
 
 async fn preview_new(cluster: &ClusterConfig, provider: &Arc<Provider>) -> Result<Preview, ApplyError> {
@@ -427,7 +435,8 @@ async fn preview_new(cluster: &ClusterConfig, provider: &Arc<Provider>) -> Resul
     }
     let (next, report) = plan(&state, now);
     let live = state.tally().live();
-    Ok(preview(cluster, Effect::Created, 0, state.target(), live, &next.actions, report))
+    let reasons = explanations(report, Some(provider.library().path()));
+    Ok(preview(cluster, Effect::Created, 0, state.target(), live, &next.actions, reasons))
 }
 
 fn preview(
@@ -437,7 +446,7 @@ fn preview(
     target: u32,
     live: u64,
     actions: &[Action],
-    report: PlanReport,
+    reasons: Vec<Explanation>,
 ) -> Preview {
     let launch = actions.iter().map(|action| match action {
         Action::Launch { workers, again: false, .. } => u64::from(*workers),
@@ -455,6 +464,6 @@ fn preview(
         live,
         launch: launch.sum(),
         kill: kill.sum(),
-        reasons: report.reasons.into_iter().map(Explanation::from).collect(),
+        reasons,
     }
 }

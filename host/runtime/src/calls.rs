@@ -1,7 +1,7 @@
 //! Carries out what the core decided: from an action to a provider's function, and from its answer, or the lack of one, to
 //! an observation. It decides nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use longshore_config::ClusterConfig;
 use longshore_plugin_api::{ErrorKind, Killed, LaunchToken, ListedHandle, RunRequest, WorkerStatus};
@@ -57,6 +57,11 @@ impl Caller {
         let is_other = !self.provider.as_ref().is_ok_and(|current| Arc::ptr_eq(current, &provider));
         self.provider = Ok(provider);
         is_other
+    }
+
+    /// The file of the provider's library, where the provider is there.
+    pub(crate) fn library(&self) -> Option<&Path> {
+        self.provider.as_ref().ok().map(|provider| provider.library().path())
     }
 
     /// What the provider can do, where it is there.
@@ -282,10 +287,7 @@ pub(crate) fn listed(answer: Result<Vec<ListedHandle>, CallError>) -> Observatio
 
 /// A call's error in the core's terms.
 fn trouble(error: &CallError) -> Trouble {
-    let clause = match error {
-        CallError::Violation(violation) => Some(violation.clause.id().to_owned()),
-        _ => None,
-    };
+    let clause = error.clause().map(|clause| clause.id().to_owned());
     let text = match error {
         CallError::Violation(violation) => {
             format!("the answer of {} was refused: {}", violation.function, violation.detail)

@@ -167,14 +167,19 @@ pub enum ApplyError {
         provider: String,
     },
     /// A cluster that is to be taken over cannot be looked at.
-    #[error("provider `{provider}` cannot tell which workers of cluster `{cluster}` run: {why}")]
+    #[error(
+        "provider `{provider}` cannot tell which workers of cluster `{cluster}` run: {why}{}",
+        check.as_deref().map(|check| format!("; to see it again: {check}")).unwrap_or_default()
+    )]
     CannotLook {
         /// The cluster.
         cluster: String,
         /// The provider.
         provider: String,
         /// Why.
-        why: CallError,
+        why: Box<CallError>,
+        /// The command that shows it again, where the provider broke a clause of the contract.
+        check: Option<String>,
     },
     /// The system has no random numbers, which make a cluster's launch tokens unique.
     #[error("the system gave no random number for the cluster's tokens: {reason}")]

@@ -2,9 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
+use longshore_providers::check_command;
 use longshore_scaling::{Change, HandleId, LaunchId, Names, Time, tell};
 use longshore_store::{Entry, Numbered};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,9 @@ pub struct HistoryEntry {
     pub at: Option<Time>,
     /// For a person.
     pub text: String,
+    /// The command that shows it again with the library of today, where the provider broke a clause of the contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
     /// For a program.
     #[serde(flatten)]
     pub entry: Numbered,
@@ -64,17 +69,22 @@ impl Host {
             names.learn_names(&earlier);
             oldest = earlier.first().map(|entry| entry.number);
         }
-        let entries = page.into_iter().map(|numbered| told(numbered, &names));
+        let library = self.house.library_of(cluster);
+        let entries = page.into_iter().map(|numbered| told(numbered, &names, library.as_deref()));
         Ok(HistoryPage { entries: entries.collect() })
     }
 }
 
-fn told(entry: Numbered, names: &Known) -> HistoryEntry {
-    let (at, text) = match &entry.entry {
-        Entry::Defined(_) => (None, "defined, as the configuration says".to_owned()),
-        Entry::Happened(record) => (Some(record.at), tell(&record.change, names)),
+fn told(entry: Numbered, names: &Known, library: Option<&Path>) -> HistoryEntry {
+    let (at, text, clause) = match &entry.entry {
+        Entry::Defined(_) => (None, "defined, as the configuration says".to_owned(), None),
+        Entry::Happened(record) => {
+            let clause = record.change.trouble().and_then(|trouble| trouble.clause.as_deref());
+            (Some(record.at), tell(&record.change, names), clause)
+        }
     };
-    HistoryEntry { at, text, entry }
+    let check = library.zip(clause).map(|(library, clause)| check_command(library, clause));
+    HistoryEntry { at, text, check, entry }
 }
 
 /// The names of a cluster's handles, as far as they were found out.

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_config::{ClusterConfig, ProviderConfig};
-use longshore_providers::Provider;
+use longshore_providers::{Provider, check_command};
 use longshore_scaling::{
     Action, Change, Command, Cycle, Denied, HandleId, PlanReport, Reason, Record, Step, Time, Trouble, admit,
     plan,
@@ -79,8 +79,9 @@ impl Reconciler {
     pub(crate) fn new(birth: Birth) -> (Self, watch::Receiver<ClusterStatus>) {
         let Birth { config, cycle, caller, lease, journal, clock, shared } = birth;
         let report = plan(cycle.state(), clock.now()).1;
-        let (status, receiver) =
-            watch::channel(ClusterStatus::of(&config.name, &config.provider, cycle.state(), report));
+        let library = caller.library();
+        let status = ClusterStatus::of(&config.name, &config.provider, library, cycle.state(), report);
+        let (status, receiver) = watch::channel(status);
         let reconciler = Self {
             name: config.name.as_str().into(),
             config,
@@ -414,6 +415,10 @@ impl Reconciler {
     /// Tells an operator who reads the log what went wrong, and which workers died.
     fn tell_of(&self, change: &Change) {
         let cluster = &*self.name;
+        let check = change.trouble().and_then(|trouble| trouble.clause.as_deref());
+        let check = check.zip(self.caller.library()).map(|(clause, library)| check_command(library, clause));
+        // Without a breach there is no such field.
+        let check = check.as_deref();
         match change {
             Change::LaunchSettled { launch, trouble: Some(trouble), .. } => {
                 let token = self.cycle.state().token(*launch);
@@ -421,19 +426,25 @@ impl Reconciler {
             }
             Change::LaunchUnknown { launch, trouble, claimed, .. } => {
                 let (token, claimed) = (self.cycle.state().token(*launch), claimed.len());
-                tracing::warn!(cluster, token, claimed, "what the launch created is not known: {trouble}");
+                tracing::warn!(
+                    cluster,
+                    token,
+                    claimed,
+                    check,
+                    "what the launch created is not known: {trouble}"
+                );
             }
             Change::KillFailed { handles, trouble } => {
-                tracing::warn!(cluster, containers = handles.len(), "a kill failed: {trouble}");
+                tracing::warn!(cluster, containers = handles.len(), check, "a kill failed: {trouble}");
             }
             Change::StatusEnded { trouble: Some(trouble) } => {
-                tracing::warn!(cluster, "statuses cannot be had: {trouble}");
+                tracing::warn!(cluster, check, "statuses cannot be had: {trouble}");
             }
             Change::ListEnded { trouble: Some(trouble) } => {
-                tracing::warn!(cluster, "the workers cannot be listed: {trouble}");
+                tracing::warn!(cluster, check, "the workers cannot be listed: {trouble}");
             }
             Change::InitializeEnded { trouble: Some(trouble) } => {
-                tracing::warn!(cluster, "the provider cannot prepare itself: {trouble}");
+                tracing::warn!(cluster, check, "the provider cannot prepare itself: {trouble}");
             }
             Change::Suspected { handles } => {
                 tracing::warn!(
@@ -513,15 +524,16 @@ impl Reconciler {
     }
 
     fn view(&self, report: PlanReport) -> ClusterStatus {
-        let mut status = ClusterStatus::of(&self.name, &self.config.provider, self.cycle.state(), report);
+        let (library, state) = (self.caller.library(), self.cycle.state());
+        let mut status = ClusterStatus::of(&self.name, &self.config.provider, library, state, report);
         let Some(trouble) = self.journal_trouble.clone() else { return status };
         status.converged = false;
         if self.is_fenced {
             // Whatever could be planned, it is not for this host to do.
             let reason = Reason::JournalFailing { trouble };
-            status.reasons = vec![Explanation { text: TAKEN_AWAY.to_owned(), reason }];
+            status.reasons = vec![Explanation { text: TAKEN_AWAY.to_owned(), check: None, reason }];
         } else {
-            status.reasons.insert(0, Reason::JournalFailing { trouble }.into());
+            status.reasons.insert(0, Explanation::of(Reason::JournalFailing { trouble }, None));
         }
         status
     }

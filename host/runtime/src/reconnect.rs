@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use longshore_config::{ClusterConfig, Config};
-use longshore_providers::CallScope;
+use longshore_providers::{CallScope, check_command};
 use longshore_scaling::{Command, Denied};
 
 use crate::{
@@ -82,7 +82,8 @@ impl House {
         let listed = provider.list(&scope).reply().await.map_err(|why| ApplyError::CannotLook {
             cluster: cluster.to_owned(),
             provider: wanted.provider.clone(),
-            why,
+            check: why.clause().map(|clause| check_command(provider.library().path(), clause.id())),
+            why: Box::new(why),
         })?;
         let running = listed.iter().fold(0_u32, |sum, entry| sum.saturating_add(entry.workers));
         if running == 0 {

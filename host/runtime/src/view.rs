@@ -1,6 +1,9 @@
 //! What the host tells of its clusters and providers: plain values, the same for the library, the socket and the command
 //! line.
 
+use std::path::Path;
+
+use longshore_providers::check_command;
 use longshore_scaling::{Desired, Handle, Phase, PlanReport, Reason, State, Time, Trouble};
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +49,14 @@ pub struct ClusterStatus {
 }
 
 impl ClusterStatus {
-    pub(crate) fn of(name: &str, provider: &str, state: &State, report: PlanReport) -> Self {
+    /// `library` is that of the provider, where there is one.
+    pub(crate) fn of(
+        name: &str,
+        provider: &str,
+        library: Option<&Path>,
+        state: &State,
+        report: PlanReport,
+    ) -> Self {
         let tally = state.tally();
         Self {
             name: name.to_owned(),
@@ -65,7 +75,7 @@ impl ClusterStatus {
             handles: state.handle_count(),
             generation: state.generation(),
             converged: state.is_converged(),
-            reasons: report.reasons.into_iter().map(Explanation::from).collect(),
+            reasons: explanations(report, library),
         }
     }
 
@@ -89,15 +99,25 @@ impl ClusterStatus {
 pub struct Explanation {
     /// For a person.
     pub text: String,
+    /// The command that shows it again, where the provider broke a clause of the contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
     /// For a program.
     #[serde(flatten)]
     pub reason: Reason,
 }
 
-impl From<Reason> for Explanation {
-    fn from(reason: Reason) -> Self {
-        Self { text: reason.to_string(), reason }
+impl Explanation {
+    /// `library` is that of the provider, where there is one.
+    pub(crate) fn of(reason: Reason, library: Option<&Path>) -> Self {
+        let check = library.zip(reason.clause()).map(|(library, clause)| check_command(library, clause));
+        Self { text: reason.to_string(), check, reason }
     }
+}
+
+/// All reasons of a report.
+pub(crate) fn explanations(report: PlanReport, library: Option<&Path>) -> Vec<Explanation> {
+    report.reasons.into_iter().map(|reason| Explanation::of(reason, library)).collect()
 }
 
 /// Where a container is in its life.

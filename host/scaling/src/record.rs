@@ -278,6 +278,18 @@ impl Change {
         )
     }
 
+    /// What went wrong, where something did.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::LaunchUnknown { trouble, .. } | Self::KillFailed { trouble, .. } => Some(trouble),
+            Self::LaunchSettled { trouble, .. }
+            | Self::StatusEnded { trouble }
+            | Self::ListEnded { trouble }
+            | Self::InitializeEnded { trouble } => trouble.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The handles that come into the state with it.
     pub fn new_handles(&self) -> &[NewHandle] {
         match self {

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{record::KillReason, trouble::Trouble};
 
+/// The clause that a kill which was answered with yes holds.
+const KILL_HOLDS: &str = "KILL-4";
+
 /// What a plan does not do, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanReport {
@@ -182,6 +185,24 @@ pub enum Remedy {
     Operator,
 }
 
+impl Reason {
+    /// The number of the clause of the contract that the provider broke, or seems to have broken.
+    pub fn clause(&self) -> Option<&str> {
+        let trouble = match self {
+            Self::HeldForUnknown { trouble, .. }
+            | Self::StatusFailing { trouble, .. }
+            | Self::ListFailing { trouble, .. } => Some(trouble),
+            Self::KillFailing { trouble: None, .. } => return Some(KILL_HOLDS),
+            Self::FindingWorkers { trouble }
+            | Self::Initializing { trouble }
+            | Self::BackingOff { trouble, .. }
+            | Self::KillFailing { trouble, .. } => trouble.as_ref(),
+            _ => None,
+        };
+        trouble?.clause.as_deref()
+    }
+}
+
 impl fmt::Display for PlanReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, reason) in self.reasons.iter().enumerate() {
@@ -311,7 +332,12 @@ impl fmt::Display for Reason {
             }
             Self::KillFailing { handle, attempts, trouble } => {
                 write!(f, "{handle} was killed {} and is still there", Times(*attempts))?;
-                after(f, trouble.as_ref())
+                match trouble {
+                    Some(trouble) => write!(f, ": {trouble}"),
+                    None => {
+                        write!(f, "; where the provider said yes, it breaks its word (clause {KILL_HOLDS})")
+                    }
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     exit::{Failure, Kind},
     feed::{Feed, Source},
     output::Output,
-    render::{clean, summary},
+    render::{Checks, clean, summary},
     wait::{Goal, wait},
 };
 
@@ -140,10 +140,12 @@ async fn after(client: &Client, cluster: &str, last: u64) -> Result<Vec<HistoryE
 /// A line an entry: when, its number, what.
 fn lines(entries: &[HistoryEntry]) -> String {
     let width = entries.last().map_or(0, |entry| entry.entry.number.to_string().len());
+    let mut checks = Checks::default();
     let line = |entry: &HistoryEntry| {
         let at = entry.at.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_millis(at.as_millis())));
         let at = at.map(|at| humantime::format_rfc3339_millis(at).to_string()).unwrap_or_default();
-        format!("{at:TIME_WIDTH$}  {:>width$}  {}", entry.entry.number, clean(&entry.text))
+        let check = checks.of(entry.check.as_deref());
+        format!("{at:TIME_WIDTH$}  {:>width$}  {}{check}", entry.entry.number, clean(&entry.text))
     };
     entries.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -16,7 +16,7 @@ use crate::{
     exit::Failure,
     feed::{Feed, Source},
     output::{GOOD, Output, PENDING},
-    render::{self, clean, span},
+    render::{self, Checks, clean, span},
     table::table,
 };
 
@@ -155,7 +155,10 @@ pub(super) async fn explain(client: &Client, name: &str, output: &Output) -> Res
     let ClusterStatus { name, converged, reasons, .. } = client.cluster(name).await?;
     let document = Explained { cluster: &name, converged, reasons: &reasons };
     output.either(&document, || {
-        let told = |reason: &Explanation| clean(&reason.text) + &remedy(&name, &reason.reason);
+        let mut checks = Checks::default();
+        let told = |reason: &Explanation| {
+            clean(&reason.text) + &remedy(&name, &reason.reason) + &checks.of(reason.check.as_deref())
+        };
         let lines: Vec<_> = reasons.iter().map(told).collect();
         if lines.is_empty() { "nothing is under way".to_owned() } else { lines.join("\n") }
     })

@@ -43,9 +43,8 @@ fn fewer_needs_a_shortfall() {
 }
 
 #[test]
-fn a_shortfall_without_a_reason_gets_words() {
-    let launched = run(1, 1, reply(&[], Some(" "))).expect("it is sound");
-    assert_eq!(launched.shortfall.expect("it is short").reason, "the provider gave no reason");
+fn a_shortfall_without_a_reason_is_refused() {
+    assert_eq!(refused(2, 1, reply(&["a"], Some(" "))), (Clause::RunCount, pairs(&[("a", 1)])));
 }
 
 #[test]

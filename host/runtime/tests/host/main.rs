@@ -1,5 +1,6 @@
 //! The host as a library, with the memory plugin loaded from its shared library.
 
+mod breaches;
 mod ends;
 mod faults;
 mod journals;

@@ -61,6 +61,13 @@ fn explains(house: &House, what: &[&str]) {
     });
 }
 
+/// The command that shows a breach of a clause again, as it is told: with the library that was dropped in.
+fn seen_again(house: &House, clause: &str) -> String {
+    let mutant = example("longshore-mutants", "mutant");
+    let library = house.plugins().join(mutant.file_name().expect("a library has a name"));
+    format!("longshore conformance {} --filter {clause}", library.display())
+}
+
 /// The good cluster is scaled up and down at once.
 #[track_caller]
 fn nobody_else_notices(house: &House) {
@@ -83,7 +90,10 @@ fn one_that_answers_with_too_few() {
     // The answer is refused, but what it claimed is kept and what it hid is found: nothing is launched twice.
     house.until_status("rough", "running", 3);
     assert_eq!(house.status("rough")["handles"], 3);
-    assert!(house.log().contains("RUN-1"), "the log names the clause");
+    let line =
+        house.log().lines().find(|line| line.contains("RUN-1")).expect("it names the clause").to_owned();
+    assert!(line.contains(&seen_again(&house, "RUN-1")), "{line}");
+    assert_eq!(line.matches("conformance").count(), 1, "{line}");
     nobody_else_notices(&house);
 }
 
@@ -93,7 +103,9 @@ fn one_that_always_answers_with_too_few() {
     // What it hides is found so soon that nobody may see it held; the history has it all the same.
     house.until_status("rough", "running", 3);
     let history = house.run(&["history", "rough"]).ok();
-    assert!(history.out.contains("RUN-1"), "{}", history.out);
+    let told = format!("RUN-1)\n  to see it again:  {}\n", seen_again(&house, "RUN-1"));
+    assert!(history.out.contains(&told), "{}", history.out);
+    assert_eq!(history.out.matches("conformance").count(), 1, "once a clause: {}", history.out);
     nobody_else_notices(&house);
 }
 
@@ -110,7 +122,8 @@ fn one_that_answers_a_kill_with_too_few() {
 #[test]
 fn one_that_tells_a_status_that_is_none() {
     let house = house(r#"faults = { status = "bad_value" }"#);
-    explains(&house, &["STATUS-2", "what was known is kept"]);
+    let again = format!("\n  to see it again:  {}\n", seen_again(&house, "STATUS-2"));
+    explains(&house, &["(clause STATUS-2)", "what was known is kept", &again]);
     assert_eq!(house.status("rough")["handles"], 3, "a bad answer takes no worker away");
     nobody_else_notices(&house);
 }
