@@ -7,6 +7,9 @@ mod bench;
 mod check;
 mod checks;
 mod child;
+mod format;
+#[doc(hidden)]
+pub mod harness;
 mod ledger;
 mod order;
 mod outage;
@@ -22,6 +25,7 @@ mod witness;
 
 pub use check::{Check, Need};
 pub use child::intercept;
+pub use format::{Again, Context, Format, Sink, block, schema, sentence};
 pub use quirks::{
     BadConfig, Costly, Outage, Outlives, Quirks, ServerQuirks, Shortfall, SlowRun, Variant, WitnessQuirks,
 };
