@@ -161,6 +161,12 @@ impl Library {
         self.schema.check(config)
     }
 
+    /// Whether the library answers when it is asked for an interface, be it one that the host knows or not. It runs the
+    /// plugin's code, and looks at no layout.
+    pub fn answers(&self, interface: &str) -> bool {
+        self.root.query()(RStr::from_str(interface)).is_some()
+    }
+
     pub(crate) fn tables(&self) -> &'static Tables {
         self.tables
     }

@@ -1,38 +1,12 @@
-//! The checks of the family `hygiene`.
+//! The checks of the family `hygiene`: what a provider does to the process that it is in.
 
-use crate::{
-    bench::Bench,
-    verdict::{Verdict, fault},
+mod cycles;
+mod faults;
+mod output;
+
+pub(crate) use cycles::{
+    cycles_leave_no_descriptors, cycles_leave_no_files, cycles_leave_no_memory, cycles_leave_no_threads,
+    instances_leave_nothing,
 };
-
-pub(crate) fn odd_text_does_no_harm(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn instance_survives_failures(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn cycles_leave_no_descriptors(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn cycles_leave_no_threads(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn cycles_leave_no_memory(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn cycles_leave_no_files(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn instances_leave_nothing(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn output_stays_empty(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
+pub(crate) use faults::{instance_survives_failures, odd_text_does_no_harm};
+pub(crate) use output::output_stays_empty;

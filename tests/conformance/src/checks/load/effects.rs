@@ -1,0 +1,180 @@
+//! LOAD-7: what loading a library does beside loading it, which is nothing. Each check runs in a process of its own, in which
+//! the library has not been loaded before; the metadata are read and every interface is asked for, as a host does.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use longshore_plugin_api::Clause;
+use longshore_providers::{Library, LoadErrorKind};
+
+use super::library::open;
+use crate::{
+    bench::Bench,
+    census, child,
+    order::{self, Order, Task},
+    verdict::{OrFault as _, Verdict, breach, demand, fault},
+};
+
+const CLAUSE: Clause = Clause::LoadNoSideEffects;
+
+/// How long loading may take: it must "end within seconds".
+const QUICK: Duration = Duration::from_secs(5);
+
+/// The beginning of the private copy's name, which the host keeps open for good.
+const COPY: &str = "/memfd:longshore-";
+
+/// How much of what was printed is shown, in characters.
+const SHOWN: usize = 300;
+
+/// Loads the library, reads its metadata and asks for its interfaces. A library that is refused, for a clause that other
+/// checks are for, has been loaded all the same.
+fn load(bench: &Bench) -> Verdict {
+    match open(bench) {
+        Ok(library) => ask(&library),
+        Err(error) if error.kind() == LoadErrorKind::Stuck => return breach(CLAUSE, CLAUSE.text(), error),
+        Err(error) if error.clause().is_none() => return fault(error),
+        Err(_) => {}
+    }
+    Ok(())
+}
+
+fn ask(library: &Library) {
+    for id in &library.metadata().interfaces {
+        let _ = library.answers(id);
+    }
+    let _ = library.answers("longshore.conformance-no-such-interface/1");
+}
+
+pub(crate) fn load_starts_no_thread(bench: &Bench) -> Verdict {
+    let expected = "after loading the library, reading its metadata and asking for its interfaces the process has the \
+                    threads, child processes and descriptors that it had before";
+    let (threads, children, descriptors) = (census::threads()?, census::children()?, census::descriptors()?);
+    let (loaded, came) = census::threads_during(|| load(bench))?;
+    loaded?;
+    // The host loads on a thread of its own, the first one to come, which ends with the loading.
+    let left = census::settle(|| Ok(census::threads()?.beyond(&threads)))?;
+    demand(came.count() <= 1 && left.is_empty(), CLAUSE, expected, || {
+        if left.is_empty() {
+            format!("{} threads came up during the loading, and one is the host's: {came}", came.count())
+        } else {
+            format!("left over: {left}")
+        }
+    })?;
+    let left = census::settle(|| Ok(census::children()?.beyond(&children)))?;
+    demand(left.is_empty(), CLAUSE, expected, || format!("left over: {left}"))?;
+    let left = census::settle(|| {
+        Ok(census::descriptors()?.more_than(&descriptors).filtered(|what| !what.starts_with(COPY)))
+    })?;
+    demand(left.is_empty(), CLAUSE, expected, || format!("left open: {left}"))
+}
+
+pub(crate) fn load_changes_no_signal(bench: &Bench) -> Verdict {
+    let before = census::Signals::now()?;
+    load(bench)?;
+    let changes = before.changes(&census::Signals::now()?);
+    demand(changes.is_empty(), CLAUSE, "loading changes no signal's disposition and no thread's mask", || {
+        changes.join(", ")
+    })
+}
+
+/// What a process has once, for all its threads.
+#[derive(PartialEq, Eq)]
+struct Surroundings {
+    variables: BTreeMap<OsString, OsString>,
+    folder: PathBuf,
+    umask: Option<u32>,
+    limits: Vec<String>,
+}
+
+impl Surroundings {
+    fn now() -> Verdict<Self> {
+        Ok(Self {
+            variables: env::vars_os().collect(),
+            folder: env::current_dir().or_fault("the working folder could not be read")?,
+            umask: census::umask()?,
+            limits: census::limits()?,
+        })
+    }
+
+    /// The first difference, in words.
+    fn change(&self, now: &Self) -> Option<String> {
+        let name = |name: &OsString| name.to_string_lossy().into_owned();
+        let variable = now.variables.iter().find(|(key, value)| self.variables.get(*key) != Some(*value));
+        if let Some((key, _)) = variable {
+            let word = if self.variables.contains_key(key) { "has another value" } else { "is new" };
+            return Some(format!("the variable {} {word}", name(key)));
+        }
+        if let Some(key) = self.variables.keys().find(|key| !now.variables.contains_key(*key)) {
+            return Some(format!("the variable {} is gone", name(key)));
+        }
+        if self.folder != now.folder {
+            return Some(format!(
+                "the working folder was {}, and is {}",
+                self.folder.display(),
+                now.folder.display()
+            ));
+        }
+        if let (Some(before), Some(now)) = (self.umask, now.umask)
+            && before != now
+        {
+            return Some(format!("the umask was {before:03o}, and is {now:03o}"));
+        }
+        self.limits
+            .iter()
+            .zip(&now.limits)
+            .find(|(before, now)| before != now)
+            .map(|(before, now)| format!("the limit \"{}\" is now \"{}\"", squeezed(before), squeezed(now)))
+    }
+}
+
+fn squeezed(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn load_changes_no_environment(bench: &Bench) -> Verdict {
+    let expected = "loading changes no environment variable, nor the working folder, the umask or the limits of the process";
+    let before = Surroundings::now()?;
+    load(bench)?;
+    let change = before.change(&Surroundings::now()?);
+    demand(change.is_none(), CLAUSE, expected, || change.unwrap_or_default())
+}
+
+/// In a process that does nothing but load the library and end: so that what is printed late, by a buffer that is written out
+/// at the end, is seen as well.
+pub(crate) fn load_prints_nothing(bench: &Bench) -> Verdict {
+    let folder = bench.order().folder.join("printing");
+    fs::create_dir(&folder).or_fault("a folder could not be made")?;
+    let order = Order { task: Task::Inspect, folder, ..bench.order().clone() };
+    let file = order.folder.join("order.json");
+    order::write(&file, &order)?;
+    let program = env::current_exe().or_fault("the harness does not know its own program")?;
+    let mut command = Command::new(program);
+    command.arg(child::FLAG).arg(&file).stdin(Stdio::null());
+    let ended = command.output().or_fault("a process that loads the library could not be started")?;
+    let expected = "loading the library and reading its metadata writes nothing to standard output or error";
+    for (stream, bytes) in [("standard output", &ended.stdout), ("standard error", &ended.stderr)] {
+        if !bytes.is_empty() {
+            let text: String = String::from_utf8_lossy(bytes).chars().take(SHOWN).collect();
+            return breach(CLAUSE, expected, format_args!("{} bytes on {stream}: {text:?}", bytes.len()));
+        }
+    }
+    demand(order.report().exists(), CLAUSE, "a process that loads the library goes on", || {
+        format!("it ended with {}", ended.status)
+    })
+}
+
+pub(crate) fn load_is_quick(bench: &Bench) -> Verdict {
+    let begin = Instant::now();
+    load(bench)?;
+    let took = begin.elapsed();
+    demand(took <= QUICK, CLAUSE, format_args!("loading ends within {QUICK:?}"), || {
+        format!("it took {took:?}")
+    })
+}
