@@ -272,10 +272,14 @@ KillStopsTheStubborn "kill-stops-the-stubborn" Must [KillTrue] [] kill::kill_sto
     "A worker that does not hear of being asked to end is gone within the grace all the same.";
 KillFromANewInstance "kill-from-a-new-instance" Must [KillTrue] [] kill::kill_from_a_new_instance
     "An instance that is made anew kills workers of the one before.";
+KillInAnOutage "kill-in-an-outage" Must [KillTrue] [] kill::kill_in_an_outage
+    "While the backend is out of reach, kill says yes of no worker that goes on.";
 KillWholeContainer "kill-whole-container" Must [KillWhole] [] kill::kill_whole_container
     "Killing a handle that several workers share stops them all: none is listed, none is seen.";
 KillChildren "kill-children" Must [KillWhole] [] kill::kill_children
     "The processes that a worker has started end with it.";
+KillChildrenThatLeft "kill-children-that-left" Must [KillWhole] [] kill::kill_children_that_left
+    "So do those of them that have left its session and group, as daemons do.";
 KillNobodyElse "kill-nobody-else" Must [KillNobodyElse] [] kill::kill_nobody_else
     "Other workers of the launch, of other launches and of other clusters live on.";
 KillNearMisses "kill-near-misses" Must [KillNobodyElse] [] kill::kill_near_misses
@@ -338,6 +342,8 @@ PredicatesAgree "predicates-agree" Must [PredicateAgrees] [] predicates::predica
     "From launch to death, exactly one predicate says yes, and it is the one of the status.";
 PredicatesOfUnknown "predicates-of-unknown" Must [PredicateAgrees] [] predicates::predicates_of_unknown
     "Of an unknown handle, and of odd text, is_stopped alone says yes.";
+PredicatesInAnOutage "predicates-in-an-outage" Must [PredicateAgrees] [] predicates::predicates_in_an_outage
+    "While the backend is out of reach, the predicates fail, as status does.";
 CallsFromManyThreads "calls-from-many-threads" Must [ConcurrentCalls] [] concurrency::calls_from_many_threads
     "Eight threads that launch, ask, list and kill in clusters of their own each see what they would see alone.";
 RunBesideKill "run-beside-kill" Must [ConcurrentCalls] [] concurrency::run_beside_kill

@@ -21,6 +21,7 @@ mod subject;
 mod sweep;
 mod texts;
 mod verdict;
+mod watch;
 mod witness;
 
 pub use check::{Check, Need};

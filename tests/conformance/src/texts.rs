@@ -4,9 +4,15 @@
 //! pattern, a process id, a command of a shell), but for workers of the check's own: `kill` is tried with them, on the
 //! machine of an author whose provider is not finished yet.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, slice};
 
-use crate::subject::Handle;
+use longshore_plugin_api::Clause;
+use longshore_providers::CallError;
+
+use crate::{
+    subject::Handle,
+    verdict::{Must as _, Verdict, breach},
+};
 
 /// The longest handle, in bytes (RUN-4).
 pub(crate) const MAX_HANDLE: usize = 256;
@@ -19,6 +25,9 @@ const LETTERS_FROM: usize = 8;
 
 /// The shortest end of a handle that is put behind the beginning of another.
 const SPLICED_END: usize = 4;
+
+/// How many handles of a call that failed are asked for alone.
+const ASKED_ALONE: usize = 300;
 
 /// So many handles that nobody gave out. `unique` is a text that nobody else has, such as a token's.
 pub(crate) fn nobodys(unique: &str, count: usize) -> Vec<Handle> {
@@ -167,9 +176,7 @@ pub(crate) fn near_misses(handle: &str, known: &[Handle]) -> Vec<Handle> {
         handle.to_uppercase(),
         handle.to_lowercase(),
     ]);
-    texts.extend(
-        [handle.to_owned(), handle.chars().rev().collect()].map(|text| text.replace(['-', '.', ':'], "_")),
-    );
+    texts.push(handle.replace(['-', '.', ':'], "_"));
     let places = [0, chars.len() / 3, chars.len() / 2, chars.len() - chars.len().min(2), chars.len() - 1];
     for place in places {
         let (before, from) = chars.split_at(place);
@@ -214,6 +221,20 @@ pub(crate) fn splices(one: &str, other: &str, known: &[Handle]) -> Vec<Handle> {
     sound(both.map(|(beginning, end)| format!("{}{}", &one[..beginning], &other[end..])), known)
 }
 
+/// What is almost one of these handles, or made of two of them, and none of them.
+pub(crate) fn all_misses(handles: &[Handle]) -> Vec<Handle> {
+    let mut known = handles.to_vec();
+    for one in handles {
+        let misses = near_misses(one, &known);
+        known.extend(misses);
+        for other in handles {
+            let misses = splices(one, other, &known);
+            known.extend(misses);
+        }
+    }
+    known.split_off(handles.len())
+}
+
 /// Those of the texts that a host may send, each once, without those that are known.
 fn sound(texts: impl Iterator<Item = String>, known: &[Handle]) -> Vec<Handle> {
     let mut seen: HashSet<String> = known.iter().map(|handle| handle.to_string()).collect();
@@ -229,6 +250,28 @@ fn numbers(text: &str) -> HashSet<&str> {
         .map(|number| number.trim_start_matches('0'))
         .filter(|number| number.len() <= SYSTEM_NUMBER)
         .collect()
+}
+
+/// Asks for all handles in one call; where that fails, for each alone, so that the breach names the one that it fails for.
+pub(crate) fn answered<T>(
+    handles: &[Handle],
+    clause: Clause,
+    expected: &str,
+    ask: impl Fn(&[Handle]) -> Result<Vec<T>, CallError>,
+) -> Verdict<Vec<T>> {
+    let whole = ask(handles);
+    if matches!(whole, Err(CallError::Failed(_))) {
+        for handle in handles.iter().take(ASKED_ALONE) {
+            if let Err(CallError::Failed(error)) = ask(slice::from_ref(handle)) {
+                return breach(
+                    clause,
+                    expected,
+                    format_args!("for {handle:?} alone the call failed: {error}"),
+                );
+            }
+        }
+    }
+    whole.must(clause, expected)
 }
 
 /// The items in an order thrown with a seed.

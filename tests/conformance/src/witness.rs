@@ -23,6 +23,9 @@ use crate::{
 /// The first argument of a witness; the address to tell, a nonce and a [`Temper`] follow, and then what a check likes.
 pub(crate) const FLAG: &str = "--longshore-conformance-witness";
 
+/// The variable that has a witness begin a session of its own.
+const RUNAWAY: &str = "LONGSHORE_CONFORMANCE_RUNAWAY";
+
 /// How long a witness that has connected may take to say its first line.
 const FIRST_LINE: Duration = Duration::from_secs(10);
 
@@ -175,6 +178,11 @@ impl Witness {
         self.order("child")
     }
 
+    /// The same, of a child that leaves its parent's session, as daemons do.
+    pub fn start_runaway(&self) -> Verdict {
+        self.order("runaway")
+    }
+
     /// Has it end by itself.
     pub(crate) fn end(&self) -> Verdict {
         self.order("end")
@@ -200,6 +208,9 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    if env::var_os(RUNAWAY).is_some() && nix::unistd::setsid().is_err() {
+        return ExitCode::FAILURE;
+    }
     // A worker that cannot reach the check has nobody to live for.
     let Ok(stream) = TcpStream::connect(address) else { return ExitCode::FAILURE };
     let hello = Hello {
@@ -218,7 +229,8 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     }
     for word in BufReader::new(&stream).lines() {
         match word.as_deref() {
-            Ok("child") => start_child(arguments),
+            Ok("child") => start_child(arguments, false),
+            Ok("runaway") => start_child(arguments, true),
             Ok("end") | Err(_) => break,
             Ok(_) => {}
         }
@@ -227,10 +239,13 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 }
 
 /// Starts another witness. Nobody waits for it here: it ends when the check does.
-fn start_child(arguments: &[String]) {
+fn start_child(arguments: &[String], is_runaway: bool) {
     let Ok(program) = env::current_exe() else { return };
     let mut command = Command::new(program);
-    command.arg(FLAG).args(arguments).stdin(Stdio::null());
+    command.arg(FLAG).args(arguments).stdin(Stdio::null()).env_remove(RUNAWAY);
+    if is_runaway {
+        command.env(RUNAWAY, "1");
+    }
     // Where it cannot be started it does not report, which the check sees.
     drop(command.spawn());
 }
