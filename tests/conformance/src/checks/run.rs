@@ -1,118 +1,27 @@
-//! The checks of the family `run`.
+//! The checks of the family `run`: what is launched, what is said of it, and what is left when a launch goes wrong.
 
-use crate::{
-    bench::Bench,
-    verdict::{Verdict, fault},
+mod bulk;
+mod counts;
+mod evidence;
+mod failures;
+mod handles;
+mod interrupted;
+mod known;
+mod names;
+mod shares;
+mod tokens;
+mod witnessed;
+
+pub(crate) use bulk::{run_hundred, run_hundred_thousand, run_thousand};
+pub(crate) use counts::{run_falls_short, run_few, run_never_more, run_none};
+pub(crate) use failures::run_that_fails_leaves_nothing;
+pub(crate) use handles::{run_handles_are_fresh, run_handles_are_fresh_anew, run_handles_are_text};
+pub(crate) use interrupted::{run_cancelled_leaves_nothing, run_late_leaves_nothing};
+pub(crate) use known::{run_is_known_at_once, run_is_known_elsewhere, run_is_known_to_others};
+pub(crate) use names::run_odd_names;
+pub(crate) use shares::{run_fills_containers, run_one_a_container};
+pub(crate) use tokens::{
+    run_token_at_once, run_token_twice, run_token_twice_after_kill, run_token_twice_anew,
+    run_token_twice_elsewhere,
 };
-
-pub(crate) fn run_few(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_hundred(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_thousand(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_hundred_thousand(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_falls_short(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_never_more(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_none(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_handles_are_text(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_handles_are_fresh(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_handles_are_fresh_anew(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_token_twice(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_token_twice_anew(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_token_twice_elsewhere(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_token_twice_after_kill(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_token_at_once(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_is_known_at_once(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_is_known_to_others(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_is_known_elsewhere(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_arguments(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_environment(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_variables_of_longshore(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_folder(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_that_fails_leaves_nothing(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_cancelled_leaves_nothing(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_late_leaves_nothing(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_fills_containers(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_one_a_container(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
-
-pub(crate) fn run_odd_names(_bench: &Bench) -> Verdict {
-    fault("it is not written")
-}
+pub(crate) use witnessed::{run_arguments, run_environment, run_folder, run_variables_of_longshore};

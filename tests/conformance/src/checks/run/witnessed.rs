@@ -1,0 +1,293 @@
+//! What a worker sees of its request, told by the worker itself.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use longshore_plugin_api::{Clause, Container, ErrorKind, RunRequest};
+use longshore_providers::CallError;
+
+use super::evidence::{Containers, reports, unheard};
+use crate::{
+    bench::Bench,
+    subject::Subject,
+    verdict::{Must as _, OrFault as _, Verdict, breach, demand, skip},
+    witness::{Hello, Temper, Witness, Witnesses},
+};
+
+/// Texts that a shell, a template, a line-wise protocol or a careless encoding would change. None is too long for a
+/// command line.
+const ODD: &[&str] = &[
+    "plain",
+    "",
+    " ",
+    "two words",
+    "  blanks around  ",
+    "tab\there",
+    "line\nbreak",
+    "windows\r\nline",
+    "\n",
+    "it's",
+    "\"quoted\"",
+    "'single'",
+    "back\\slash",
+    "\\n",
+    "ends with \\",
+    "$HOME",
+    "${HOME}",
+    "$(id)",
+    "`id`",
+    "$$",
+    "%PATH%",
+    "%s %d %%",
+    "{{ .Name }}",
+    "{a,b}",
+    "*",
+    "~",
+    "?[a-z]",
+    "a;b",
+    "a|b",
+    "a&b",
+    "a>b<c",
+    "#no-comment",
+    "!history",
+    "--",
+    "-x",
+    "--flag=a b",
+    "@file",
+    "key=value",
+    "a,b:c",
+    "<b>&amp;</b>",
+    "null",
+    "007",
+    "Zürich",
+    "日本語",
+    "مرحبا",
+    "e\u{301}",
+    "\u{1f6a2}",
+    "\u{feff}mark",
+    "\u{a0}",
+    "\u{1b}[31m",
+    "\u{7f}",
+];
+/// The length of a text that is longer than a line.
+const LONG: usize = 5_000;
+
+/// One worker of a container that runs a witness, and what it says.
+struct Heard {
+    request: RunRequest,
+    containers: Containers,
+    /// One a container. While they are held, the workers live.
+    witnesses: Vec<Witness>,
+}
+
+/// Launches witnesses, and hears one from each container.
+fn hear(
+    bench: &Bench,
+    subject: &Subject<'_>,
+    cluster: &str,
+    witnesses: &Witnesses,
+    (container, workers): (Container, u32),
+) -> Verdict<Heard> {
+    let request = bench.request_of(container, workers);
+    let containers = subject.whole(cluster, &request)?;
+    let heard = witnesses.expect(containers.len())?;
+    demand(heard.len() == containers.len(), Clause::RunEnvironment, reports(bench.quirks().start), || {
+        unheard(heard.len(), containers.len())
+    })?;
+    Ok(Heard { request, containers, witnesses: heard })
+}
+
+/// One witness, alone, with arguments and variables.
+fn hear_one(bench: &Bench, args: &[&str], env: &[(&str, &str)]) -> Verdict<Hello> {
+    let witnesses = bench.witnesses()?;
+    let subject = bench.provider()?;
+    let cluster = bench.cluster();
+    // First one without anything odd: if that does not report, the fault lies elsewhere.
+    let plain = witnesses.container(Temper::Meek, &[], &[])?;
+    hear(bench, &subject, &cluster, &witnesses, (plain, 1))?;
+    let odd = witnesses.container(Temper::Meek, args, env)?;
+    let mut heard = hear(bench, &subject, &cluster, &witnesses, (odd, 1)).map_err(|stop| match stop {
+        crate::verdict::Stop::Breach(mut found) if found.clause == Clause::RunEnvironment => {
+            found.seen =
+                "one whose arguments and variables are plain reports; with odd ones it does not".to_owned();
+            crate::verdict::Stop::Breach(found)
+        }
+        other => other,
+    })?;
+    match heard.witnesses.pop() {
+        Some(witness) => Ok(witness.hello),
+        None => breach(Clause::RunCount, "a run of one worker launches a container", "it launched none"),
+    }
+}
+
+pub(crate) fn run_arguments(bench: &Bench) -> Verdict {
+    let long = "long ".repeat(LONG / 5);
+    let args: Vec<&str> = ODD.iter().copied().chain([long.as_str(), "last"]).collect();
+    let hello = hear_one(bench, &args, &[])?;
+    let expected = "the worker has the arguments of its request, byte for byte";
+    for (place, (arg, seen)) in args.iter().zip(&hello.args).enumerate() {
+        demand(arg == seen, Clause::RunEnvironment, expected, || {
+            format!("the argument at {place} is {}, and arrived as {}", shown(arg), shown(seen))
+        })?;
+    }
+    demand(args.len() == hello.args.len(), Clause::RunEnvironment, expected, || {
+        format!("of {} arguments {} arrived", args.len(), hello.args.len())
+    })
+}
+
+/// A text for a report, cut where it is long.
+fn shown(text: &str) -> String {
+    let mut cut: String = text.chars().take(60).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    format!("{cut:?}")
+}
+
+pub(crate) fn run_environment(bench: &Bench) -> Verdict {
+    let long = "long ".repeat(LONG / 5);
+    let names: Vec<String> = (0..ODD.len()).map(|number| format!("CONFORMANCE_{number}")).collect();
+    let mut env: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(ODD.iter().copied()).collect();
+    // Names of every allowed shape, and one that the worker would have anyhow.
+    env.extend([("CONFORMANCE_LONG", long.as_str()), ("conformance_lower", "1"), ("_9", "2"), ("x", "3")]);
+    env.push(("HOME", "/the/home of the request"));
+    let hello = hear_one(bench, &[], &env)?;
+    for (name, value) in env {
+        demand(
+            hello.variable(name) == Some(value),
+            Clause::RunEnvironment,
+            "the worker has the variables of its request, byte for byte",
+            || match hello.variable(name) {
+                Some(seen) => format!("{name} is {}, and arrived as {}", shown(value), shown(seen)),
+                None => format!("{name}, which is {}, is not there", shown(value)),
+            },
+        )?;
+    }
+    Ok(())
+}
+
+pub(crate) fn run_variables_of_longshore(bench: &Bench) -> Verdict {
+    let witnesses = bench.witnesses()?;
+    let subject = bench.provider()?;
+    let cluster = bench.cluster();
+    let workers = bench.modest(6);
+    // What a container brings along under these names must not be seen.
+    let wrong = [("LONGSHORE_CLUSTER", "wrong"), ("LONGSHORE_TOKEN", "wrong"), ("LONGSHORE_WORKERS", "77")];
+    let shared = |env: &[(&str, &str)]| -> Verdict<Container> {
+        Ok(Container { max_workers: Some(4), ..witnesses.container(Temper::Meek, &[], env)? })
+    };
+    let first = hear(bench, &subject, &cluster, &witnesses, (shared(&[])?, workers))?;
+    let knows_handle = check_variables(&cluster, &first)?;
+    drop(first.witnesses);
+    let handles: Vec<_> = first.containers.into_iter().map(|(handle, _)| handle).collect();
+    subject.down(&cluster, &handles)?;
+    let mut env = wrong.to_vec();
+    if knows_handle {
+        env.push(("LONGSHORE_HANDLE", "wrong"));
+    }
+    let second = hear(bench, &subject, &cluster, &witnesses, (shared(&env)?, workers))?;
+    check_variables(&cluster, &second).map(drop)
+}
+
+/// Holds the variables of all witnesses of a launch to the launch. Whether they have their handles.
+fn check_variables(cluster: &str, heard: &Heard) -> Verdict<bool> {
+    let token = heard.request.token.as_str();
+    let mut counts = Vec::new();
+    let mut handles = BTreeMap::new();
+    for Witness { hello, .. } in &heard.witnesses {
+        for (name, value) in [("LONGSHORE_CLUSTER", cluster), ("LONGSHORE_TOKEN", token)] {
+            let seen = hello.variable(name);
+            demand(
+                seen == Some(value),
+                Clause::RunEnvironment,
+                format!("the worker has {name}={value}"),
+                || seen.map_or_else(|| "it is not there".to_owned(), |seen| format!("{name}={seen}")),
+            )?;
+        }
+        let count = hello.variable("LONGSHORE_WORKERS");
+        let Some(number) = count.and_then(|text| text.parse::<u32>().ok()) else {
+            let expected = "the worker has LONGSHORE_WORKERS, the number of workers in its container";
+            return breach(Clause::RunEnvironment, expected, format_args!("it is {count:?}"));
+        };
+        counts.push(number);
+        if let Some(handle) = hello.variable("LONGSHORE_HANDLE") {
+            handles.insert(handle, number);
+        }
+    }
+    let mut reported: Vec<u32> = heard.containers.iter().map(|(_, workers)| *workers).collect();
+    counts.sort_unstable();
+    reported.sort_unstable();
+    let expected = "LONGSHORE_WORKERS is the number of workers in the container";
+    demand(counts == reported, Clause::RunEnvironment, expected, || {
+        format!("run answered with containers of {reported:?} workers, and they have {counts:?}")
+    })?;
+    if handles.is_empty() {
+        return Ok(false);
+    }
+    for (handle, workers) in &handles {
+        let known = heard.containers.iter().find(|(known, _)| &**known == *handle);
+        let expected = "LONGSHORE_HANDLE, where it is there, is the container's own handle";
+        demand(known.is_some_and(|(_, count)| count == workers), Clause::RunEnvironment, expected, || {
+            match known {
+                Some((_, count)) => {
+                    format!("a container of {workers} workers has {handle}, the handle of one of {count}")
+                }
+                None => format!("it is {handle}, which run did not answer with"),
+            }
+        })?;
+    }
+    let expected = "no two containers have the same LONGSHORE_HANDLE";
+    let having = heard.witnesses.iter().filter(|it| it.hello.variable("LONGSHORE_HANDLE").is_some()).count();
+    demand(handles.len() == having, Clause::RunEnvironment, expected, || {
+        format!("{having} containers share {} handles", handles.len())
+    })?;
+    Ok(true)
+}
+
+pub(crate) fn run_folder(bench: &Bench) -> Verdict {
+    let witnesses = bench.witnesses()?;
+    let subject = bench.provider()?;
+    let cluster = bench.cluster();
+    let odd = bench.scratch().join("it's a folder, $HOME");
+    fs::create_dir_all(&odd).or_fault("a folder for a worker could not be made")?;
+    let odd = odd.to_string_lossy().into_owned();
+    let own = bench.quirks().witness.as_ref().and_then(|quirks| quirks.container.working_dir.clone());
+    let mut tried = 0;
+    let mut why = None;
+    // Two that every system has, so that whoever passes over the request is wrong in one of them; and one of the check's own,
+    // which workers on another machine do not have.
+    for (folder, is_elsewhere) in
+        [(Some("/".to_owned()), false), (Some("/tmp".to_owned()), false), (Some(odd), true), (own, false)]
+    {
+        let Some(folder) = folder else { continue };
+        let container = witnesses.container(Temper::Meek, &[], &[])?;
+        let container = Container { working_dir: Some(folder.clone()), ..container };
+        let expected = format!("the worker starts in {folder}, the folder of its request");
+        let launched = match subject.run(&cluster, &bench.request_of(container, 1))? {
+            // A folder that is not there is such an error.
+            Err(CallError::Failed(error)) if error.kind() == ErrorKind::Permanent => {
+                why = Some(error.to_string());
+                continue;
+            }
+            answer => answer.must(Clause::RunEnvironment, &expected)?,
+        };
+        let heard = witnesses.expect(launched.handles.len())?;
+        match heard.first() {
+            Some(witness) => {
+                let seen = Path::new(&witness.hello.folder);
+                // A link is another name for the same folder.
+                let same =
+                    seen == Path::new(&folder) || fs::canonicalize(&folder).is_ok_and(|real| real == seen);
+                demand(same, Clause::RunEnvironment, expected, || {
+                    format!("it starts in {}", seen.display())
+                })?;
+                tried += 1;
+            }
+            None if is_elsewhere => {}
+            None => return breach(Clause::RunEnvironment, expected, unheard(0, 1)),
+        }
+    }
+    match why {
+        Some(why) if tried == 0 => skip(format_args!("the provider refuses a folder for good: {why}")),
+        _ => Ok(()),
+    }
+}
