@@ -4,6 +4,7 @@
 //! group of its own and with a time limit, and reads what that process reports.
 
 mod bench;
+mod census;
 mod check;
 mod checks;
 mod child;
