@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// The longest names that a host gives.
-const LONGEST_CLUSTER: usize = 63;
-const LONGEST_TOKEN: usize = 64;
+pub(super) const LONGEST_CLUSTER: usize = 63;
+pub(super) const LONGEST_TOKEN: usize = 64;
 
 /// A name made as long as it may be.
-pub(super) fn stretched(name: String, length: usize) -> Verdict<String> {
+pub(super) fn stretched(name: &str, length: usize) -> Verdict<String> {
     if name.len() > length {
         return fault(format_args!("the name {name} of the harness is longer than {length} characters"));
     }
@@ -28,7 +28,7 @@ pub(super) fn stretched(name: String, length: usize) -> Verdict<String> {
 pub(crate) fn run_handles_are_text(bench: &Bench) -> Verdict {
     let subject = bench.provider()?;
     for is_long in [false, true] {
-        let cluster = if is_long { stretched(bench.cluster(), LONGEST_CLUSTER)? } else { bench.cluster() };
+        let cluster = if is_long { stretched(&bench.cluster(), LONGEST_CLUSTER)? } else { bench.cluster() };
         let mut up = Containers::new();
         // Two digits, should a handle have the number of its container.
         for (workers, max_workers) in [(bench.modest(11), None), (bench.modest(6), Some(4))] {
@@ -36,7 +36,7 @@ pub(crate) fn run_handles_are_text(bench: &Bench) -> Verdict {
             let container = Container { max_workers, ..bench.quirks().container.clone() };
             let mut request = bench.request_of(container, workers);
             if is_long {
-                request.token = LaunchToken::new(stretched(request.token.to_string(), LONGEST_TOKEN)?);
+                request.token = LaunchToken::new(stretched(request.token.as_str(), LONGEST_TOKEN)?);
             }
             // The host holds every handle to the clause; a provider may also fail for want of room in it.
             let launched = subject.whole(&cluster, &request)?;

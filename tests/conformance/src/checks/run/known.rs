@@ -1,6 +1,9 @@
 //! Whether a new handle is known to status at once, and to everybody.
 
-use std::{thread, time::Duration};
+use std::{
+    thread::{self, ScopedJoinHandle},
+    time::Duration,
+};
 
 use longshore_plugin_api::{Clause, WorkerStatus};
 
@@ -77,7 +80,7 @@ pub(crate) fn run_is_known_at_once(bench: &Bench) -> Verdict {
         let one = || ask(bench, &subject, &cluster, &handles, "another thread");
         let answers: Vec<Verdict> = thread::scope(|scope| {
             let threads: Vec<_> = (0..ASKING).map(|_| scope.spawn(one)).collect();
-            let joined = threads.into_iter().map(|thread| thread.join());
+            let joined = threads.into_iter().map(ScopedJoinHandle::join);
             joined.map(|answer| answer.unwrap_or_else(|_| fault("a thread of the check panicked"))).collect()
         });
         answers.into_iter().collect::<Verdict>()?;

@@ -2,7 +2,10 @@
 
 use longshore_plugin_api::{Clause, LaunchToken, RunRequest, WorkerStatus};
 
-use super::{evidence::listed, handles::stretched};
+use super::{
+    evidence::listed,
+    handles::{LONGEST_CLUSTER, LONGEST_TOKEN, stretched},
+};
 use crate::{
     bench::Bench,
     quirks::Costly,
@@ -38,7 +41,7 @@ fn groups(bench: &Bench) -> Verdict<Vec<Group>> {
     // The longest, capitals, and the same in small letters.
     let (c, t) = fresh();
     groups.push([
-        named(&stretched(c.clone(), 63)?, &stretched(t.clone(), 64)?),
+        named(&stretched(&c, LONGEST_CLUSTER)?, &stretched(&t, LONGEST_TOKEN)?),
         named(&format!("{}-X", c.to_uppercase()), &format!("{}-A", t.to_uppercase())),
         named(&format!("{c}-x"), &format!("{t}-a")),
         named(&format!("{c}-X"), &format!("{t}-A")),

@@ -1,6 +1,9 @@
 //! One token, sent again: right away, by another instance, from another process, beside itself, after the end.
 
-use std::{sync::Barrier, thread};
+use std::{
+    sync::Barrier,
+    thread::{self, ScopedJoinHandle},
+};
 
 use longshore_plugin_api::{Clause, Container, ErrorKind, RunRequest};
 use longshore_providers::{CallError, Launched};
@@ -271,7 +274,7 @@ fn at_once(subject: &Subject<'_>, cluster: &str, request: &RunRequest) -> Verdic
     };
     let answers: Verdict<Vec<Result<Launched, CallError>>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(send)).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
+        let joined = threads.into_iter().map(ScopedJoinHandle::join);
         joined.map(|answer| answer.unwrap_or_else(|_| fault("a thread of the check panicked"))).collect()
     });
     let mut launched: Option<Containers> = None;
@@ -295,7 +298,7 @@ fn at_once(subject: &Subject<'_>, cluster: &str, request: &RunRequest) -> Verdic
             Err(CallError::Failed(error)) if error.kind() != ErrorKind::Panic => {}
             Err(CallError::Deadline { .. }) => {}
             other => {
-                drop(other.must(Clause::RunOnce, "a token that is sent from many threads launches once")?)
+                other.must(Clause::RunOnce, "a token that is sent from many threads launches once")?;
             }
         }
     }

@@ -9,7 +9,7 @@ use super::evidence::{Containers, reports, unheard};
 use crate::{
     bench::Bench,
     subject::Subject,
-    verdict::{Must as _, OrFault as _, Verdict, breach, demand, skip},
+    verdict::{Breach, Must as _, OrFault as _, Stop, Verdict, breach, demand, skip},
     witness::{Hello, Temper, Witness, Witnesses},
 };
 
@@ -106,10 +106,9 @@ fn hear_one(bench: &Bench, args: &[&str], env: &[(&str, &str)]) -> Verdict<Hello
     hear(bench, &subject, &cluster, &witnesses, (plain, 1))?;
     let odd = witnesses.container(Temper::Meek, args, env)?;
     let mut heard = hear(bench, &subject, &cluster, &witnesses, (odd, 1)).map_err(|stop| match stop {
-        crate::verdict::Stop::Breach(mut found) if found.clause == Clause::RunEnvironment => {
-            found.seen =
-                "one whose arguments and variables are plain reports; with odd ones it does not".to_owned();
-            crate::verdict::Stop::Breach(found)
+        Stop::Breach(found) if found.clause == Clause::RunEnvironment => {
+            let seen = "one whose arguments and variables are plain reports; with odd ones it does not";
+            Stop::Breach(Breach { seen: seen.to_owned(), ..found })
         }
         other => other,
     })?;
