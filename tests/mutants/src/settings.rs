@@ -8,7 +8,7 @@ use std::{
 
 use longshore_plugin_api::Error;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A provider that is honest, but for the faults that are named.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -29,7 +29,7 @@ pub struct Settings {
 }
 
 /// A function of the boundary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are those of the functions")]
 pub enum Function {
