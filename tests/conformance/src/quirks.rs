@@ -357,4 +357,16 @@ mod tests {
         assert_eq!(serde_json::to_string(&again).expect("it is written"), text);
         assert_eq!(again.grace, Duration::from_millis(250));
     }
+
+    #[test]
+    fn the_page_has_every_key_and_its_example_is_right() {
+        let page = include_str!("../QUIRKS.md");
+        let schema = schemars::schema_for!(Quirks).to_value();
+        let keys = schema["properties"].as_object().expect("it has keys").keys();
+        let missing: Vec<_> = keys.filter(|key| !page.contains(&format!("\n| `{key}` |"))).collect();
+        assert_eq!(missing, [""; 0], "QUIRKS.md does not tell of them");
+        let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let quirks = read(example.expect("there is an example")).expect("it is right");
+        assert!(quirks.outage.is_some() && quirks.server.is_some_and(|server| server.connects));
+    }
 }
