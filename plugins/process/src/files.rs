@@ -5,6 +5,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use longshore_plugin_api::Error;
@@ -29,11 +30,23 @@ pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
 
 /// Writes a whole file so that it is there entirely or not at all, also after a loss of power.
 pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let draft = draft_of(path);
-    let mut file = File::create(&draft)?;
+    write_by_way_of(&draft_of(path), path, content)
+}
+
+/// As [`write_durably`], for a file that others may be writing at this moment, in this process or another: the last one stays.
+pub(crate) fn write_durably_among_others(path: &Path, content: &[u8]) -> io::Result<()> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let draft = path.with_file_name(format!(".{name}.{}-{number}.draft", std::process::id()));
+    write_by_way_of(&draft, path, content)
+}
+
+fn write_by_way_of(draft: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::create(draft)?;
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&draft, path)?;
+    fs::rename(draft, path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 

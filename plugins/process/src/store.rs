@@ -18,7 +18,7 @@ use std::{
 use longshore_plugin_api::{Context, Error, Launch};
 
 use crate::{
-    files::{make_folder, read_document, remove_file, trouble, write_durably},
+    files::{make_folder, read_document, remove_file, trouble, write_durably, write_durably_among_others},
     folder::{Ended, Folder, State, Target, tag},
     identity::{Identity, Place},
     lock::{self, Lock},
@@ -54,7 +54,9 @@ impl Store {
         let owner = match fs::read_to_string(&path) {
             Ok(owner) => owner,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                write_durably(&path, machine.as_bytes()).map_err(|e| trouble("write", &path, &e))?;
+                // Instances that are made at the same moment come here together.
+                write_durably_among_others(&path, machine.as_bytes())
+                    .map_err(|e| trouble("write", &path, &e))?;
                 return Ok(());
             }
             Err(error) => return Err(trouble("read", &path, &error)),
@@ -304,4 +306,33 @@ impl Store {
 pub(crate) struct Locked {
     pub(crate) folder: Folder,
     _lock: Lock,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn instances_that_are_made_at_the_same_moment_open_a_fresh_folder_together() {
+        const AT_ONCE: usize = 16;
+        for _ in 0..20 {
+            let root = tempfile::tempdir().expect("a temporary folder");
+            let barrier = Barrier::new(AT_ONCE);
+            std::thread::scope(|scope| {
+                for _ in 0..AT_ONCE {
+                    scope.spawn(|| {
+                        let here = Place::here().expect("/proc is readable");
+                        barrier.wait();
+                        Store::open(&root.path().join("state"), here).expect("the folder can be used");
+                    });
+                }
+            });
+            let left = fs::read_dir(root.path().join("state")).expect("it is there").flatten();
+            let mut left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+            left.sort_unstable();
+            assert!(left.iter().all(|name| name == "clusters" || name == "machine"), "{left:?}");
+        }
+    }
 }
