@@ -249,7 +249,7 @@ impl Specimen {
             (TAG, handle),
         ];
         let (container, variables) = self.bent_order(container, &variables);
-        spawn(&container, &variables, file, index)
+        spawn(&container, &variables, file, index, None)
     }
 
     /// Undoes a launch that failed. The error, which says what is certain now.

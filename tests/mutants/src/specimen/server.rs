@@ -1,6 +1,6 @@
 //! A cluster's server: a record like a launch's, of one container, with a port of this machine.
 
-use std::net::TcpListener;
+use std::{io, net::TcpListener, os::fd::AsRawFd as _};
 
 use longshore_plugin_api::{Context, Error, Killed, Server, ServerAddress, ServerRequest, WorkerStatus};
 
@@ -20,8 +20,9 @@ pub(crate) const NAME: &str = "server";
 const HOST: &str = "127.0.0.1";
 
 impl Server for Specimen {
-    /// Beside `LONGSHORE_CLUSTER` a server sees the port that it is to listen on in `LONGSHORE_PORT`, and
-    /// `LONGSHORE_SPECIMEN`, by which its processes are found.
+    /// Beside `LONGSHORE_CLUSTER` a server sees its port in `LONGSHORE_PORT`, the descriptor of a socket that listens there
+    /// already in `LONGSHORE_LISTENER`, and `LONGSHORE_SPECIMEN`, by which its processes are found. So nobody else can take
+    /// the port, and connections wait until the server accepts them.
     fn run_server(&self, ctx: &Context<'_>, request: &ServerRequest) -> Result<(), Error> {
         self.reach()?;
         check_container(&request.container)?;
@@ -68,6 +69,9 @@ impl Specimen {
     pub(crate) fn begin_server(&self, ctx: &Context<'_>, request: &ServerRequest) -> Result<(), Error> {
         let cluster = ctx.cluster();
         Folder::remove(&self.folder.server_path(cluster))?;
+        let no_port = |error: &io::Error| Error::retryable(format_args!("no port is free: {error}"));
+        let listener = TcpListener::bind((HOST, 0)).map_err(|error| no_port(&error))?;
+        let port = listener.local_addr().map_err(|error| no_port(&error))?.port();
         let intent = Intent {
             cluster: cluster.to_owned(),
             token: NAME.to_owned(),
@@ -76,7 +80,7 @@ impl Specimen {
             workers: 1,
             each: 1,
             start: self.settings.start,
-            port: Some(free_port()?),
+            port: Some(port),
             at: Moment::now(),
             boot: self.boot.clone(),
         };
@@ -86,24 +90,17 @@ impl Specimen {
                 return append_to(&mut file, &Line::Made { from: 0, to: 1, at: Moment::now() })
                     .map_err(Error::other);
             }
-            let port = intent.port.unwrap_or_default().to_string();
             let variables = [
                 ("LONGSHORE_CLUSTER", intent.cluster.clone()),
-                ("LONGSHORE_PORT", port),
+                ("LONGSHORE_PORT", port.to_string()),
+                ("LONGSHORE_LISTENER", listener.as_raw_fd().to_string()),
                 (TAG, intent.handle(0)),
             ];
-            spawn(&request.container, &variables, &file, 0)
+            spawn(&request.container, &variables, &file, 0, Some(listener.as_raw_fd()))
         });
         started.map_err(|error| match Folder::remove(&record.path) {
             Ok(()) => error,
             Err(why) => Error::unknown(format_args!("{error}; {why}")),
         })
     }
-}
-
-/// A port that nobody listens on at this moment.
-fn free_port() -> Result<u16, Error> {
-    let port = TcpListener::bind((HOST, 0)).and_then(|listener| listener.local_addr());
-    port.map(|address| address.port())
-        .map_err(|error| Error::retryable(format_args!("no port is free: {error}")))
 }

@@ -22,12 +22,14 @@ const LAST_SIGNAL: i32 = 31;
 /// The longest line of a start: its words and three numbers.
 const LINE: usize = 128;
 
-/// Starts the process of a container, and returns once it has become its program; on an error there is none.
+/// Starts the process of a container, and returns once it has become its program; on an error there is none. Of all that is
+/// open here, it has what it is to keep.
 pub(crate) fn spawn(
     container: &Container,
     variables: &[(&str, String)],
     file: &File,
     index: u32,
+    keep: Option<RawFd>,
 ) -> Result<(), Error> {
     let program = container.command.as_deref().unwrap_or_default();
     let mut command = Command::new(program);
@@ -38,7 +40,7 @@ pub(crate) fn spawn(
     }
     let descriptor = file.as_raw_fd();
     let enter = move || {
-        leave_the_host()?;
+        leave_the_host(keep)?;
         write_start(descriptor, index)
     };
     // SAFETY: `enter` makes system calls only: it neither allocates, nor locks, nor unwinds. The file outlives the call.
@@ -53,8 +55,8 @@ pub(crate) fn spawn(
     child.wait().map(drop).map_err(Error::other)
 }
 
-/// Goes on as a grandchild in a session of its own, with the usual signals, and with no descriptor of the host's.
-fn leave_the_host() -> io::Result<()> {
+/// Goes on as a grandchild in a session of its own, with the usual signals, and with no descriptor of the host's but one.
+fn leave_the_host(keep: Option<RawFd>) -> io::Result<()> {
     // SAFETY: these take numbers and touch no memory of ours; the process has one thread. The one that forks leaves without
     // a destructor being run.
     unsafe {
@@ -71,6 +73,9 @@ fn leave_the_host() -> io::Result<()> {
         }
         // Where the kernel has no such call, what was opened without care stays open; std takes care.
         libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        if let Some(descriptor) = keep {
+            libc::fcntl(descriptor, libc::F_SETFD, 0);
+        }
     }
     Ok(())
 }

@@ -262,6 +262,8 @@ fn a_cluster_has_one_server_at_an_address_of_its_own() {
         one.stop_server(ctx).expect("there is none");
         one.run_server(ctx, &request).expect("it starts");
         let address = one.server_address(ctx).expect("it answers").expect("it has one");
+        let port = address.port.expect("it has a port");
+        std::net::TcpStream::connect((address.host.as_str(), port)).expect("it is reached there");
         let again = specimen(root.path(), &json!({}));
         again.run_server(ctx, &request).expect("it is there");
         assert_eq!(again.server_address(ctx).expect("it answers"), Some(address));
