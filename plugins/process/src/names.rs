@@ -4,8 +4,7 @@
 pub(crate) const NAME_LIMIT: usize = 128;
 
 /// What a name may be, for error messages.
-pub(crate) const NAME_RULE: &str =
-    "1 to 128 letters, digits, '-', '_' and '.', not beginning with '.'";
+pub(crate) const NAME_RULE: &str = "1 to 128 letters, digits, '-', '_' and '.', not beginning with '.'";
 
 /// Whether a name may stand in a path: see [`NAME_RULE`]. So it is neither `..` nor hidden, and holds no `/`.
 pub(crate) fn is_valid(name: &str) -> bool {
