@@ -5,9 +5,12 @@
 //! [`settings::Settings`]), and is honest otherwise. `specimen` keeps the whole contract, but for the one clause that the
 //! [`Mutation`] in its configuration breaks, or it crashes ([`Crash`]). Libraries that are wrong before anything can be
 //! created have a file each.
+//! [`catalogue`] has them all, with the clause that each breaks.
 
+pub mod catalogue;
 mod crash;
 mod faulty;
+mod load;
 mod mutant;
 mod mutated;
 mod mutation;
@@ -20,6 +23,7 @@ mod tests;
 
 pub use crash::{Crash, How};
 pub use faulty::mutant;
+pub use load::{LoadMutation, Place, VARIABLE, constructor, spoilt_load};
 pub use longshore_plugin_abi::abi_stable::library::LibHeader;
 pub use mutation::Mutation;
 pub use specimen::Config;

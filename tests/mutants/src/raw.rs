@@ -32,11 +32,16 @@ pub(crate) trait Spoiler: Send + Sync + Sized + 'static {
     /// Where its root module is kept.
     fn inner() -> &'static OnceLock<RootModuleRef>;
 
-    /// Before the metadata is told.
-    fn before_metadata() {}
+    /// The metadata that is told.
+    fn metadata(honest: RString) -> RString {
+        honest
+    }
 
-    /// Before an interface is told.
-    fn before_query() {}
+    /// The table that is told for an id; `workers` is one that there is.
+    fn query(id: RStr<'_>, honest: ROption<Interface>, workers: fn() -> Interface) -> ROption<Interface> {
+        let (_, _) = (id, workers);
+        honest
+    }
 
     /// Before anything is made. What it fails with is the answer of `create`.
     fn before_create(config: &str) -> Result<(), Failure> {
@@ -245,21 +250,24 @@ impl<S: Spoiler> Spoilt<S> {
     const CLEANUP: &'static CleanupV1 = &CleanupV1 { cleanup: cleanup::<S> };
 }
 
+fn workers<S: Spoiler>() -> Interface {
+    Interface::of(Spoilt::<S>::WORKERS)
+}
+
 extern "C" fn metadata<S: Spoiler>() -> RString {
-    S::before_metadata();
-    inner::<S>().metadata()()
+    S::metadata(inner::<S>().metadata()())
 }
 
 extern "C" fn query<S: Spoiler>(id: RStr<'_>) -> ROption<Interface> {
-    S::before_query();
-    ROption::RSome(match id.as_str() {
-        WorkersV1::ID => Interface::of(Spoilt::<S>::WORKERS),
-        InitializeV1::ID => Interface::of(Spoilt::<S>::INITIALIZE),
-        ListV1::ID => Interface::of(Spoilt::<S>::LIST),
-        ServerV1::ID => Interface::of(Spoilt::<S>::SERVER),
-        CleanupV1::ID => Interface::of(Spoilt::<S>::CLEANUP),
-        _ => return ROption::RNone,
-    })
+    let honest = match id.as_str() {
+        WorkersV1::ID => Some(workers::<S>()),
+        InitializeV1::ID => Some(Interface::of(Spoilt::<S>::INITIALIZE)),
+        ListV1::ID => Some(Interface::of(Spoilt::<S>::LIST)),
+        ServerV1::ID => Some(Interface::of(Spoilt::<S>::SERVER)),
+        CleanupV1::ID => Some(Interface::of(Spoilt::<S>::CLEANUP)),
+        _ => None,
+    };
+    S::query(id, honest.into(), workers::<S>)
 }
 
 /// The root module of the library.

@@ -50,6 +50,48 @@ pub enum Function {
     Drop,
 }
 
+impl Function {
+    /// Every function.
+    pub const ALL: [Self; 15] = [
+        Self::Create,
+        Self::Run,
+        Self::Status,
+        Self::Kill,
+        Self::IsInitializing,
+        Self::IsRunning,
+        Self::IsStopped,
+        Self::Initialize,
+        Self::List,
+        Self::RunServer,
+        Self::StopServer,
+        Self::ServerStatus,
+        Self::ServerAddress,
+        Self::Cleanup,
+        Self::Drop,
+    ];
+
+    /// Its name, as a configuration has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Run => "run",
+            Self::Status => "status",
+            Self::Kill => "kill",
+            Self::IsInitializing => "is_initializing",
+            Self::IsRunning => "is_running",
+            Self::IsStopped => "is_stopped",
+            Self::Initialize => "initialize",
+            Self::List => "list",
+            Self::RunServer => "run_server",
+            Self::StopServer => "stop_server",
+            Self::ServerStatus => "server_status",
+            Self::ServerAddress => "server_address",
+            Self::Cleanup => "cleanup",
+            Self::Drop => "drop",
+        }
+    }
+}
+
 /// What a function does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

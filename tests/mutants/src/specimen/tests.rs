@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use super::{Config, Specimen};
 
 fn log() -> Log {
-    call("c", |ctx| ctx.log())
+    let log = |ctx: &Context<'_>| ctx.log();
+    call("c", log)
 }
 
 fn specimen(root: &Path, more: &serde_json::Value) -> Specimen {

@@ -1,0 +1,448 @@
+//! The model: what was launched, killed and seen, and so which answers are allowed. It never calls anything.
+//!
+//! A worker may be initializing for as long as it likes and run at any time; a kill leaves it *ending*, when it may be in any
+//! state until the grace is over. What is stopped stays so. Everything else is a breach.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use longshore_plugin_api::{Clause, ErrorKind, Killed, LaunchToken, ListedHandle, RunRequest, WorkerStatus};
+use longshore_providers::{CallError, Launched};
+
+use crate::{
+    subject::Handle,
+    verdict::{Must as _, Verdict, breach, demand},
+};
+
+use super::{backend::Facts, operation::CLUSTERS};
+
+/// A launch that was answered.
+#[derive(Clone, Debug)]
+pub(super) struct Launch {
+    pub(super) cluster: usize,
+    pub(super) request: RunRequest,
+    handles: Vec<(Handle, u32)>,
+    /// Whether its token was sent again.
+    again: bool,
+    /// How often each instance had been made anew by then.
+    lives: Vec<u32>,
+}
+
+/// A container, with all its workers.
+#[derive(Clone, Debug)]
+struct Worker {
+    cluster: usize,
+    launch: usize,
+    workers: u32,
+    /// What status said last; nothing yet.
+    seen: Option<WorkerStatus>,
+    /// When the first kill was answered with yes.
+    killed: Option<Duration>,
+    /// Whether a kill was answered with no.
+    refused: bool,
+    /// What has happened since it was last seen alive, and may have cost its life.
+    kills: bool,
+    renewals: bool,
+}
+
+impl Worker {
+    fn is_stopped(&self) -> bool {
+        self.seen == Some(WorkerStatus::Stopped)
+    }
+
+    /// Whether it may be stopped by now without anybody's fault.
+    fn may_stop(&self) -> bool {
+        self.killed.is_some() || self.refused || self.is_stopped()
+    }
+}
+
+/// What is not yet as it will be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unsettled {
+    pub(super) initializing: usize,
+    pub(super) ending: usize,
+    pub(super) refused: usize,
+}
+
+/// The model of one sequence.
+#[derive(Clone, Debug)]
+pub(super) struct Reference {
+    facts: Facts,
+    pub(super) launches: Vec<Launch>,
+    workers: BTreeMap<Handle, Worker>,
+    /// The handles of each cluster, in the order in which they were made.
+    order: [Vec<Handle>; CLUSTERS],
+    /// Handles that earlier sequences were given.
+    past: BTreeSet<Handle>,
+    lives: Vec<u32>,
+}
+
+impl Reference {
+    pub(super) fn new(facts: Facts, past: BTreeSet<Handle>) -> Self {
+        Self {
+            launches: Vec::new(),
+            workers: BTreeMap::new(),
+            order: Default::default(),
+            past,
+            lives: std::vec![0; facts.instances],
+            facts,
+        }
+    }
+
+    /// Every handle that was ever given out, this sequence's among them.
+    pub(super) fn into_past(self) -> BTreeSet<Handle> {
+        let mut past = self.past;
+        past.extend(self.workers.into_keys());
+        past
+    }
+
+    /// The handles of a cluster, dead ones too, in the order in which they were made.
+    pub(super) fn handles(&self, cluster: usize) -> &[Handle] {
+        &self.order[cluster]
+    }
+
+    /// Those that have not been seen to have stopped.
+    pub(super) fn not_stopped(&self, cluster: usize) -> Vec<Handle> {
+        let alive = self.order[cluster].iter().filter(|handle| !self.workers[&**handle].is_stopped());
+        alive.cloned().collect()
+    }
+
+    /// Those whose kill was answered with no, and never with yes.
+    pub(super) fn refused(&self, cluster: usize) -> Vec<Handle> {
+        let refused = self.order[cluster].iter().filter(|handle| {
+            let worker = &self.workers[&**handle];
+            worker.refused && worker.killed.is_none() && !worker.is_stopped()
+        });
+        refused.cloned().collect()
+    }
+
+    /// How many workers there may be at the moment.
+    pub(super) fn alive(&self) -> u32 {
+        self.workers.values().filter(|worker| !worker.is_stopped()).map(|worker| worker.workers).sum()
+    }
+
+    pub(super) fn unsettled(&self, cluster: usize) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        for worker in self.order[cluster].iter().map(|handle| &self.workers[handle]) {
+            match worker.seen {
+                Some(WorkerStatus::Stopped) => {}
+                _ if worker.killed.is_some() => unsettled.ending += 1,
+                _ if worker.refused => unsettled.refused += 1,
+                Some(WorkerStatus::Running) => {}
+                _ => unsettled.initializing += 1,
+            }
+        }
+        unsettled
+    }
+
+    /// A handle in the words of the steps: `w3`, with its own text.
+    pub(super) fn name(&self, handle: &Handle) -> String {
+        for (cluster, handles) in self.order.iter().enumerate() {
+            if let Some(place) = handles.iter().position(|known| known == handle) {
+                return format!("w{}.{} (`{handle}`)", cluster + 1, place + 1);
+            }
+        }
+        format!("`{handle}`, which nobody gave out")
+    }
+
+    /// A run of a fresh token was answered.
+    pub(super) fn launched(
+        &mut self,
+        cluster: usize,
+        request: &RunRequest,
+        answer: Result<Launched, CallError>,
+    ) -> Verdict {
+        let expected = format!("a run of {} workers launches them", request.workers);
+        let launched = answer.must(Clause::RunCount, &expected)?;
+        let number = self.launches.len();
+        let mut reused = None;
+        for (handle, workers) in &launched.handles {
+            if self.workers.contains_key(handle) || self.past.contains(handle) {
+                reused.get_or_insert_with(|| Handle::clone(handle));
+                continue;
+            }
+            let worker = Worker {
+                cluster,
+                launch: number,
+                workers: *workers,
+                seen: None,
+                killed: None,
+                refused: false,
+                kills: false,
+                renewals: false,
+            };
+            self.workers.insert(Handle::clone(handle), worker);
+            self.order[cluster].push(Handle::clone(handle));
+        }
+        self.launches.push(Launch {
+            cluster,
+            request: request.clone(),
+            handles: launched.handles,
+            again: false,
+            lives: self.lives.clone(),
+        });
+        if let Some(handle) = reused {
+            let seen =
+                format!("run answered with {}, which an earlier run had answered with", self.name(&handle));
+            return breach(Clause::RunFresh, Clause::RunFresh.text(), seen);
+        }
+        if let Some(shortfall) = launched.shortfall {
+            let seen = format!(
+                "it fell short: {}; where fewer may be had, say `most_workers` in the quirks file",
+                shortfall.reason
+            );
+            return breach(Clause::RunCount, expected, seen);
+        }
+        Ok(())
+    }
+
+    /// A run was answered whose token had been sent before.
+    pub(super) fn again(&mut self, launch: usize, answer: Result<Launched, CallError>) -> Verdict {
+        self.launches[launch].again = true;
+        let Launch { request, handles, .. } = &self.launches[launch];
+        let token = &request.token;
+        let expected = if self.facts.idempotent {
+            "a token that is sent again is answered with the first launch's handles, as the metadata say `idempotent_run`"
+        } else {
+            "a token that is sent again is refused with the kind `permanent`, as the metadata do not say `idempotent_run`"
+        };
+        match answer {
+            Ok(launched) if self.facts.idempotent => {
+                let mut first = handles.clone();
+                let mut second = launched.handles;
+                first.sort_unstable();
+                second.sort_unstable();
+                demand(first == second, Clause::RunOnce, expected, || {
+                    format!(
+                        "the first answer for {token} was {}, the second {}",
+                        words(&first),
+                        words(&second)
+                    )
+                })
+            }
+            Ok(launched) => {
+                let seen = format!("it was answered with {}", words(&launched.handles));
+                breach(Clause::RunOnce, expected, seen)
+            }
+            Err(CallError::Failed(error)) if error.kind() == ErrorKind::Permanent => {
+                let alive = handles.iter().find(|(handle, _)| !self.workers[handle].may_stop());
+                demand(!self.facts.idempotent || alive.is_none(), Clause::RunOnce, expected, || {
+                    let name = alive.map_or_else(String::new, |(handle, _)| self.name(handle));
+                    format!(
+                        "it was refused for good, which says that nothing of {token} is alive, and {name} is"
+                    )
+                })
+            }
+            Err(other) => Err(other).must(Clause::RunOnce, expected),
+        }
+    }
+
+    /// Status was asked for at a moment, and answered. What has been lost without a kill is told by its handle.
+    pub(super) fn status(
+        &mut self,
+        asked: &[Handle],
+        answers: &[WorkerStatus],
+        at: Duration,
+    ) -> Result<(), (crate::verdict::Stop, Option<Handle>)> {
+        for (handle, answer) in asked.iter().zip(answers) {
+            self.status_of(handle, *answer, at).map_err(|(stop, is_lost)| {
+                let lost = is_lost.then(|| Handle::clone(handle));
+                (stop, lost)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn status_of(
+        &mut self,
+        handle: &Handle,
+        answer: WorkerStatus,
+        at: Duration,
+    ) -> Result<(), (crate::verdict::Stop, bool)> {
+        let name = self.name(handle);
+        let grace = self.facts.grace;
+        let tell = |clause: Clause, seen: String, is_lost: bool| {
+            let Err(stop) = breach::<()>(clause, clause.text(), seen) else { return Ok(()) };
+            Err((stop, is_lost))
+        };
+        let Some(worker) = self.workers.get_mut(handle) else {
+            if answer == WorkerStatus::Stopped {
+                return Ok(());
+            }
+            return tell(Clause::StatusUnknown, format!("{name} is {answer}"), false);
+        };
+        match (worker.seen, answer) {
+            (Some(WorkerStatus::Stopped), WorkerStatus::Stopped) => {}
+            (Some(WorkerStatus::Stopped), _) => {
+                return tell(Clause::StatusFinal, format!("{name} had stopped, and is {answer}"), false);
+            }
+            (_, WorkerStatus::Stopped) if worker.may_stop() => worker.seen = Some(answer),
+            (seen, WorkerStatus::Stopped) => {
+                let was = seen.map_or_else(|| "was just launched".to_owned(), |seen| format!("was {seen}"));
+                let (clause, why) = match seen {
+                    _ if worker.kills => (Clause::KillNobodyElse, "others were killed since"),
+                    _ if worker.renewals => (Clause::LoadShutdown, "an instance was made anew since"),
+                    None => (Clause::RunKnown, "nothing has happened since"),
+                    Some(_) => (Clause::StatusReadOnly, "it was only asked for since"),
+                };
+                return tell(
+                    clause,
+                    format!("{name} {was}, nobody killed it, and it is stopped; {why}"),
+                    true,
+                );
+            }
+            (Some(WorkerStatus::Running), WorkerStatus::Initializing) => {
+                let seen = format!("{name} was running, and is initializing; there is no way back");
+                return tell(Clause::StatusValue, seen, false);
+            }
+            (_, alive) => {
+                if let Some(killed) = worker.killed
+                    && at > killed + grace
+                {
+                    let late = at.saturating_sub(killed);
+                    let seen =
+                        format!("{name} is still {alive} {late:?} after its kill was answered with yes");
+                    return tell(Clause::KillTrue, seen, false);
+                }
+                worker.seen = Some(alive);
+                (worker.kills, worker.renewals) = (false, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// A kill was answered, by a moment.
+    pub(super) fn killed(&mut self, asked: &[Handle], answers: &[Killed], by: Duration) -> Verdict {
+        for worker in self.workers.values_mut() {
+            worker.kills = true;
+        }
+        for (handle, answer) in asked.iter().zip(answers) {
+            let name = self.name(handle);
+            let no = |clause: Clause, what: &str, why: &str| {
+                breach(clause, clause.text(), format_args!("for {name}, {what}, kill answered no: {why}"))
+            };
+            match (self.workers.get_mut(handle), answer) {
+                (None, Killed::No(why)) => return no(Clause::KillUnknown, "whom nobody knows", why),
+                (Some(worker), Killed::No(why)) if worker.is_stopped() => {
+                    return no(Clause::KillUnknown, "which has stopped", why);
+                }
+                (Some(worker), Killed::No(why)) if worker.killed.is_some() => {
+                    return no(Clause::KillIdempotent, "which it had answered yes for before", why);
+                }
+                (Some(worker), Killed::No(_)) => worker.refused = true,
+                (Some(worker), Killed::Yes) => {
+                    worker.killed.get_or_insert(by);
+                }
+                (None, Killed::Yes) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A list was answered. The handles of workers that are ending and are not listed: if they are still alive, they had to be.
+    pub(super) fn listed(
+        &self,
+        instance: usize,
+        cluster: usize,
+        entries: &[ListedHandle],
+    ) -> Verdict<Vec<Handle>> {
+        for entry in entries {
+            self.listed_one(cluster, entry)?;
+        }
+        let listed: BTreeSet<&str> = entries.iter().map(|entry| entry.handle.as_str()).collect();
+        let mut unsure = Vec::new();
+        for handle in self.order[cluster].iter().filter(|handle| !listed.contains(&***handle)) {
+            let worker = &self.workers[handle];
+            if worker.is_stopped() {
+                continue;
+            }
+            if worker.may_stop() {
+                unsure.push(Handle::clone(handle));
+                continue;
+            }
+            let was_renewed = self.launches[worker.launch].lives[instance] < self.lives[instance];
+            let clause = if was_renewed { Clause::ListSurvives } else { Clause::ListComplete };
+            let seen =
+                format!("{} is alive and not among the {} that are listed", self.name(handle), entries.len());
+            return breach(clause, clause.text(), seen);
+        }
+        Ok(unsure)
+    }
+
+    fn listed_one(&self, cluster: usize, entry: &ListedHandle) -> Verdict {
+        let ListedHandle { handle, token, workers } = entry;
+        let handle = Handle::from(handle.as_str());
+        let name = self.name(&handle);
+        let Some(worker) = self.workers.get(&handle) else {
+            let (clause, why) = self.stranger(cluster, token);
+            let seen =
+                format!("`{handle}` is listed, with {workers} workers and the token {token}, and {why}");
+            return breach(clause, clause.text(), seen);
+        };
+        demand(worker.cluster == cluster, Clause::ListOnlyOurs, Clause::ListOnlyOurs.text(), || {
+            format!("{name} is listed for c{}", cluster + 1)
+        })?;
+        demand(!worker.is_stopped(), Clause::ListOnlyOurs, Clause::ListOnlyOurs.text(), || {
+            format!("{name} had stopped, and is listed")
+        })?;
+        let of = &self.launches[worker.launch].request.token;
+        demand(
+            of == token && worker.workers == *workers,
+            Clause::ListComplete,
+            Clause::ListComplete.text(),
+            || {
+                format!(
+                    "{name} holds {} workers of {of}, and is listed with {workers} workers of {token}",
+                    worker.workers
+                )
+            },
+        )
+    }
+
+    /// What it means that a handle is listed that no run answered with.
+    fn stranger(&self, cluster: usize, token: &LaunchToken) -> (Clause, String) {
+        let Some(launch) = self.launches.iter().find(|launch| launch.request.token == *token) else {
+            return (Clause::ListComplete, "nobody sent that token".to_owned());
+        };
+        if launch.cluster != cluster {
+            return (Clause::ListOnlyOurs, format!("that token is one of c{}", launch.cluster + 1));
+        }
+        match launch.request.workers {
+            _ if launch.again => (
+                Clause::RunOnce,
+                "the first run under that token, which was sent again, did not name it".to_owned(),
+            ),
+            0 => (Clause::RunZero, "the run under that token asked for no workers".to_owned()),
+            asked => (
+                Clause::RunNeverMore,
+                format!("the run under that token asked for {asked} workers and did not name it"),
+            ),
+        }
+    }
+
+    /// An instance was made anew.
+    pub(super) fn renewed(&mut self, instance: usize) {
+        self.lives[instance] += 1;
+        for worker in self.workers.values_mut() {
+            worker.renewals = true;
+        }
+    }
+}
+
+/// Handles and their workers, in a few words.
+fn words(handles: &[(Handle, u32)]) -> String {
+    if handles.is_empty() {
+        return "nothing".to_owned();
+    }
+    let all: Vec<String> = handles
+        .iter()
+        .map(
+            |(handle, workers)| {
+                if *workers == 1 { handle.to_string() } else { format!("{handle} ×{workers}") }
+            },
+        )
+        .collect();
+    all.join(", ")
+}

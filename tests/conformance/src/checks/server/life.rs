@@ -1,0 +1,177 @@
+//! A cluster's server as the checks handle it: started, looked at, stopped, and seen by its own witness where it can run one.
+
+use std::{
+    net::{TcpStream, ToSocketAddrs as _},
+    time::{Duration, Instant},
+};
+
+use longshore_plugin_api::{Clause, ErrorKind, ServerAddress, ServerRequest, WorkerStatus};
+use longshore_providers::CallError;
+
+use crate::{
+    bench::Bench,
+    checks::watched::WATCH,
+    quirks::Costly,
+    subject::Subject,
+    verdict::{Must as _, Verdict, breach, demand, skip},
+    witness::{Temper, Witnesses},
+};
+
+/// How long one attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Whether there is a server to be tried beside the workers.
+pub(crate) fn is_at_hand(bench: &Bench, subject: &Subject<'_>) -> bool {
+    subject.provider().has_server() && request(bench).is_ok()
+}
+
+/// What the server runs, or a reason to skip.
+pub(crate) fn request(bench: &Bench) -> Verdict<ServerRequest> {
+    let Some(quirks) = &bench.quirks().server else {
+        return skip("the quirks file has no `[server]`: what a server runs there is not known");
+    };
+    bench.cheap(Costly::Servers)?;
+    Ok(ServerRequest { container: quirks.container.clone(), hardware: quirks.hardware.clone() })
+}
+
+/// A server that is a witness, and where it reports: for providers whose workers can run one, and which have servers.
+pub(crate) fn witnessed(bench: &Bench) -> Verdict<Option<(Witnesses, ServerRequest)>> {
+    let request = request(bench)?;
+    if bench.quirks().witness.is_none() {
+        return Ok(None);
+    }
+    let ears = bench.witnesses()?;
+    let container = ears.container(Temper::Meek, &[], &[])?;
+    Ok(Some((ears, ServerRequest { container, ..request })))
+}
+
+pub(crate) fn run(subject: &Subject<'_>, cluster: &str, request: &ServerRequest, clause: Clause) -> Verdict {
+    subject.run_server(cluster, request)?.must(clause, "run_server succeeds")
+}
+
+/// Starts a server where one may still be stopping: what the provider calls retryable is tried again.
+pub(crate) fn run_again(
+    bench: &Bench,
+    subject: &Subject<'_>,
+    cluster: &str,
+    request: &ServerRequest,
+    clause: Clause,
+) -> Verdict {
+    let mut last = None;
+    let started = bench.poll(bench.quirks().start, || match subject.run_server(cluster, request)? {
+        Err(CallError::Failed(error)) if error.kind() == ErrorKind::Retryable => {
+            last = Some(error);
+            Ok(None)
+        }
+        other => other.must(clause, "a server that has stopped can be started again").map(Some),
+    })?;
+    demand(started.is_some(), clause, "a server that has stopped can be started again", || {
+        last.map_or_else(String::new, |error| format!("run_server goes on failing: {error}"))
+    })
+}
+
+pub(crate) fn status(subject: &Subject<'_>, cluster: &str, clause: Clause) -> Verdict<WorkerStatus> {
+    subject.server_status(cluster).must(clause, "server_status answers")
+}
+
+/// The address of a server, once it has one.
+pub(crate) fn address(
+    subject: &Subject<'_>,
+    cluster: &str,
+    clause: Clause,
+) -> Verdict<Option<ServerAddress>> {
+    subject.server_address(cluster).must(clause, "server_address answers")
+}
+
+/// Waits until the server runs, without a stop and a way back; its address then.
+pub(crate) fn wait_running(
+    bench: &Bench,
+    subject: &Subject<'_>,
+    cluster: &str,
+    clause: Clause,
+) -> Verdict<Option<ServerAddress>> {
+    let limit = bench.quirks().start;
+    let expected = format!(
+        "a server that was started is initializing, then runs, within {limit:?} (`start` of the quirks file)"
+    );
+    let mut last = WorkerStatus::Initializing;
+    let running = bench.poll(limit, || {
+        last = status(subject, cluster, clause)?;
+        demand(last != WorkerStatus::Stopped, clause, &expected, || "it is stopped")?;
+        Ok((last == WorkerStatus::Running).then_some(()))
+    })?;
+    demand(running.is_some(), clause, &expected, || format!("it is still {last}"))?;
+    address(subject, cluster, clause)
+}
+
+/// Demands that the server goes on running at its address, and watches for a while that it stays so.
+pub(crate) fn unharmed(
+    bench: &Bench,
+    subject: &Subject<'_>,
+    cluster: &str,
+    before: Option<&ServerAddress>,
+    clause: Clause,
+) -> Verdict {
+    let expected = "the server goes on running, at the same address";
+    let end = Instant::now() + WATCH;
+    loop {
+        let is_last = Instant::now() >= end;
+        let now = status(subject, cluster, clause)?;
+        demand(now == WorkerStatus::Running, clause, expected, || format!("it was running, and is {now}"))?;
+        if is_last {
+            break;
+        }
+        std::thread::sleep(bench.quirks().poll);
+    }
+    let after = address(subject, cluster, clause)?;
+    demand(after.as_ref() == before, clause, expected, || {
+        format!("its address was {}, and is {}", words(before), words(after.as_ref()))
+    })
+}
+
+/// Waits until the server has stopped, for at most the grace.
+pub(crate) fn wait_stopped(bench: &Bench, subject: &Subject<'_>, cluster: &str, clause: Clause) -> Verdict {
+    let limit = bench.quirks().grace;
+    let mut last = WorkerStatus::Running;
+    let stopped = bench.poll(limit, || {
+        last = status(subject, cluster, clause)?;
+        Ok((last == WorkerStatus::Stopped).then_some(()))
+    })?;
+    let expected =
+        format!("a server that was stopped has stopped within {limit:?} (`grace` of the quirks file)");
+    demand(stopped.is_some(), clause, expected, || format!("server_status still says {last}"))
+}
+
+/// Stops the server, and demands that it stops.
+pub(crate) fn stop(bench: &Bench, subject: &Subject<'_>, cluster: &str, clause: Clause) -> Verdict {
+    subject.stop_server(cluster).must(clause, "stop_server succeeds")?;
+    wait_stopped(bench, subject, cluster, clause)
+}
+
+/// Connects to the server, within the time that it may take to start.
+pub(crate) fn connect(bench: &Bench, address: &ServerAddress, clause: Clause) -> Verdict {
+    let expected = "the server's address takes connections (`server.connects` of the quirks file)";
+    let Some(port) = address.port else {
+        return breach(clause, expected, format_args!("the address {} has no port", words(Some(address))));
+    };
+    let mut why = String::new();
+    let connected = bench.poll(bench.quirks().start, || {
+        let found = (address.host.as_str(), port).to_socket_addrs();
+        let tried = found.and_then(|mut all| {
+            all.next().map_or_else(
+                || Err(std::io::Error::other("the name has no address")),
+                |one| TcpStream::connect_timeout(&one, CONNECT),
+            )
+        });
+        Ok(tried.map_err(|error| why = error.to_string()).ok())
+    })?;
+    demand(connected.is_some(), clause, expected, || format!("{}: {why}", words(Some(address))))
+}
+
+pub(crate) fn words(address: Option<&ServerAddress>) -> String {
+    match address {
+        None => "none".to_owned(),
+        Some(ServerAddress { host, port: None }) => format!("{host} without a port"),
+        Some(ServerAddress { host, port: Some(port) }) => format!("{host}:{port}"),
+    }
+}
