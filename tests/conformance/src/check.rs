@@ -135,7 +135,7 @@ LoadLayout "load-layout" Must [LoadLayout] [] load::load_layout
 LoadUnwinds "load-unwinds" Must [LoadUnwind] [] load::load_unwinds
     "The library says that it was built to unwind when it panics.";
 LoadMetadata "load-metadata" Must [LoadMetadata] [] load::load_metadata
-    "The metadata has a name of lower-case letters, digits and `-`, a semantic version, a description, and contract 1.";
+    "The metadata has every field, a name of lower-case letters, digits and `-`, a semantic version, and contract 1.";
 LoadInterfaces "load-interfaces" Must [LoadMetadata] [] load::load_interfaces
     "The interfaces that the metadata lists are those that the library answers for, each once, `longshore.workers/1` among them; an id of nobody's is not answered.";
 LoadSchema "load-schema" Must [LoadSchema] [] load::load_schema
@@ -143,31 +143,31 @@ LoadSchema "load-schema" Must [LoadSchema] [] load::load_schema
 LoadSchemaDescribes "load-schema-describes" Should [LoadSchema] [] load::load_schema_describes
     "The schema describes every field for a person, and denies unknown ones.";
 LoadConfigIsTaken "load-config-is-taken" Must [LoadConfigError] [] load::load_config_is_taken
-    "A provider can be made of the configuration that the harness was given.";
+    "A provider can be made of the configuration that the harness was given, and no later call finds fault with it.";
 LoadConfigNamesTheField "load-config-names-the-field" Must [LoadConfigError] [] load::load_config_names_the_field
-    "A field of a wrong type, and each `bad_config` of the quirks file, is an error of the kind `config` that names the field.";
+    "A field of a wrong type or beyond its format, and each `bad_config` of the quirks file, is an error of the kind `config` that names the field.";
 LoadConfigUnknownField "load-config-unknown-field" Should [LoadConfigError] [] load::load_config_unknown_field
     "A field that the configuration does not have is an error that names it.";
 LoadStartsNoThread "load-starts-no-thread" Must [LoadNoSideEffects] [] load::load_starts_no_thread
-    "After loading and reading the metadata the process has the threads that it had before.";
+    "After loading, reading the metadata and asking for the interfaces the process has the threads, child processes and descriptors that it had before.";
 LoadChangesNoSignal "load-changes-no-signal" Must [LoadNoSideEffects] [] load::load_changes_no_signal
     "Loading changes no signal's disposition and no mask.";
 LoadChangesNoEnvironment "load-changes-no-environment" Must [LoadNoSideEffects] [] load::load_changes_no_environment
-    "Loading changes no environment variable, nor the working folder, nor the umask.";
+    "Loading changes no environment variable, nor the working folder, the umask or the limits of the process.";
 LoadPrintsNothing "load-prints-nothing" Must [LoadNoSideEffects] [] load::load_prints_nothing
-    "Loading writes nothing to standard output or error.";
+    "A process that loads the library and ends writes nothing to standard output or error.";
 LoadIsQuick "load-is-quick" Must [LoadNoSideEffects] [] load::load_is_quick
     "Loading ends within five seconds.";
 InstancesStandApart "instances-stand-apart" Must [LoadIndependent] [] load::instances_stand_apart
-    "Two instances with folders or names of their own know nothing of each other's workers, and dropping one leaves the other working.";
+    "Two instances with folders or names of their own list none of each other's workers, and dropping one leaves the other working.";
 InstancesShareABackend "instances-share-a-backend" Must [LoadIndependent] [] load::instances_share_a_backend
     "Two instances of one configuration see the same workers, from either side.";
 InstancesInNumber "instances-in-number" Must [LoadIndependent] [] load::instances_in_number
     "Sixteen instances, made from sixteen threads at once, each launch, see and kill their own workers.";
 DropEndsThreads "drop-ends-threads" Must [LoadShutdown] [] load::drop_ends_threads
-    "When an instance that was used has been dropped, the process has the threads that it had before.";
+    "When an instance that was used has been dropped, with live workers too, the process has the threads that it had before.";
 DropClosesDescriptors "drop-closes-descriptors" Must [LoadShutdown] [] load::drop_closes_descriptors
-    "When an instance that was used has been dropped, the process has the descriptors and child processes that it had before.";
+    "When a second instance that was used has been dropped, the process has the descriptors and child processes that it had after the first.";
 DropLeavesWorkers "drop-leaves-workers" Must [LoadShutdown] [] load::drop_leaves_workers
     "Workers live on when their instance has been dropped, and the next instance finds and kills them.";
 DropIsQuick "drop-is-quick" Must [LoadShutdown] [] load::drop_is_quick
@@ -289,13 +289,13 @@ KillInitializing "kill-initializing" Must [KillInitializing] [] kill::kill_initi
 KillMixed "kill-mixed" Must [KillPartial] [] kill::kill_mixed
     "Killing live handles among odd, unknown and dead ones kills the live ones, and answers for each.";
 ListNamesAll "list-names-all" Must [ListComplete] [List] list::list_names_all
-    "Every live handle of the cluster is listed, each once, over several launches.";
+    "Every live handle of the cluster is listed, each once, over several launches, and killed ones for as long as they are alive.";
 ListTokensAndCounts "list-tokens-and-counts" Must [ListComplete] [List] list::list_tokens_and_counts
     "Each handle is listed with its launch's token and its worker count.";
 ListOfMany "list-of-many" Must [ListComplete] [List] list::list_of_many
     "A hundred workers or more are listed completely.";
 ListWhileLaunching "list-while-launching" Must [ListComplete] [List] list::list_while_launching
-    "Lists that are asked for during runs succeed, show what was reported before, and are complete afterwards.";
+    "Lists that are asked for during runs fail or show what was reported before, under tokens that were sent, and are complete afterwards.";
 ListOtherClusters "list-other-clusters" Must [ListOnlyOurs] [List] list::list_other_clusters
     "A cluster's list names no other cluster's handles, not even of clusters with similar names.";
 ListNoneThatStopped "list-none-that-stopped" Must [ListOnlyOurs] [List] list::list_none_that_stopped
@@ -351,24 +351,24 @@ RunBesideKill "run-beside-kill" Must [ConcurrentCalls] [] concurrency::run_besid
 StatusBesideALongRun "status-beside-a-long-run" Must [ConcurrentCalls] [] concurrency::status_beside_a_long_run
     "While a run takes seconds, status and kill are answered.";
 CancelledCallReturns "cancelled-call-returns" Should [ConcurrentDeadline] [] concurrency::cancelled_call_returns
-    "A run that is cancelled returns within two seconds.";
+    "A run that is cancelled returns within a second and a half.";
 LateCallReturns "late-call-returns" Should [ConcurrentDeadline] [] concurrency::late_call_returns
-    "A run whose deadline has passed returns within two seconds.";
+    "A run whose deadline has passed returns within a second and a half.";
 OddTextDoesNoHarm "odd-text-does-no-harm" Must [HygienePanic] [] hygiene::odd_text_does_no_harm
     "Odd text in every place that takes text ends in answers or errors, never in a panic or in the end of the process.";
 InstanceSurvivesFailures "instance-survives-failures" Must [HygienePanic] [] hygiene::instance_survives_failures
-    "After calls that failed the instance works as before.";
+    "After runs that failed, were cancelled or came too late the instance works as before, and its workers are as they were.";
 CyclesLeaveNoDescriptors "cycles-leave-no-descriptors" Must [HygieneLeaks] [] hygiene::cycles_leave_no_descriptors
-    "After many launches and kills the process has the descriptors that it had after the first.";
+    "The process does not have more descriptors after every round of launches and kills.";
 CyclesLeaveNoThreads "cycles-leave-no-threads" Must [HygieneLeaks] [] hygiene::cycles_leave_no_threads
-    "After many launches and kills the process has the threads and child processes that it had after the first.";
+    "The process does not have more threads or child processes after every round of launches and kills.";
 CyclesLeaveNoMemory "cycles-leave-no-memory" Must [HygieneLeaks] [] hygiene::cycles_leave_no_memory
-    "Many launches and kills do not let the process grow without end.";
+    "The process's memory does not grow by every round of launches and kills.";
 CyclesLeaveNoFiles "cycles-leave-no-files" Must [HygieneLeaks] [] hygiene::cycles_leave_no_files
-    "After many launches, kills and a cleanup there are as many files as before, in the scratch folder and in the quirks' `files`.";
+    "After many launches, kills and a cleanup, a deep one if need be, there are as many files as after the first, in the scratch folder and in the quirks' `files`.";
 InstancesLeaveNothing "instances-leave-nothing" Must [HygieneLeaks] [] hygiene::instances_leave_nothing
     "Many instances that are made, used and dropped leave no descriptor, thread or memory behind.";
 OutputStaysEmpty "output-stays-empty" Should [HygieneQuiet] [] hygiene::output_stays_empty
-    "A whole life of workers writes nothing to standard output or error.";
+    "A whole life of workers, failures and the end of the process included, writes nothing to standard output or error.";
 Model "model" Must [RunCount, StatusFinal, KillTrue, ListComplete] [] model::model
     "Random sequences of run, status, kill and list, over several clusters and instances, agree with a model; what does not is shrunk to the shortest sequence that shows it.";}

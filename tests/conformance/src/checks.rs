@@ -12,3 +12,4 @@ pub(crate) mod predicates;
 pub(crate) mod run;
 pub(crate) mod server;
 pub(crate) mod status;
+pub(crate) mod watched;
