@@ -93,6 +93,18 @@ impl Library {
         LIBRARIES.once(path, &hash, load)
     }
 
+    /// As [`open`](Self::open), but on the calling thread, for as long as it takes, and whatever was loaded before: for a harness
+    /// that looks at what loading does to a thread. It never shares what it loads.
+    ///
+    /// # Errors
+    ///
+    /// As `open`.
+    pub fn open_here(path: &Path) -> Result<Arc<Self>, LoadError> {
+        let bytes = read(path)?;
+        let hash = hex(&Sha256::digest(&bytes));
+        Self::load(path, &bytes, hash).map(Arc::new).map_err(Refusal::into_error)
+    }
+
     /// Loads the bytes. A refusal says whether the library is in the process already, for then it stays there.
     fn load(path: &Path, bytes: &[u8], hash: String) -> Result<Self, Refusal> {
         image::check(bytes)

@@ -33,6 +33,11 @@ impl Refusal {
     pub(crate) fn after(error: LoadError) -> Self {
         Self { error, stays: true }
     }
+
+    /// Why.
+    pub(crate) fn into_error(self) -> LoadError {
+        self.error
+    }
 }
 
 /// What became of a library; nothing while it is being loaded.

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
     fs,
+    os::unix::fs::{DirEntryExt as _, MetadataExt as _},
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -188,51 +189,49 @@ pub(crate) fn memory() -> Verdict<Memory> {
     Ok(Memory { used: bytes(status.rssanon.or(status.vmrss)), asked_for: bytes(status.vmdata) })
 }
 
-/// How many files and folders there are in some folders, all the way down. A folder that is not there has none.
-pub(crate) fn files<P: AsRef<Path>>(folders: impl IntoIterator<Item = P>) -> Verdict<Things> {
+/// The files and folders that there are in some folders, all the way down. A folder that is not there has none, and what is
+/// in two of them counts once.
+pub(crate) fn files<P: AsRef<Path>>(folders: impl IntoIterator<Item = P>) -> Things {
     let mut files = Things::default();
     for folder in folders {
-        count_files(folder.as_ref(), &mut files)?;
+        count_files(folder.as_ref(), folder.as_ref(), &mut files);
     }
-    Ok(files)
+    files
 }
 
-fn count_files(folder: &Path, files: &mut Things) -> Verdict {
+fn count_files(root: &Path, folder: &Path, files: &mut Things) {
     // What is removed while it is being looked at is not there any more.
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
         let Ok(metadata) = entry.metadata() else { continue };
-        files.0.insert(metadata.dev() << 48 ^ entry.ino(), entry.path().display().to_string());
+        let path = entry.path();
+        let words = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        files.0.insert(metadata.dev() << 48 ^ entry.ino(), words);
         if metadata.is_dir() {
-            count_files(&entry.path(), files)?;
+            count_files(root, &path, files);
         }
     }
-    Ok(())
 }
 
-/// What a process has that a library could change when it is loaded.
+/// How a process takes signals. (Which function is called for a signal that was caught before cannot be seen from here.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Signals {
     /// A bit for each signal that is ignored.
     ignored: u64,
     /// A bit for each signal that a function is called for.
     caught: u64,
-    /// For each thread, a bit for each signal that it does not take.
-    blocked: BTreeMap<i32, u64>,
+    /// A bit for each signal that the main thread does not take. (A thread that begins takes none for a moment.)
+    blocked: u64,
 }
 
 impl Signals {
     /// How this process takes signals.
     pub(crate) fn now() -> Verdict<Self> {
-        let process = myself()?;
-        let status = read("the status", process.status())?;
-        let tasks = read("the threads", process.tasks())?.flatten();
-        let blocked = tasks.filter_map(|task| Some((task.tid, task.status().ok()?.sigblk)));
-        Ok(Self { ignored: status.sigign, caught: status.sigcgt, blocked: blocked.collect() })
+        let status = read("the status", myself()?.status())?;
+        Ok(Self { ignored: status.sigign, caught: status.sigcgt, blocked: status.sigblk })
     }
 
-    /// What is otherwise now, in words. Threads that are not there any more, or were not before, do not count.
+    /// What is otherwise now, in words.
     pub(crate) fn changes(&self, now: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         let mut tell = |before: u64, now: u64, word: &str| {
@@ -247,11 +246,7 @@ impl Signals {
         };
         tell(self.ignored, now.ignored, "ignored");
         tell(self.caught, now.caught, "caught");
-        for (thread, before) in &self.blocked {
-            if let Some(now) = now.blocked.get(thread) {
-                tell(*before, *now, "blocked on a thread of the host");
-            }
-        }
+        tell(self.blocked, now.blocked, "blocked on the main thread");
         changes
     }
 }

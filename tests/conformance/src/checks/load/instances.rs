@@ -72,7 +72,7 @@ pub(crate) fn instances_share_a_backend(bench: &Bench) -> Verdict {
     bench.outlives(Outlives::Instance)?;
     let expected = "two instances of one configuration see the same workers";
     let cluster = bench.cluster();
-    let pair = [bench.provider()?, bench.provider()?];
+    let pair = [bench.provider()?, another(bench)?];
     let mut all = [Vec::new(), Vec::new()];
     for (which, handles) in all.iter_mut().enumerate() {
         *handles = pair[which].up(&cluster, bench.modest(2))?;
@@ -117,7 +117,8 @@ pub(crate) fn instances_share_a_backend(bench: &Bench) -> Verdict {
 pub(crate) fn instances_in_number(bench: &Bench) -> Verdict {
     let count = bench.modest(INSTANCES) as usize;
     let barrier = Barrier::new(count);
-    bench.library()?;
+    // What is wrong with the configuration, or with any instance, is no matter of their number.
+    bench.provider()?.shut_down();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..count).map(|_| scope.spawn(|| one_of_many(bench, &barrier))).collect();
         let ended = threads
@@ -133,7 +134,7 @@ fn one_of_many(bench: &Bench, barrier: &Barrier) -> Verdict {
     let expected = "an instance made beside others launches, sees and kills its own workers";
     let cluster = bench.cluster();
     barrier.wait();
-    let subject = bench.provider()?;
+    let subject = another(bench)?;
     let handles = subject.up(&cluster, 1)?;
     let listed = if subject.provider().has_list() {
         let listed = subject.list(&cluster).must(CLAUSE, expected)?;
@@ -153,6 +154,11 @@ fn one_of_many(bench: &Bench, barrier: &Barrier) -> Verdict {
         Clause::LoadShutdown.text(),
         || "one of many instances was not gone in time",
     )
+}
+
+/// One more instance of the configuration.
+fn another(bench: &Bench) -> Verdict<Subject<'_>> {
+    bench.create(bench.config())?.must(CLAUSE, "an instance can be made while there are others")
 }
 
 /// A configuration whose folders and names are another's, or nothing where it has none of its own.
