@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{
+    ArgAction, Args, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use longshore_conformance::Format;
 use longshore_http::wire::{HISTORY_PAGE, ResolvedHandle};
 use longshore_scaling::WORKERS_LIMIT;
 
@@ -73,6 +77,8 @@ pub(crate) enum Command {
     Resolve(Resolve),
     /// Look after the state folder
     State(State),
+    /// Hold a plugin's provider to the contract, clause by clause, each check in a process of its own
+    Conformance(Conformance),
     /// Look at plugins
     #[command(subcommand)]
     Plugin(Plugin),
@@ -257,6 +263,44 @@ pub(crate) enum StateCommand {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Conformance {
+    /// The plugin's name, or the path of its library
+    #[arg(value_name = "LIB", required_unless_present = "list")]
+    pub(crate) lib: Option<String>,
+    /// The provider's configuration: a file in TOML, or in JSON where its name ends so, with what `[provider.config]` would
+    /// have [default: that of the quirks]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How the provider is to be tried [default: NAME.quirks.toml beside libNAME.so, where it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) quirks: Option<PathBuf>,
+    /// These checks alone: a pattern of their names, such as `run-*`, or a clause, such as `RUN-1`; may be given again
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) filter: Vec<String>,
+    /// The form of the report [default: human, or what the file of --output ends in: .json, .xml or .tap]
+    #[arg(long, value_name = "FORMAT", value_parser = format())]
+    pub(crate) format: Option<Format>,
+    /// Write the report to this file when it is complete, and show the run for people on standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// How many checks may run side by side [default: as many as there are processors]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Let checks take their time and the provider's: larger launches, what the quirks call costly, ten times the limits
+    #[arg(long)]
+    pub(crate) long: bool,
+    /// What random checks begin with [default: another one each time]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// End the run with the first check that fails
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// List the checks, and run none
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
     /// List the plugins that a configuration can name
@@ -267,6 +311,12 @@ pub(crate) enum Plugin {
         #[arg(value_name = "LIB")]
         lib: String,
     },
+}
+
+/// The names of the formats, which are the harness's to give.
+fn format() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.iter().map(|format| format.name());
+    PossibleValuesParser::new(names).map(|name| Format::named(&name).unwrap_or(Format::Human))
 }
 
 fn workers(text: &str) -> Result<u32, String> {

@@ -3,6 +3,7 @@
 mod begin;
 mod change;
 mod configure;
+mod conformance;
 mod host;
 mod plugin;
 mod recover;
@@ -40,6 +41,7 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Reconnect(it) => recover::reconnect(&client(global)?, it, output).await,
         Command::Resolve(resolve) => recover::resolve(&client(global)?, resolve, output).await,
         Command::State(state) => state::run(state, output).await,
+        Command::Conformance(asked) => conformance::run(global, asked, output).await,
         Command::Plugin(Plugin::List) => plugin::list(global, output).await,
         Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
     }

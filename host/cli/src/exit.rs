@@ -22,6 +22,7 @@ Exit codes:
   8  a plugin cannot be found, loaded or made a provider of, or the provider fails
   9  the socket cannot be used: a live host has it, for instance
   10 the state cannot be used: a live host has its folder, or it is damaged, for instance
+  11 a provider does not keep the contract, as `conformance` found
 
 Environment:
   LONGSHORE_SOCKET       the host's socket, as --socket
@@ -44,6 +45,7 @@ pub(crate) enum Exit {
     Plugin = 8,
     Socket = 9,
     State = 10,
+    Conformance = 11,
 }
 
 impl From<Exit> for ExitCode {
@@ -115,9 +117,14 @@ impl Failure {
         Self::new(Exit::GaveUp, "gave_up", message)
     }
 
-    /// The reader of standard output has gone: there is nobody to tell, and nothing that went wrong.
+    /// A failure that was told of already, at length.
+    pub(crate) fn silent(exit: Exit) -> Self {
+        Self::new(exit, "", "")
+    }
+
+    /// There is nobody to tell, since the reader of standard output has gone, or nothing left to tell.
     pub(crate) fn is_silent(&self) -> bool {
-        self.exit == Exit::Ok
+        self.message.is_empty()
     }
 }
 
@@ -178,7 +185,7 @@ impl From<ClientError> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self::new(Exit::Ok, "", "");
+            return Self::silent(Exit::Ok);
         }
         Self::internal(format_args!("cannot write to standard output: {error}"))
     }
@@ -202,6 +209,7 @@ mod tests {
             Exit::Plugin,
             Exit::Socket,
             Exit::State,
+            Exit::Conformance,
         ];
         let listed = HELP.lines().filter_map(|line| line.trim().split_once(' ')?.0.parse::<u8>().ok());
         assert_eq!(listed.collect::<Vec<_>>(), codes.map(|code| code as u8));

@@ -29,6 +29,10 @@ use crate::{
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
+    // It may be one of its own helpers, which `conformance` starts: a check's process, or a worker that tells of itself.
+    if let Some(code) = longshore_conformance::intercept() {
+        return code;
+    }
     // Ends with code 2 by itself when it is not understood.
     let cli = Cli::parse();
     let output = Output::new(&cli.global);

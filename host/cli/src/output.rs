@@ -80,6 +80,12 @@ impl Output {
         self.verbose > 0
     }
 
+    /// Standard output for what writes documents by itself; an error has no document of its own then.
+    pub(crate) fn raw(&self) -> std::io::Stdout {
+        self.told.store(true, Ordering::Relaxed);
+        std::io::stdout()
+    }
+
     /// Writes a document, on one line.
     pub(crate) fn document(&self, document: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(document)

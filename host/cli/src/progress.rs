@@ -56,6 +56,12 @@ impl Progress {
         Self { terminal, last: String::new(), next_at: Instant::now(), pending: None }
     }
 
+    /// The line where there is a terminal, and nothing where there is none: for what is told in other words anyway.
+    pub(crate) fn at_terminal() -> Option<Self> {
+        let progress = Self::new();
+        progress.terminal.then_some(progress)
+    }
+
     /// Shows what goes on now. Without a terminal it may be left to [`catch_up`](Self::catch_up).
     pub(crate) fn show(&mut self, text: &str) {
         if self.terminal {

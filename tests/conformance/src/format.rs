@@ -168,7 +168,7 @@ fn title(report: &Report) -> String {
 }
 
 /// Whether the run is worse for it: a failure, something left behind, or a fault of the harness.
-pub(crate) fn is_bad(finding: &Finding) -> bool {
+pub fn is_bad(finding: &Finding) -> bool {
     let is_fault = matches!(finding.outcome, Outcome::HarnessFault { .. });
     finding.outcome.is_failure() || !finding.left_behind.is_empty() || is_fault
 }
@@ -188,9 +188,8 @@ pub(crate) fn details(finding: &Finding, again: &Again) -> Vec<Detail> {
         details.push(("check", check.text().to_owned()));
     }
     let clause = |clause: &Clause| ("clause", format!("{}: {}", clause.id(), clause.text()));
-    let during = |during: &Option<String>| {
-        during.as_ref().map(|call| format!(", during {call}")).unwrap_or_default()
-    };
+    let during =
+        |during: &Option<String>| during.as_ref().map(|call| format!(", during {call}")).unwrap_or_default();
     match &finding.outcome {
         Outcome::Failed(breach) | Outcome::Warning(breach) => {
             details.push(clause(&breach.clause));
@@ -225,20 +224,25 @@ pub(crate) fn details(finding: &Finding, again: &Again) -> Vec<Detail> {
 }
 
 fn left(it: &Leftover) -> String {
-    let what = it.handle.as_ref().map_or_else(|| "its server".to_owned(), |handle| format!("worker {handle}"));
+    let what =
+        it.handle.as_ref().map_or_else(|| "its server".to_owned(), |handle| format!("worker {handle}"));
     format!("{what}, of cluster {}: {}", it.cluster, it.what)
 }
 
 /// What is wrong, in a line.
 fn headline(finding: &Finding) -> String {
     match &finding.outcome {
-        Outcome::Failed(breach) | Outcome::Warning(breach) => format!("{}: {}", breach.clause.id(), breach.seen),
+        Outcome::Failed(breach) | Outcome::Warning(breach) => {
+            format!("{}: {}", breach.clause.id(), breach.seen)
+        }
         Outcome::Crashed { how, during: Some(call) } => format!("crashed with {how} during {call}"),
         Outcome::Crashed { how, during: None } => format!("crashed with {how}"),
         Outcome::TimedOut { limit_ms, during: Some(call) } => {
             format!("did not end within {} s, during {call}", seconds(*limit_ms))
         }
-        Outcome::TimedOut { limit_ms, during: None } => format!("did not end within {} s", seconds(*limit_ms)),
+        Outcome::TimedOut { limit_ms, during: None } => {
+            format!("did not end within {} s", seconds(*limit_ms))
+        }
         Outcome::HarnessFault { what } => format!("the harness failed: {what}"),
         Outcome::Skipped { because } => format!("skipped, because {because}"),
         Outcome::Passed => match finding.left_behind.len() {
@@ -318,7 +322,8 @@ mod tests {
             assert_eq!(Format::named(format.name()), Some(*format));
         }
         assert_eq!(Format::named("xml"), None);
-        for (file, format) in [("a.json", Some(Format::Json)), ("b/c.xml", Some(Format::Junit)), ("d", None)] {
+        for (file, format) in [("a.json", Some(Format::Json)), ("b/c.xml", Some(Format::Junit)), ("d", None)]
+        {
             assert_eq!(Format::of_file(Path::new(file)), format, "{file}");
         }
     }

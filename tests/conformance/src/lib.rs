@@ -27,7 +27,7 @@ mod witness;
 
 pub use check::{Check, Need};
 pub use child::intercept;
-pub use format::{Again, Context, Format, Sink, block, schema, sentence};
+pub use format::{Again, Context, Format, Sink, block, is_bad, schema, sentence};
 pub use quirks::{
     BadConfig, Costly, Outage, Outlives, Quirks, ServerQuirks, Shortfall, SlowRun, Variant, WitnessQuirks,
 };

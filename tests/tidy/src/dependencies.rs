@@ -85,6 +85,8 @@ fn may_use(from: &Crate, wing_of_need: &str, kind: Kind, need: &str) -> Result<(
     let folder = from.folder.as_deref().unwrap_or_default();
     let wing = folder.split('/').next().unwrap_or_default();
     match (wing, wing_of_need) {
+        // `longshore conformance` is the harness at an operator's hand: one program for hosts and for authors of providers.
+        (_, "tests") if folder == "host/cli" && need == "longshore-conformance" => Ok(()),
         (_, "tests") if kind == Kind::Dev || wing == "tests" => Ok(()),
         (_, "tests") => Err("only tests may use the crates of tests/"),
         ("plugins", _) if need == "longshore-plugin-api" => Ok(()),
@@ -151,7 +153,8 @@ mod tests {
     fn a_wing_that_leans_on_another_is_caught() {
         use Kind::{Dev, Normal};
         let crates = |from: Crate| {
-            let others = ["plugin-api", "host/config", "plugins/memory", "tests/support"];
+            let others =
+                ["plugin-api", "host/config", "plugins/memory", "tests/support", "tests/conformance"];
             let mut crates: Vec<_> = others.into_iter().map(|folder| member(folder, &[])).collect();
             crates.push(from);
             wings(&crates)
@@ -164,6 +167,8 @@ mod tests {
             ("host/own", Normal, "longshore-memory"),
             ("host/own", Dev, "longshore-memory"),
             ("host/own", Normal, "longshore-support"),
+            ("host/own", Normal, "longshore-conformance"),
+            ("plugins/own", Normal, "longshore-conformance"),
             ("plugin-api/own", Normal, "longshore-config"),
         ] {
             let breaches = crates(member(folder, &[(kind, need)]));
@@ -174,6 +179,7 @@ mod tests {
             ("plugins/own", Normal, "longshore-plugin-api"),
             ("plugins/own", Normal, "serde"),
             ("plugins/own", Dev, "longshore-support"),
+            ("plugins/own", Dev, "longshore-conformance"),
             ("host/own", Normal, "longshore-plugin-api"),
             ("host/own", Normal, "longshore-config"),
             ("tests/own", Normal, "longshore-memory"),
@@ -181,6 +187,9 @@ mod tests {
         ] {
             assert_eq!(crates(member(folder, &[(kind, need)])), [""; 0], "{folder} {kind:?} {need}");
         }
+        // The command alone.
+        assert_eq!(crates(member("host/cli", &[(Normal, "longshore-conformance")])), [""; 0]);
+        assert_eq!(crates(member("host/cli", &[(Normal, "longshore-support")])).len(), 1);
     }
 
     #[test]
