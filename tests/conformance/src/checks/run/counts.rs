@@ -13,6 +13,7 @@ use crate::{
 /// What the host says where a plugin gave no reason for a shortfall.
 const NO_REASON: &str = "the provider gave no reason";
 
+const EXACTLY: &str = "the backend has the workers that were asked for, and no more";
 const NOTHING: &str = "a run of no workers leaves nothing in the backend";
 
 pub(crate) fn run_few(bench: &Bench) -> Verdict {
@@ -100,7 +101,7 @@ pub(crate) fn run_never_more(bench: &Bench) -> Verdict {
 
 /// Counts by the list, with and without workers that share a container.
 fn count_listed(bench: &Bench, subject: &Subject<'_>) -> Verdict {
-    let expected = "the backend has the workers that were asked for, and no more";
+    let expected = EXACTLY;
     let cluster = bench.cluster();
     let mut up = Containers::new();
     for max_workers in [None, Some(4)] {
@@ -130,6 +131,8 @@ pub(crate) fn run_none(bench: &Bench) -> Verdict {
     // In a cluster that is new, and in one that has workers.
     let (empty, peopled) = (bench.cluster(), bench.cluster());
     let up = subject.whole(&peopled, &bench.request(bench.modest(2)))?;
+    // What is there too much already has nothing to do with runs of nothing.
+    nothing_beyond_now(&subject, &peopled, &up, Clause::RunNeverMore, EXACTLY)?;
     let mut watch = Watch::of(bench)?;
     for (cluster, up) in [(&empty, &Containers::new()), (&peopled, &up)] {
         let mut requests = vec![bench.request(0)];

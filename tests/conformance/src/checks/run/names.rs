@@ -90,7 +90,8 @@ fn try_group(bench: &Bench, subject: &Subject<'_>, group: &Group) -> Verdict {
         }
         up.push((named, handle));
     }
-    for (named, _) in &up {
+    for (named, handle) in &up {
+        subject.wait_running(&named.cluster, &[Handle::clone(handle)], Clause::RunCount)?;
         hold_to_list(subject, named, &up)?;
     }
     // One after the other is killed: the ones that are left live.

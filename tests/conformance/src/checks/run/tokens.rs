@@ -142,6 +142,9 @@ fn two_launches(
     if let Some(watch) = watch {
         watch.hear(launches.iter().map(|launch| launch.containers.len()).sum())?;
     }
+    // What is there too much already has nothing to do with tokens that are sent again.
+    let expected = "the backend has the workers that were asked for, and no more";
+    nothing_beyond_now(subject, cluster, &containers_of(&launches), Clause::RunNeverMore, expected)?;
     Ok(launches)
 }
 

@@ -84,10 +84,12 @@ fn hear(
     bench: &Bench,
     subject: &Subject<'_>,
     cluster: &str,
-    witnesses: &Witnesses,
-    (container, workers): (Container, u32),
+    workers: u32,
+    container: impl FnOnce(&Witnesses) -> Verdict<Container>,
 ) -> Verdict<Heard> {
-    let request = bench.request_of(container, workers);
+    // A name of their own for each launch, so that nobody left from another is heard.
+    let witnesses = bench.witnesses()?;
+    let request = bench.request_of(container(&witnesses)?, workers);
     let containers = subject.whole(cluster, &request)?;
     let heard = witnesses.expect(containers.len())?;
     demand(heard.len() == containers.len(), Clause::RunEnvironment, reports(bench.quirks().start), || {
@@ -98,14 +100,12 @@ fn hear(
 
 /// One witness, alone, with arguments and variables.
 fn hear_one(bench: &Bench, args: &[&str], env: &[(&str, &str)]) -> Verdict<Hello> {
-    let witnesses = bench.witnesses()?;
     let subject = bench.provider()?;
     let cluster = bench.cluster();
     // First one without anything odd: if that does not report, the fault lies elsewhere.
-    let plain = witnesses.container(Temper::Meek, &[], &[])?;
-    hear(bench, &subject, &cluster, &witnesses, (plain, 1))?;
-    let odd = witnesses.container(Temper::Meek, args, env)?;
-    let mut heard = hear(bench, &subject, &cluster, &witnesses, (odd, 1)).map_err(|stop| match stop {
+    hear(bench, &subject, &cluster, 1, |witnesses| witnesses.container(Temper::Meek, &[], &[]))?;
+    let odd = |witnesses: &Witnesses| witnesses.container(Temper::Meek, args, env);
+    let mut heard = hear(bench, &subject, &cluster, 1, odd).map_err(|stop| match stop {
         Stop::Breach(found) if found.clause == Clause::RunEnvironment => {
             let seen = "one whose arguments and variables are plain reports; with odd ones it does not";
             Stop::Breach(Breach { seen: seen.to_owned(), ..found })
@@ -165,16 +165,17 @@ pub(crate) fn run_environment(bench: &Bench) -> Verdict {
 }
 
 pub(crate) fn run_variables_of_longshore(bench: &Bench) -> Verdict {
-    let witnesses = bench.witnesses()?;
     let subject = bench.provider()?;
     let cluster = bench.cluster();
     let workers = bench.modest(6);
     // What a container brings along under these names must not be seen.
     let wrong = [("LONGSHORE_CLUSTER", "wrong"), ("LONGSHORE_TOKEN", "wrong"), ("LONGSHORE_WORKERS", "77")];
-    let shared = |env: &[(&str, &str)]| -> Verdict<Container> {
-        Ok(Container { max_workers: Some(4), ..witnesses.container(Temper::Meek, &[], env)? })
+    let launch = |env: &[(&str, &str)]| {
+        hear(bench, &subject, &cluster, workers, |witnesses| {
+            Ok(Container { max_workers: Some(4), ..witnesses.container(Temper::Meek, &[], env)? })
+        })
     };
-    let first = hear(bench, &subject, &cluster, &witnesses, (shared(&[])?, workers))?;
+    let first = launch(&[])?;
     let knows_handle = check_variables(&cluster, &first)?;
     drop(first.witnesses);
     let handles: Vec<_> = first.containers.into_iter().map(|(handle, _)| handle).collect();
@@ -183,8 +184,7 @@ pub(crate) fn run_variables_of_longshore(bench: &Bench) -> Verdict {
     if knows_handle {
         env.push(("LONGSHORE_HANDLE", "wrong"));
     }
-    let second = hear(bench, &subject, &cluster, &witnesses, (shared(&env)?, workers))?;
-    check_variables(&cluster, &second).map(drop)
+    check_variables(&cluster, &launch(&env)?).map(drop)
 }
 
 /// Holds the variables of all witnesses of a launch to the launch. Whether they have their handles.
@@ -243,7 +243,6 @@ fn check_variables(cluster: &str, heard: &Heard) -> Verdict<bool> {
 }
 
 pub(crate) fn run_folder(bench: &Bench) -> Verdict {
-    let witnesses = bench.witnesses()?;
     let subject = bench.provider()?;
     let cluster = bench.cluster();
     let odd = bench.scratch().join("it's a folder, $HOME");
@@ -258,6 +257,7 @@ pub(crate) fn run_folder(bench: &Bench) -> Verdict {
         [(Some("/".to_owned()), false), (Some("/tmp".to_owned()), false), (Some(odd), true), (own, false)]
     {
         let Some(folder) = folder else { continue };
+        let witnesses = bench.witnesses()?;
         let container = witnesses.container(Temper::Meek, &[], &[])?;
         let container = Container { working_dir: Some(folder.clone()), ..container };
         let expected = format!("the worker starts in {folder}, the folder of its request");
