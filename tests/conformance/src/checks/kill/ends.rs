@@ -55,7 +55,21 @@ pub(crate) fn kill_stops(bench: &Bench) -> Verdict {
     let end = Instant::now() + bench.quirks().grace;
     subject.wait_stopped(&cluster, &handles, clause)?;
     watch::all_end(&crew.witnesses, &crew.handles, clause, end)?;
-    others_see_it(bench, &cluster, &handles)
+    others_see_it(bench, &cluster, &handles)?;
+    if !subject.provider().has_list() {
+        return Ok(());
+    }
+    // A provider that takes its own yes for the truth tells it by what else it says of the backend.
+    let mut alive = None;
+    let gone = bench.poll(end.saturating_duration_since(Instant::now()), || {
+        let listed = subject.listed(&cluster, clause)?;
+        alive = handles.iter().find(|handle| listed.iter().any(|entry| *entry.handle == ***handle));
+        Ok(alive.is_none().then_some(()))
+    })?;
+    demand(gone.is_some(), clause, "after a yes the worker is stopped within the grace", || {
+        let handle = alive.map_or("", AsRef::as_ref);
+        format!("status says that {handle:?} has stopped, and list names it among the live ones")
+    })
 }
 
 pub(crate) fn kill_stops_the_stubborn(bench: &Bench) -> Verdict {
