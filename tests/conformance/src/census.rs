@@ -131,7 +131,9 @@ pub(crate) fn children() -> Verdict<Things> {
             let state = if stat.state == 'Z' { ", which has ended and was not waited for" } else { "" };
             let words = format!("the process \"{}\"{state}", stat.comm);
             // The number may be given out again; not together with the moment of the start.
-            children.0.insert(u64::from(stat.pid.unsigned_abs()) << 40 | stat.starttime & ((1 << 40) - 1), words);
+            children
+                .0
+                .insert(u64::from(stat.pid.unsigned_abs()) << 40 | stat.starttime & ((1 << 40) - 1), words);
         }
     }
     Ok(children)
@@ -238,8 +240,10 @@ impl Signals {
             let (more, less) = (now & !before, before & !now);
             for (bits, is) in [(more, "is now"), (less, "is no longer")] {
                 changes.extend((1..=64).filter(|number| bits >> (number - 1) & 1 == 1).map(|number| {
-                    let name = i32::try_from(number).ok().and_then(|n| nix::sys::signal::Signal::try_from(n).ok());
-                    let name = name.map_or_else(|| format!("signal {number}"), |signal| signal.as_str().to_owned());
+                    let name =
+                        i32::try_from(number).ok().and_then(|n| nix::sys::signal::Signal::try_from(n).ok());
+                    let name =
+                        name.map_or_else(|| format!("signal {number}"), |signal| signal.as_str().to_owned());
                     format!("{name} {is} {word}")
                 }));
             }
@@ -258,7 +262,8 @@ pub(crate) fn umask() -> Verdict<Option<u32>> {
 
 /// The limits of this process, a line each.
 pub(crate) fn limits() -> Verdict<Vec<String>> {
-    let text = fs::read_to_string("/proc/self/limits").or_fault("the limits of this process could not be read")?;
+    let text =
+        fs::read_to_string("/proc/self/limits").or_fault("the limits of this process could not be read")?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 

@@ -31,7 +31,7 @@ impl<W: Write> Tap<W> {
             }
             // What was left behind is no matter of taste.
             Outcome::Warning(breach) if !is_bad(finding) => {
-                write!(self.out, " # TODO {} is a SHOULD", breach.clause.id())?;
+                write!(self.out, " # TODO a provider should pass it, and need not ({})", breach.clause.id())?;
             }
             _ => {}
         }
@@ -49,20 +49,12 @@ impl<W: Write> Tap<W> {
         writeln!(self.out, "  ...")
     }
 
-    /// The details by their names; what there may be several of is a list.
+    /// The details by their names; of what there is more than one, one a line. Lists would be read wrongly by older readers.
     fn details(&mut self, finding: &Finding) -> io::Result<()> {
-        let mut before = "";
-        for (label, text) in details(finding, &self.context.again) {
-            match label {
-                "clause" | "left" | "note" => {
-                    if label != before {
-                        writeln!(self.out, "  {label}:")?;
-                    }
-                    writeln!(self.out, "    - {}", scalar(&text))?;
-                }
-                _ => writeln!(self.out, "  {label}: {}", scalar(&text))?,
-            }
-            before = label;
+        let details = details(finding, &self.context.again);
+        for alike in details.chunk_by(|(one, _), (other, _)| one == other) {
+            let texts: Vec<&str> = alike.iter().map(|(_, text)| text.as_str()).collect();
+            writeln!(self.out, "  {}: {}", alike[0].0, scalar(&texts.join("\n")))?;
         }
         Ok(())
     }

@@ -133,7 +133,8 @@ impl<'b> Life<'b> {
         let Some(container) = &bad.container else { return Ok(()) };
         let request = self.bench.request_of(container.clone(), 1);
         // Where it succeeds all the same, its worker stops by itself, or is killed like the others.
-        let launched = self.subject.run(&self.cluster, &request)?.map(|launched| launched.handles).unwrap_or_default();
+        let launched =
+            self.subject.run(&self.cluster, &request)?.map(|launched| launched.handles).unwrap_or_default();
         let handles: Vec<Handle> = launched.into_iter().map(|(handle, _)| handle).collect();
         self.subject.kill_all(&self.cluster, &handles, CLAUSE)?;
         self.dying.extend(handles);
@@ -239,8 +240,11 @@ fn demand_memory(counts: &[Memory], cycles: usize, what: &str) -> Verdict {
         let numbers: Vec<_> = counts.iter().map(|memory| (of(memory) >> 10).to_string()).collect();
         numbers.join(", ")
     };
-    let (numbers, word) =
-        if used { (kib(|memory| memory.used), "in use") } else { (kib(|memory| memory.asked_for), "asked for") };
+    let (numbers, word) = if used {
+        (kib(|memory| memory.used), "in use")
+    } else {
+        (kib(|memory| memory.asked_for), "asked for")
+    };
     breach(
         CLAUSE,
         format_args!("the process does not grow by every {what}"),
@@ -255,7 +259,9 @@ pub(crate) fn cycles_leave_no_files(bench: &Bench) -> Verdict {
     let mut life = Life::begin(bench)?;
     let (mut counts, cycles) = life.counted(|_| Ok(count()))?;
     if counts.iter().all(Things::is_empty) && bench.quirks().files.is_empty() {
-        return skip("there is no file in the scratch folder, and the quirks file names no other folders in `files`");
+        return skip(
+            "there is no file in the scratch folder, and the quirks file names no other folders in `files`",
+        );
     }
     let has_cleanup = life.subject.provider().has_cleanup();
     // Where nothing can be cleaned up, what stopped workers left may be kept for a while, but not for ever.
@@ -275,7 +281,8 @@ pub(crate) fn cycles_leave_no_files(bench: &Bench) -> Verdict {
             return Ok(());
         }
         counts.push(left);
-        let expected = "after many launches and kills and a deep cleanup there are as many files as after the first";
+        let expected =
+            "after many launches and kills and a deep cleanup there are as many files as after the first";
         let [before, .., last] = &counts[..] else { return Ok(()) };
         let new = last.clone().beyond(before);
         return breach(CLAUSE, expected, format_args!("{}; left are {new}", in_rounds(&counts, cycles)));
@@ -308,9 +315,12 @@ pub(crate) fn instances_leave_nothing(bench: &Bench) -> Verdict {
         if subject.provider().has_cleanup() {
             subject.cleanup(&cluster, false).must(CLAUSE, expected)?;
         }
-        demand(subject.shut_down(), Clause::LoadShutdown, Clause::LoadShutdown.text(), || {
-            "an instance was not gone in time"
-        })
+        demand(
+            subject.shut_down(),
+            Clause::LoadShutdown,
+            Clause::LoadShutdown.text(),
+            || "an instance was not gone in time",
+        )
     };
     let count = |before: Option<&Left>| -> Verdict<Left> {
         Ok(Left {

@@ -15,7 +15,8 @@ use crate::{
 
 const CLAUSE: Clause = Clause::HygienePanic;
 
-const EXPECTED: &str = "odd text ends in an answer or an error, and in neither a panic nor the end of the process";
+const EXPECTED: &str =
+    "odd text ends in an answer or an error, and in neither a panic nor the end of the process";
 
 /// The longest text of a variable or an argument that is tried, in bytes.
 const LONG_TEXT: usize = 16 << 10;
@@ -31,9 +32,11 @@ fn sane<T>(answer: Result<T, CallError>, place: &str, text: &str) -> Verdict<Opt
     let text: String = text.chars().take(60).collect();
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(CallError::Failed(error)) if error.kind() == ErrorKind::Panic => {
-            breach(CLAUSE, EXPECTED, format_args!("given {text:?} as {place}, it panicked: {}", error.message()))
-        }
+        Err(CallError::Failed(error)) if error.kind() == ErrorKind::Panic => breach(
+            CLAUSE,
+            EXPECTED,
+            format_args!("given {text:?} as {place}, it panicked: {}", error.message()),
+        ),
         Err(CallError::Failed(_)) => Ok(None),
         Err(error @ CallError::Violation(_)) => Err(error).must(CLAUSE, EXPECTED),
         Err(CallError::NotSent { .. }) => Ok(None),
@@ -52,7 +55,9 @@ fn works(bench: &Bench, subject: &Subject<'_>, cluster: &str, after: &str) -> Ve
     if subject.provider().has_list() {
         let listed = subject.list(cluster).must(CLAUSE, &expected)?;
         let lost = handles.iter().find(|handle| listed.iter().all(|entry| *entry.handle != ***handle));
-        demand(lost.is_none(), CLAUSE, &expected, || format!("{} is not listed", lost.map_or("", AsRef::as_ref)))?;
+        demand(lost.is_none(), CLAUSE, &expected, || {
+            format!("{} is not listed", lost.map_or("", AsRef::as_ref))
+        })?;
     }
     subject.kill_all(cluster, &handles, CLAUSE)?;
     subject.wait_stopped(cluster, &handles, CLAUSE)
@@ -86,7 +91,8 @@ fn odd_handles(subject: &Subject<'_>, cluster: &str) -> Verdict {
 /// Names of clusters that are allowed, of clusters that are not there.
 fn odd_clusters(bench: &Bench, subject: &Subject<'_>) -> Verdict {
     let name = bench.cluster();
-    let padded = |with: &str| format!("{name}{}", with.repeat(LONGEST_NAME.saturating_sub(name.len()) / with.len()));
+    let padded =
+        |with: &str| format!("{name}{}", with.repeat(LONGEST_NAME.saturating_sub(name.len()) / with.len()));
     let names = [
         format!("{name}..").to_owned(),
         format!("{name}.lock"),
@@ -130,8 +136,12 @@ fn containers(plain: &Container, few: bool) -> Vec<(&'static str, String, Contai
         put("the value of a variable", text, &|it, text| drop(it.env.insert("LS_ODD".to_owned(), text)));
         if !text.is_empty() {
             put("the name of a variable", text, &|it, text| drop(it.env.insert(text, "odd".to_owned())));
-            put("the command", text, &|it, text| it.command = Some(format!("/longshore-no-such-program{text}")));
-            put("the folder", text, &|it, text| it.working_dir = Some(format!("/longshore-no-such-folder{text}")));
+            put("the command", text, &|it, text| {
+                it.command = Some(format!("/longshore-no-such-program{text}"))
+            });
+            put("the folder", text, &|it, text| {
+                it.working_dir = Some(format!("/longshore-no-such-folder{text}"))
+            });
             put("the image", text, &|it, text| it.image = Some(format!("longshore-no-such-image{text}")));
         }
     }
@@ -234,11 +244,7 @@ pub(crate) fn instance_survives_failures(bench: &Bench) -> Verdict {
 }
 
 /// Kills what a run that was to fail has made all the same, and lets nothing but a panic count.
-fn settle(
-    subject: &Subject<'_>,
-    cluster: &str,
-    answer: Result<Vec<(Handle, u32)>, CallError>,
-) -> Verdict {
+fn settle(subject: &Subject<'_>, cluster: &str, answer: Result<Vec<(Handle, u32)>, CallError>) -> Verdict {
     let handles = sane(answer, "what cannot be run", "")?.unwrap_or_default();
     let handles: Vec<Handle> = handles.into_iter().map(|(handle, _)| handle).collect();
     sane(subject.kill(cluster, &handles), "what cannot be run", "").map(drop)
