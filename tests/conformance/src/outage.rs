@@ -11,7 +11,11 @@ use crate::{
 impl Bench {
     /// Looks at a provider while its backend is out of reach: the one that is there, where the quirks file has commands for
     /// that, and one that is made so, where it has a configuration. A reason to skip where it has neither.
-    pub fn out_of_reach(&self, subject: &Subject<'_>, look: impl Fn(&Subject<'_>) -> Verdict) -> Verdict {
+    pub(crate) fn out_of_reach(
+        &self,
+        subject: &Subject<'_>,
+        look: impl Fn(&Subject<'_>) -> Verdict,
+    ) -> Verdict {
         let Some(outage) = &self.quirks().outage else {
             return skip("the quirks file has no `[outage]`: the backend cannot be put out of reach");
         };

@@ -131,7 +131,10 @@ pub(crate) fn run_beside_kill(bench: &Bench) -> Verdict {
     let killed: Mutex<Vec<Handle>> = Mutex::default();
     let launch = |sender: mpsc::SyncSender<Handle>| {
         // Nobody listens any more where the killers have failed, who say why.
-        pairs(bench, &subject, &cluster, each, &|goes| Ok(drop(sender.send(goes))))
+        pairs(bench, &subject, &cluster, each, &|goes| {
+            drop(sender.send(goes));
+            Ok(())
+        })
     };
     let kill = || -> Verdict {
         loop {

@@ -204,7 +204,8 @@ pub(crate) fn list_other_clusters(bench: &Bench) -> Verdict {
     for (name, live) in &clusters {
         let listed = subject.listed(name, Clause::ListOnlyOurs)?;
         let own = live.handles();
-        for entry in listed.iter().filter(|entry| !own.iter().any(|handle| **handle == *entry.handle)) {
+        let stranger = listed.iter().find(|entry| !own.iter().any(|handle| **handle == *entry.handle));
+        if let Some(entry) = stranger {
             let whose = of_another(entry).map_or("nobody", |(other, _)| other.as_str());
             let seen =
                 format!("the list of the cluster {name} names {}, which belongs to {whose}", entry.handle);

@@ -29,7 +29,7 @@ use search::Plan;
 
 /// Sequences, and operations in the longest of them.
 const SEQUENCES: u32 = 24;
-const LENGTH: usize = 20;
+const LENGTH: usize = 24;
 
 /// The same where launches or calls are costly.
 const COSTLY_SEQUENCES: u32 = 4;
@@ -81,15 +81,18 @@ pub(crate) fn model(bench: &Bench) -> Verdict {
         }
         return Ok(());
     };
-    let steps: String =
-        found.steps.iter().enumerate().map(|(place, step)| format!("\n  {}. {step}", place + 1)).collect();
+    let steps: Vec<String> =
+        found.steps.iter().enumerate().map(|(place, step)| format!("  {}. {step}", place + 1)).collect();
     let Breach { clause, expected, seen } = found.breach;
     Err(Stop::Breach(Breach {
         clause,
         expected,
         seen: format!(
-            "{seen}\nin the shortest sequence that shows it (of sequence {}, after {} shorter ones were tried; seed {}):{steps}",
-            found.sequence, found.tried, plan.seed
+            "{seen}\nin the shortest sequence that shows it (of sequence {}, after {} shorter ones were tried; seed {}):\n{}",
+            found.sequence,
+            found.tried,
+            plan.seed,
+            steps.join("\n")
         ),
     }))
 }

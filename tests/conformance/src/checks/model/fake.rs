@@ -187,7 +187,7 @@ impl Backend for Fake {
     }
 
     fn pause(&mut self) {
-        self.now += Duration::from_millis(10);
+        self.now += Duration::from_millis(40);
     }
 
     fn begin(&mut self) -> Verdict {
@@ -304,7 +304,7 @@ impl Backend for Fake {
                 && (self.state(it) != WorkerStatus::Stopped || self.is(Fault::ListOfTheDead))
                 && !(self.is(Fault::ListHidesTheDying) && it.killed.is_some())
                 && !(self.is(Fault::ListForgets) && it.lives[instance] < self.lives[instance])
-                && !(self.is(Fault::ListOfThree) && !three.contains(&it.token))
+                && (!self.is(Fault::ListOfThree) || three.contains(&it.token))
         };
         let entries = self.boxes.iter().filter(is_named).map(|it| ListedHandle {
             handle: it.handle.to_string(),

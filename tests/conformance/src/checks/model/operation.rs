@@ -91,14 +91,14 @@ pub(super) fn sequences(facts: Facts, longest: usize) -> BoxedStrategy<Vec<Op>> 
                 .boxed(),
         ),
         (2, (instance(), 0..8_usize).prop_map(|(instance, launch)| Op::Again { instance, launch }).boxed()),
-        (1, Just(Op::Settle).boxed()),
+        (4, Just(Op::Settle).boxed()),
     ];
     if facts.lists {
         let list = (instance(), cluster()).prop_map(|(instance, cluster)| Op::List { instance, cluster });
         kinds.push((3, list.boxed()));
     }
     if facts.renews {
-        kinds.push((1, instance().prop_map(|instance| Op::Renew { instance }).boxed()));
+        kinds.push((2, instance().prop_map(|instance| Op::Renew { instance }).boxed()));
     }
     vec(Union::new_weighted(kinds), 1..=longest.max(1)).boxed()
 }

@@ -66,24 +66,33 @@ impl Game<'_> {
             }
             Op::List { instance, cluster } => self.list(*instance, *cluster),
             Op::Settle => self.settle(),
-            Op::Renew { instance } => {
-                self.steps.push(format!("instance {} is dropped and made anew", letter(*instance)));
-                self.backend.renew(*instance)?;
-                self.reference.renewed(*instance);
-                Ok(())
-            }
+            Op::Renew { instance } => self.renew(*instance),
         }
     }
 
-    /// Looks at everything, kills it, and looks again.
+    /// Looks at everything, kills it, and looks again; an instance that has heard of nobody looks, too.
     fn finish(&mut self) -> Verdict {
+        // By then what a kill has done shows, too.
+        self.settle()?;
         self.look()?;
         for cluster in 0..CLUSTERS {
             let handles = self.reference.not_stopped(cluster);
             self.kill(0, cluster, &handles)?;
         }
         self.settle()?;
-        self.look()
+        self.look()?;
+        if self.facts.renews {
+            self.renew(self.facts.instances - 1)?;
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    fn renew(&mut self, instance: usize) -> Verdict {
+        self.steps.push(format!("instance {} is dropped and made anew", letter(instance)));
+        self.backend.renew(instance)?;
+        self.reference.renewed(instance, self.backend.now());
+        Ok(())
     }
 
     /// Asks every instance for everything.
@@ -145,26 +154,25 @@ impl Game<'_> {
         let answer = self.backend.status(instance, cluster, handles);
         let statuses = answer.must(Clause::StatusCount, "status answers for every handle, known or not")?;
         self.end(&statuses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-        let Err((stop, lost)) = self.reference.status(handles, &statuses, at) else { return Ok(()) };
-        match lost {
-            Some(lost) if handles.len() > 1 => self.misplaced(instance, cluster, &lost, stop),
-            _ => Err(stop),
+        let mut before = self.reference.clone();
+        let Err((stop, handle)) = self.reference.status(instance, handles, &statuses, at) else {
+            return Ok(());
+        };
+        if handles.len() == 1 {
+            return Err(stop);
         }
-    }
-
-    /// Whether a worker that seems to be lost is only told of in another's place.
-    fn misplaced(&mut self, instance: usize, cluster: usize, lost: &Handle, stop: Stop) -> Verdict {
-        let alone = self.backend.status(instance, cluster, std::slice::from_ref(lost));
-        match alone.as_deref() {
-            Ok([status]) if *status != WorkerStatus::Stopped => {
-                let seen = format!(
-                    "among others {} was told to be stopped, and asked for alone it is {status}",
-                    self.reference.name(lost)
-                );
-                breach(Clause::StatusCount, Clause::StatusCount.text(), seen)
-            }
-            _ => Err(stop),
+        // It may only be told of in another's place: then it is right when it is asked for alone.
+        let at = self.backend.now();
+        let alone = self.backend.status(instance, cluster, std::slice::from_ref(&handle)).unwrap_or_default();
+        let [status] = alone.as_slice() else { return Err(stop) };
+        if before.status(instance, std::slice::from_ref(&handle), &alone, at).is_err() {
+            return Err(stop);
         }
+        let Stop::Breach(Breach { seen, .. }) = stop else { return Err(stop) };
+        let seen = format!(
+            "among others, {seen}; asked for alone right afterwards, it is {status}, as it should be"
+        );
+        breach(Clause::StatusCount, Clause::StatusCount.text(), seen)
     }
 
     fn kill(&mut self, instance: usize, cluster: usize, handles: &[Handle]) -> Verdict {
@@ -189,23 +197,19 @@ impl Game<'_> {
             .map(|entry| format!("{} ×{} of {}", entry.handle, entry.workers, entry.token))
             .collect();
         self.end(&if words.is_empty() { "nothing".to_owned() } else { words.join(", ") });
-        let unsure = self.reference.listed(instance, cluster, &entries)?;
-        if unsure.is_empty() {
+        let missing = self.reference.listed(cluster, &entries)?;
+        if missing.is_empty() {
             return Ok(());
         }
         // Who is alive after the list was alive when it was made: there is no way back from stopped.
         let at = self.backend.now();
-        let answer = self.backend.status(instance, cluster, &unsure);
+        let answer = self.backend.status(instance, cluster, &missing);
         let statuses = answer.must(Clause::StatusCount, "status answers for every handle, known or not")?;
-        let alive = unsure.iter().zip(&statuses).find(|(_, status)| **status != WorkerStatus::Stopped);
+        let alive = missing.iter().zip(&statuses).find(|(_, status)| **status != WorkerStatus::Stopped);
         if let Some((handle, status)) = alive {
-            let seen = format!(
-                "{} is not listed, and its status afterwards is {status}",
-                self.reference.name(handle)
-            );
-            return breach(Clause::ListComplete, Clause::ListComplete.text(), seen);
+            return self.reference.unlisted(instance, handle, *status);
         }
-        self.reference.status(&unsure, &statuses, at).map_err(|(stop, _)| stop)
+        self.reference.status(instance, &missing, &statuses, at).map_err(|(stop, _)| stop)
     }
 
     /// Waits until all that was launched runs and all that was killed has stopped.

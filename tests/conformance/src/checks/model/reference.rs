@@ -13,7 +13,7 @@ use longshore_providers::{CallError, Launched};
 
 use crate::{
     subject::Handle,
-    verdict::{Must as _, Verdict, breach, demand},
+    verdict::{Must as _, Stop, Verdict, breach, demand},
 };
 
 use super::{backend::Facts, operation::CLUSTERS};
@@ -38,13 +38,12 @@ struct Worker {
     workers: u32,
     /// What status said last; nothing yet.
     seen: Option<WorkerStatus>,
+    /// The instances, as they are made now, that have seen it alive.
+    seen_by: BTreeSet<usize>,
     /// When the first kill was answered with yes.
     killed: Option<Duration>,
     /// Whether a kill was answered with no.
     refused: bool,
-    /// What has happened since it was last seen alive, and may have cost its life.
-    kills: bool,
-    renewals: bool,
 }
 
 impl Worker {
@@ -77,6 +76,9 @@ pub(super) struct Reference {
     /// Handles that earlier sequences were given.
     past: BTreeSet<Handle>,
     lives: Vec<u32>,
+    /// When the latest kill was answered, and when an instance was made anew: what may have cost lives that it should not.
+    last_kill: Option<Duration>,
+    last_renewal: Option<Duration>,
 }
 
 impl Reference {
@@ -87,6 +89,8 @@ impl Reference {
             order: Default::default(),
             past,
             lives: std::vec![0; facts.instances],
+            last_kill: None,
+            last_renewal: None,
             facts,
         }
     }
@@ -168,10 +172,9 @@ impl Reference {
                 launch: number,
                 workers: *workers,
                 seen: None,
+                seen_by: BTreeSet::new(),
                 killed: None,
                 refused: false,
-                kills: false,
-                renewals: false,
             };
             self.workers.insert(Handle::clone(handle), worker);
             self.order[cluster].push(Handle::clone(handle));
@@ -239,63 +242,55 @@ impl Reference {
         }
     }
 
-    /// Status was asked for at a moment, and answered. What has been lost without a kill is told by its handle.
+    /// Status was asked for at a moment, and answered. What is wrong comes with the handle that it is about.
     pub(super) fn status(
         &mut self,
+        instance: usize,
         asked: &[Handle],
         answers: &[WorkerStatus],
         at: Duration,
-    ) -> Result<(), (crate::verdict::Stop, Option<Handle>)> {
+    ) -> Result<(), (Stop, Handle)> {
         for (handle, answer) in asked.iter().zip(answers) {
-            self.status_of(handle, *answer, at).map_err(|(stop, is_lost)| {
-                let lost = is_lost.then(|| Handle::clone(handle));
-                (stop, lost)
-            })?;
+            self.status_of(instance, handle, *answer, at).map_err(|stop| (stop, Handle::clone(handle)))?;
         }
         Ok(())
     }
 
-    fn status_of(
-        &mut self,
-        handle: &Handle,
-        answer: WorkerStatus,
-        at: Duration,
-    ) -> Result<(), (crate::verdict::Stop, bool)> {
+    fn status_of(&mut self, instance: usize, handle: &Handle, answer: WorkerStatus, at: Duration) -> Verdict {
         let name = self.name(handle);
         let grace = self.facts.grace;
-        let tell = |clause: Clause, seen: String, is_lost: bool| {
-            let Err(stop) = breach::<()>(clause, clause.text(), seen) else { return Ok(()) };
-            Err((stop, is_lost))
-        };
+        // What a kill does, or the end of an instance, it does within the grace.
+        let is_recent = |what: Option<Duration>| what.is_some_and(|then| at <= then + grace);
+        let (after_kill, after_renewal) = (is_recent(self.last_kill), is_recent(self.last_renewal));
+        let tell = |clause: Clause, seen: String| breach(clause, clause.text(), seen);
         let Some(worker) = self.workers.get_mut(handle) else {
             if answer == WorkerStatus::Stopped {
                 return Ok(());
             }
-            return tell(Clause::StatusUnknown, format!("{name} is {answer}"), false);
+            return tell(Clause::StatusUnknown, format!("{name} is {answer}"));
         };
         match (worker.seen, answer) {
             (Some(WorkerStatus::Stopped), WorkerStatus::Stopped) => {}
             (Some(WorkerStatus::Stopped), _) => {
-                return tell(Clause::StatusFinal, format!("{name} had stopped, and is {answer}"), false);
+                return tell(Clause::StatusFinal, format!("{name} had stopped, and is {answer}"));
             }
             (_, WorkerStatus::Stopped) if worker.may_stop() => worker.seen = Some(answer),
             (seen, WorkerStatus::Stopped) => {
                 let was = seen.map_or_else(|| "was just launched".to_owned(), |seen| format!("was {seen}"));
-                let (clause, why) = match seen {
-                    _ if worker.kills => (Clause::KillNobodyElse, "others were killed since"),
-                    _ if worker.renewals => (Clause::LoadShutdown, "an instance was made anew since"),
-                    None => (Clause::RunKnown, "nothing has happened since"),
-                    Some(_) => (Clause::StatusReadOnly, "it was only asked for since"),
+                let (clause, why) = if after_kill {
+                    (Clause::KillNobodyElse, "others were killed not long before")
+                } else if after_renewal {
+                    (Clause::LoadShutdown, "an instance was made anew not long before")
+                } else if worker.seen_by.contains(&instance) {
+                    (Clause::StatusReadOnly, "it was asked for, and nothing else was done to it")
+                } else {
+                    (Clause::RunKnown, "this instance has never known it")
                 };
-                return tell(
-                    clause,
-                    format!("{name} {was}, nobody killed it, and it is stopped; {why}"),
-                    true,
-                );
+                return tell(clause, format!("{name} {was} and is stopped; nobody killed it, and {why}"));
             }
             (Some(WorkerStatus::Running), WorkerStatus::Initializing) => {
                 let seen = format!("{name} was running, and is initializing; there is no way back");
-                return tell(Clause::StatusValue, seen, false);
+                return tell(Clause::StatusValue, seen);
             }
             (_, alive) => {
                 if let Some(killed) = worker.killed
@@ -304,10 +299,10 @@ impl Reference {
                     let late = at.saturating_sub(killed);
                     let seen =
                         format!("{name} is still {alive} {late:?} after its kill was answered with yes");
-                    return tell(Clause::KillTrue, seen, false);
+                    return tell(Clause::KillTrue, seen);
                 }
                 worker.seen = Some(alive);
-                (worker.kills, worker.renewals) = (false, false);
+                worker.seen_by.insert(instance);
             }
         }
         Ok(())
@@ -315,9 +310,7 @@ impl Reference {
 
     /// A kill was answered, by a moment.
     pub(super) fn killed(&mut self, asked: &[Handle], answers: &[Killed], by: Duration) -> Verdict {
-        for worker in self.workers.values_mut() {
-            worker.kills = true;
-        }
+        self.last_kill = Some(by);
         for (handle, answer) in asked.iter().zip(answers) {
             let name = self.name(handle);
             let no = |clause: Clause, what: &str, why: &str| {
@@ -341,34 +334,23 @@ impl Reference {
         Ok(())
     }
 
-    /// A list was answered. The handles of workers that are ending and are not listed: if they are still alive, they had to be.
-    pub(super) fn listed(
-        &self,
-        instance: usize,
-        cluster: usize,
-        entries: &[ListedHandle],
-    ) -> Verdict<Vec<Handle>> {
+    /// A list was answered. The handles that it lacks: of those who are alive after it, it had to name each.
+    pub(super) fn listed(&self, cluster: usize, entries: &[ListedHandle]) -> Verdict<Vec<Handle>> {
         for entry in entries {
             self.listed_one(cluster, entry)?;
         }
         let listed: BTreeSet<&str> = entries.iter().map(|entry| entry.handle.as_str()).collect();
-        let mut unsure = Vec::new();
-        for handle in self.order[cluster].iter().filter(|handle| !listed.contains(&***handle)) {
-            let worker = &self.workers[handle];
-            if worker.is_stopped() {
-                continue;
-            }
-            if worker.may_stop() {
-                unsure.push(Handle::clone(handle));
-                continue;
-            }
-            let was_renewed = self.launches[worker.launch].lives[instance] < self.lives[instance];
-            let clause = if was_renewed { Clause::ListSurvives } else { Clause::ListComplete };
-            let seen =
-                format!("{} is alive and not among the {} that are listed", self.name(handle), entries.len());
-            return breach(clause, clause.text(), seen);
-        }
-        Ok(unsure)
+        let missing = self.not_stopped(cluster).into_iter().filter(|handle| !listed.contains(&**handle));
+        Ok(missing.collect())
+    }
+
+    /// An instance did not list a handle that is alive.
+    pub(super) fn unlisted(&self, instance: usize, handle: &Handle, status: WorkerStatus) -> Verdict {
+        let Some(worker) = self.workers.get(handle) else { return Ok(()) };
+        let was_renewed = self.launches[worker.launch].lives[instance] < self.lives[instance];
+        let clause = if was_renewed { Clause::ListSurvives } else { Clause::ListComplete };
+        let seen = format!("{} was not listed, and its status afterwards is {status}", self.name(handle));
+        breach(clause, clause.text(), seen)
     }
 
     fn listed_one(&self, cluster: usize, entry: &ListedHandle) -> Verdict {
@@ -422,12 +404,13 @@ impl Reference {
         }
     }
 
-    /// An instance was made anew.
-    pub(super) fn renewed(&mut self, instance: usize) {
+    /// An instance was made anew, by a moment.
+    pub(super) fn renewed(&mut self, instance: usize, by: Duration) {
         self.lives[instance] += 1;
         for worker in self.workers.values_mut() {
-            worker.renewals = true;
+            worker.seen_by.remove(&instance);
         }
+        self.last_renewal = Some(by);
     }
 }
 

@@ -41,7 +41,6 @@ pub(super) struct Searched {
 /// A sequence that fails, as short as it could be made.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests count them; a person reads the steps"))]
     pub(super) ops: Vec<Op>,
     pub(super) steps: Vec<String>,
     pub(super) breach: Breach,
@@ -73,40 +72,71 @@ pub(super) fn search(plan: &Plan, backend: &mut dyn Backend) -> Verdict<Searched
     Ok(Searched { played, found: None })
 }
 
-/// Tries simpler and simpler sequences for as long as they fail in the same way.
+/// Tries simpler and simpler sequences for as long as they fail in the same way: as proptest makes them simpler, and then
+/// without one step after the other, until none can be spared.
 fn shorten(
     plan: &Plan,
     backend: &mut dyn Backend,
     mut tree: impl ValueTree<Value = Vec<Op>>,
-    mut best: Found,
-    mut past: BTreeSet<Handle>,
+    first: Found,
+    past: BTreeSet<Handle>,
 ) -> Verdict<Found> {
-    let began = backend.now();
-    let way = way(best.breach.clause);
+    let way = way(first.breach.clause);
+    let mut shortening = Shortening { plan, way, began: backend.now(), best: first, past };
     let mut is_simpler = tree.simplify();
-    let mut tried = 0;
-    while is_simpler && tried < plan.shrinks && backend.now().saturating_sub(began) < plan.shrink {
-        let ops = tree.current();
-        let Played { steps, breach, past: seen } = play(&ops, backend, past)?;
-        past = seen;
-        tried += 1;
-        is_simpler = match breach {
-            Some(breach) if self::way(breach.clause) == way => {
-                best = Found { ops, steps, breach, ..best };
-                tree.simplify()
-            }
-            _ => tree.complicate(),
-        };
+    while is_simpler && shortening.may_go_on(backend) {
+        is_simpler =
+            if shortening.fails(tree.current(), backend)? { tree.simplify() } else { tree.complicate() };
     }
-    Ok(Found { tried, ..best })
+    let mut place = shortening.best.ops.len();
+    while place > 0 && shortening.best.ops.len() > 1 && shortening.may_go_on(backend) {
+        place -= 1;
+        let mut fewer = shortening.best.ops.clone();
+        fewer.remove(place);
+        if shortening.fails(fewer, backend)? {
+            // What stood after it may be to spare now, too.
+            place = shortening.best.ops.len();
+        }
+    }
+    Ok(shortening.best)
+}
+
+/// A sequence that is being made shorter.
+struct Shortening<'p> {
+    plan: &'p Plan,
+    way: Clause,
+    began: Duration,
+    best: Found,
+    past: BTreeSet<Handle>,
+}
+
+impl Shortening<'_> {
+    fn may_go_on(&self, backend: &dyn Backend) -> bool {
+        self.best.tried < self.plan.shrinks && backend.now().saturating_sub(self.began) < self.plan.shrink
+    }
+
+    /// Whether a simpler sequence fails in the same way; if so, it is the best one now.
+    fn fails(&mut self, ops: Vec<Op>, backend: &mut dyn Backend) -> Verdict<bool> {
+        let Played { steps, breach, past } = play(&ops, backend, std::mem::take(&mut self.past))?;
+        self.past = past;
+        self.best.tried += 1;
+        match breach {
+            Some(breach) if way(breach.clause) == self.way => {
+                (self.best.ops, self.best.steps, self.best.breach) = (ops, steps, breach);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
 }
 
 /// Which breaches are one and the same seen from different sides, so that a shorter sequence may show another of them: a
-/// worker that is lost, a worker that is not listed.
+/// worker that is lost, one that is not listed, one that was launched behind the answer.
 fn way(clause: Clause) -> Clause {
     match clause {
         Clause::KillNobodyElse | Clause::LoadShutdown | Clause::StatusReadOnly => Clause::RunKnown,
         Clause::ListSurvives => Clause::ListComplete,
+        Clause::RunOnce => Clause::RunNeverMore,
         other => other,
     }
 }

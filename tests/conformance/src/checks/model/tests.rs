@@ -14,7 +14,7 @@ use super::{
     search::{Found, Plan, Searched, search},
 };
 
-const SEEDS: std::ops::Range<u64> = 0..12;
+const SEEDS: std::ops::Range<u64> = 0..6;
 
 fn plan(seed: u64) -> Plan {
     Plan {
@@ -69,7 +69,7 @@ fn every_fault_is_found_under_its_clause_and_shown_in_the_fewest_steps() {
         (Fault::KillOfUnknownFails, Clause::KillUnknown, 1),
         (Fault::KillTakesTheNext, Clause::KillNobodyElse, 3),
         (Fault::KillRefuses, Clause::KillTrue, 1),
-        (Fault::TheDeadRise, Clause::StatusFinal, 4),
+        (Fault::TheDeadRise, Clause::StatusFinal, 1),
         (Fault::WayBack, Clause::StatusValue, 3),
         (Fault::DiesWithTheInstance, Clause::LoadShutdown, 2),
         (Fault::UnknownRuns, Clause::StatusUnknown, 1),
