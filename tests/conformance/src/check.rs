@@ -173,7 +173,7 @@ DropLeavesWorkers "drop-leaves-workers" Must [LoadShutdown] [] load::drop_leaves
 DropIsQuick "drop-is-quick" Must [LoadShutdown] [] load::drop_is_quick
     "Dropping an instance that has workers returns within ten seconds.";
 RunFew "run-few" Must [RunCount] [] run::run_few
-    "Runs of 1, 2, 10 and 11 workers answer with one entry a worker.";
+    "Runs of 1, 2, 10 and 11 workers answer with one entry a worker, and each entry is a worker that comes to run.";
 RunHundred "run-hundred" Must [RunCount] [] run::run_hundred
     "A run of 100 workers answers with one entry a worker; all come to run, and all can be killed.";
 RunThousand "run-thousand" Must [RunCount] [] run::run_thousand
@@ -181,31 +181,31 @@ RunThousand "run-thousand" Must [RunCount] [] run::run_thousand
 RunHundredThousand "run-hundred-thousand" Must [RunCount] [Long] run::run_hundred_thousand
     "A run of 100,000 workers answers with one entry a worker; all come to run, and all can be killed.";
 RunFallsShort "run-falls-short" Must [RunCount] [] run::run_falls_short
-    "A run of more than can be had answers with what it could launch, and a shortfall with its reason.";
-RunNeverMore "run-never-more" Must [RunNeverMore] [List] run::run_never_more
-    "After runs of several sizes the backend has exactly the workers that were asked for.";
+    "A run of more than can be had answers with what it could launch, and a shortfall with its reason; or it fails, and has left nothing.";
+RunNeverMore "run-never-more" Must [RunNeverMore] [] run::run_never_more
+    "After runs of several sizes no more workers are listed, and no more report, than were asked for.";
 RunNone "run-none" Must [RunZero] [] run::run_none
-    "A run of no workers answers with nothing and leaves nothing in the backend.";
+    "A run of no workers answers with nothing and leaves nothing in the backend, in a new cluster and in one that has workers.";
 RunHandlesAreText "run-handles-are-text" Must [RunHandle] [] run::run_handles_are_text
     "Every handle is 1 to 256 bytes of UTF-8 without control characters, for the longest cluster name and token as well.";
 RunHandlesAreFresh "run-handles-are-fresh" Must [RunFresh] [] run::run_handles_are_fresh
-    "Over many launches and kills, and in several clusters, no handle comes twice.";
+    "Over launches, kills and cleanups, and in two clusters, no handle comes twice.";
 RunHandlesAreFreshAnew "run-handles-are-fresh-anew" Must [RunFresh] [] run::run_handles_are_fresh_anew
-    "A provider that was created anew gives out no handle that it gave out before.";
+    "A provider that was created anew, in the same process or another, gives out no handle that was given out before.";
 RunTokenTwice "run-token-twice" Must [RunOnce] [] run::run_token_twice
     "A token that is sent again launches nothing: it is answered with the first launch's handles where the metadata say `idempotent_run`, and with the kind `permanent` otherwise.";
 RunTokenTwiceAnew "run-token-twice-anew" Must [RunOnce] [] run::run_token_twice_anew
-    "The same holds when the provider was created anew between.";
+    "A token that is sent again to a provider that was created anew launches nothing, and is answered as by the first.";
 RunTokenTwiceElsewhere "run-token-twice-elsewhere" Must [RunOnce] [] run::run_token_twice_elsewhere
-    "The same holds when another process sends the token again.";
+    "A token that is sent again from another process launches nothing, and is answered as in the first.";
 RunTokenTwiceAfterKill "run-token-twice-after-kill" Must [RunOnce] [] run::run_token_twice_after_kill
-    "A token that is sent again when its workers have been killed launches nothing.";
+    "A token that is sent again when some or all of its workers have been killed launches nothing, and wakes nobody.";
 RunTokenAtOnce "run-token-at-once" Must [RunOnce] [] run::run_token_at_once
     "One token sent from eight threads at once launches once.";
 RunIsKnownAtOnce "run-is-known-at-once" Must [RunKnown] [] run::run_is_known_at_once
-    "The status right after a run, from the same thread and from another, knows every new handle.";
+    "The status right after a run, from one thread and from four at once, knows every new handle.";
 RunIsKnownToOthers "run-is-known-to-others" Must [RunKnown] [] run::run_is_known_to_others
-    "The status right after a run, from another instance of the same configuration, knows every new handle.";
+    "The status right after a run, from an older and from a newer instance of the same configuration, knows every new handle.";
 RunIsKnownElsewhere "run-is-known-elsewhere" Must [RunKnown] [] run::run_is_known_elsewhere
     "The status right after a run, from another process, knows every new handle.";
 RunArguments "run-arguments" Must [RunEnvironment] [] run::run_arguments
@@ -217,17 +217,17 @@ RunVariablesOfLongshore "run-variables-of-longshore" Must [RunEnvironment] [] ru
 RunFolder "run-folder" Must [RunEnvironment] [] run::run_folder
     "The worker starts in the folder that the container names.";
 RunThatFailsLeavesNothing "run-that-fails-leaves-nothing" Must [RunFailureClean] [] run::run_that_fails_leaves_nothing
-    "A run of a container that cannot be started fails, or its workers stop; nothing is left that was not reported.";
+    "A run that cannot succeed, or whose backend is out of reach, fails and leaves nothing; what it reports instead can be killed, and nothing else is there.";
 RunCancelledLeavesNothing "run-cancelled-leaves-nothing" Must [RunFailureClean] [List] run::run_cancelled_leaves_nothing
     "A run that is cancelled in the middle either reports what it made, or says `unknown`, or has left nothing.";
 RunLateLeavesNothing "run-late-leaves-nothing" Must [RunFailureClean] [List] run::run_late_leaves_nothing
-    "The same for a run whose deadline passes in the middle.";
+    "A run whose deadline passes in the middle either reports what it made, or says `unknown`, or has left nothing.";
 RunFillsContainers "run-fills-containers" Must [RunShares] [] run::run_fills_containers
-    "With `max_workers` 4, no handle stands more than four times, and no launch is without a container of its own.";
+    "With `max_workers` 4, no container holds more than four workers, by the answer and by the list, and none holds workers of two launches.";
 RunOneAContainer "run-one-a-container" Must [RunShares] [] run::run_one_a_container
-    "Without `max_workers` every worker has a handle of its own.";
+    "Without `max_workers`, and with 1, every worker has a handle of its own.";
 RunOddNames "run-odd-names" Must [RunCount] [] run::run_odd_names
-    "Clusters and tokens of every allowed shape (the longest, dots, dashes, capitals) are taken for what they are.";
+    "Clusters and tokens of every allowed shape (the longest, dots, dashes, capitals, one the beginning of another) are taken for what they are.";
 StatusOrder "status-order" Must [StatusCount] [] status::status_order
     "Among live and dead handles in a shuffled order, each answer stands in its handle's place.";
 StatusOfNone "status-of-none" Must [StatusCount] [] status::status_of_none
