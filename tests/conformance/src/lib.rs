@@ -32,5 +32,5 @@ pub use quirks::{
     BadConfig, Costly, Outage, Outlives, Quirks, ServerQuirks, Shortfall, SlowRun, Variant, WitnessQuirks,
 };
 pub use report::{Counts, FORMAT, Overall, PluginInfo, Report};
-pub use runner::{Event, Refusal, Trial};
+pub use runner::{Event, JOBS, Refusal, Trial};
 pub use verdict::{Breach, Finding, Leftover, Outcome};

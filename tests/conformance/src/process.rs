@@ -77,7 +77,7 @@ pub(crate) fn run(program: Program<'_>, order: &Order, limit: Duration, stop: &A
     let watched = watch(&child, limit, stop);
     let group = Pid::from_raw(child.id().cast_signed());
     // It has not been waited for, so that the number is still its own. Where nobody is left, there is nothing to end.
-    drop(killpg(group, Signal::SIGKILL));
+    let _ = killpg(group, Signal::SIGKILL);
     let status = child.wait().or_fault("a check's process could not be waited for")?;
     Ok(watched?.unwrap_or(End::Own(status)))
 }

@@ -28,6 +28,9 @@ use crate::{
 /// How much longer a check may take with `--long`.
 const LONG: u32 = 10;
 
+/// How many checks run side by side for each processor, as most of their time is waiting.
+pub const JOBS: usize = 2;
+
 /// The most lines, and bytes, of a check's output that a finding carries.
 const LOG_LINES: usize = 20;
 const LOG_BYTES: usize = 4096;
@@ -92,14 +95,14 @@ enum Inspected {
 }
 
 impl Trial {
-    /// A trial of a library with every check, in the usual way: as many side by side as there are processors.
+    /// A trial of a library with every check, in the usual way: [`JOBS`] a processor side by side.
     pub fn new(library: PathBuf, quirks: Quirks, program: PathBuf) -> Self {
         Self {
             library,
             config: None,
             quirks,
             checks: Check::ALL.to_vec(),
-            jobs: thread::available_parallelism().map_or(1, usize::from),
+            jobs: JOBS * thread::available_parallelism().map_or(1, usize::from),
             long: false,
             seed: 0,
             program,
