@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
 use procfs::{
     ProcResult,
     process::{Process, all_processes},
@@ -110,12 +111,21 @@ fn myself() -> Verdict<Process> {
 
 /// The threads of this process.
 pub(crate) fn threads() -> Verdict<Things> {
+    let process = myself()?;
+    let main = read("the status", process.stat())?.comm;
     let mut threads = Things::default();
-    for task in read("the threads", myself()?.tasks())? {
+    for task in read("the threads", process.tasks())? {
         // One that has ended meanwhile is no thread any more.
         let Ok(task) = task else { continue };
         let Ok(stat) = task.stat() else { continue };
-        threads.0.insert(task.tid.unsigned_abs().into(), format!("the thread \"{}\"", stat.comm));
+        // One that is given no name has that of the thread that started it: of ours, where a call started it.
+        let is_nameless = stat.comm == main || stat.comm.starts_with("ls-");
+        let words = if is_nameless {
+            "a thread without a name".to_owned()
+        } else {
+            format!("the thread \"{}\"", stat.comm)
+        };
+        threads.0.insert(task.tid.unsigned_abs().into(), words);
     }
     Ok(threads)
 }
@@ -239,13 +249,8 @@ impl Signals {
         let mut tell = |before: u64, now: u64, word: &str| {
             let (more, less) = (now & !before, before & !now);
             for (bits, is) in [(more, "is now"), (less, "is no longer")] {
-                changes.extend((1..=64).filter(|number| bits >> (number - 1) & 1 == 1).map(|number| {
-                    let name =
-                        i32::try_from(number).ok().and_then(|n| nix::sys::signal::Signal::try_from(n).ok());
-                    let name =
-                        name.map_or_else(|| format!("signal {number}"), |signal| signal.as_str().to_owned());
-                    format!("{name} {is} {word}")
-                }));
+                let numbers = (1_i32..=64).filter(|number| bits >> (number - 1) & 1 == 1);
+                changes.extend(numbers.map(|number| format!("{} {is} {word}", signal(number))));
             }
         };
         tell(self.ignored, now.ignored, "ignored");
@@ -253,6 +258,11 @@ impl Signals {
         tell(self.blocked, now.blocked, "blocked on the main thread");
         changes
     }
+}
+
+/// A signal's name, or its number where it has none.
+fn signal(number: i32) -> String {
+    Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.as_str().to_owned())
 }
 
 /// The umask of this process.
@@ -305,3 +315,6 @@ pub(crate) fn threads_during<T>(work: impl FnOnce() -> T) -> Verdict<(T, Things)
     let seen = seen.or_else(|_| crate::verdict::fault("the thread that looks at the threads panicked"))??;
     Ok((done, seen.beyond(&before)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 mod cycles;
 mod faults;
 mod output;
+mod rounds;
 
 pub(crate) use cycles::{
     cycles_leave_no_descriptors, cycles_leave_no_files, cycles_leave_no_memory, cycles_leave_no_threads,

@@ -1,5 +1,4 @@
-//! HYG-2: what is left over when the same is done many times. The work comes in rounds, and something is counted after each.
-//! A cache fills up in the first rounds; what has grown in every one of them is a leak.
+//! HYG-2: what is left over when the same is done many times.
 
 use std::{
     path::PathBuf,
@@ -8,6 +7,7 @@ use std::{
 
 use longshore_plugin_api::Clause;
 
+use super::rounds::{MOST_CYCLES, ROUNDS, Round, demand_memory, demand_rest, has_grown, in_rounds, settled};
 use crate::{
     bench::Bench,
     census::{self, Memory, Things},
@@ -18,69 +18,8 @@ use crate::{
 
 const CLAUSE: Clause = Clause::HygieneLeaks;
 
-/// The rounds that are counted, after one that is not.
-const ROUNDS: usize = 3;
-
-/// The cycles of a round: at most, as far as they fit into the round's share of the check's time, and at least.
-const MOST_CYCLES: usize = 25;
-const LEAST_CYCLES: usize = 3;
-
 /// The rounds after which a store of files that nothing cleans up must have stopped growing.
 const LONGEST_GROWTH: usize = 12;
-
-/// How long one round may take, and the share of the check's time that it may take at most.
-const ROUND: Duration = Duration::from_millis(600);
-const SHARE: u32 = 16;
-
-/// How long the first count waits.
-const MOMENT: Duration = Duration::from_millis(100);
-
-/// How much longer it takes with `--long`.
-const LONG: usize = 10;
-
-/// The growth of the memory that counts: in a round, and in each of its cycles, in bytes. An allocator gives back in large pieces,
-/// and what was asked for and never written to costs little.
-const USED: Growth = Growth { round: 512 << 10, cycle: 16 << 10 };
-const ASKED_FOR: Growth = Growth { round: 2 << 20, cycle: 64 << 10 };
-
-#[derive(Clone, Copy)]
-struct Growth {
-    round: u64,
-    cycle: u64,
-}
-
-impl Growth {
-    /// Whether each step of a series is at least this large.
-    fn is_in(self, series: impl Iterator<Item = u64>, cycles: usize) -> bool {
-        let least = self.round.max(self.cycle * cycles as u64);
-        let series: Vec<u64> = series.collect();
-        series.windows(2).all(|pair| pair[1].saturating_sub(pair[0]) >= least)
-    }
-}
-
-/// How many cycles one round has.
-struct Round {
-    cycles: usize,
-}
-
-impl Round {
-    /// Does as many cycles as fit into a round, which settles how many the others have.
-    fn first(bench: &Bench, most: usize, mut cycle: impl FnMut(usize) -> Verdict) -> Verdict<Self> {
-        let long = if bench.is_long() { LONG } else { 1 };
-        let most = most * long;
-        let end = Instant::now() + (ROUND * long as u32).min(bench.quirks().check / SHARE);
-        let mut cycles = 0;
-        while cycles < LEAST_CYCLES || (cycles < most && Instant::now() < end) {
-            cycle(cycles)?;
-            cycles += 1;
-        }
-        Ok(Self { cycles })
-    }
-
-    fn again(&self, mut cycle: impl FnMut(usize) -> Verdict) -> Verdict {
-        (0..self.cycles).try_for_each(&mut cycle)
-    }
-}
 
 /// Workers that come and go.
 struct Life<'b> {
@@ -171,46 +110,10 @@ impl<'b> Life<'b> {
     }
 }
 
-/// A count that gives what is ending the time to end: until there is no more than there was before. The first count has nothing
-/// to go by, and waits a moment, lest what ends in it hides a growth afterwards.
-fn settled(before: Option<&Things>, mut look: impl FnMut() -> Verdict<Things>) -> Verdict<Things> {
-    let Some(before) = before.map(Things::count) else {
-        std::thread::sleep(MOMENT);
-        return look();
-    };
-    let mut last = Things::default();
-    census::settle(|| {
-        last = look()?;
-        Ok(if last.count() > before { last.clone() } else { Things::default() })
-    })?;
-    Ok(last)
-}
-
-/// Whether there were more after every round.
-fn has_grown(counts: &[Things]) -> bool {
-    counts.windows(2).all(|pair| pair[1].count() > pair[0].count())
-}
-
-fn in_rounds(counts: &[Things], cycles: usize) -> String {
-    let numbers: Vec<_> = counts.iter().map(|things| things.count().to_string()).collect();
-    format!("after rounds of {cycles} cycles each there were {}", numbers.join(", "))
-}
-
-/// Demands that a series of counts has not grown in every round.
-fn demand_rest(counts: &[Things], cycles: usize, of: &str) -> Verdict {
-    demand(!has_grown(counts), CLAUSE, format_args!("many launches and kills leave no {of} behind"), || {
-        let new = match counts {
-            [.., before, last] => last.clone().beyond(before),
-            _ => Things::default(),
-        };
-        format!("{}; the last round left {new}", in_rounds(counts, cycles))
-    })
-}
-
 pub(crate) fn cycles_leave_no_descriptors(bench: &Bench) -> Verdict {
     let mut life = Life::begin(bench)?;
     let (counts, cycles) = life.counted(|before| settled(before, census::descriptors))?;
-    demand_rest(&counts, cycles, "descriptors")
+    demand_rest(bench, counts, cycles, "descriptors", census::descriptors)
 }
 
 pub(crate) fn cycles_leave_no_threads(bench: &Bench) -> Verdict {
@@ -220,36 +123,14 @@ pub(crate) fn cycles_leave_no_threads(bench: &Bench) -> Verdict {
         Ok((threads, settled(before.map(|it| &it.1), census::children)?))
     })?;
     let (threads, children): (Vec<_>, Vec<_>) = counts.into_iter().unzip();
-    demand_rest(&threads, cycles, "threads")?;
-    demand_rest(&children, cycles, "child processes")
+    demand_rest(bench, threads, cycles, "threads", census::threads)?;
+    demand_rest(bench, children, cycles, "child processes", census::children)
 }
 
 pub(crate) fn cycles_leave_no_memory(bench: &Bench) -> Verdict {
     let mut life = Life::begin(bench)?;
     let (counts, cycles) = life.counted(|_| census::memory())?;
-    demand_memory(&counts, cycles, "cycle of launches and kills")
-}
-
-fn demand_memory(counts: &[Memory], cycles: usize, what: &str) -> Verdict {
-    let used = USED.is_in(counts.iter().map(|memory| memory.used), cycles);
-    let asked_for = ASKED_FOR.is_in(counts.iter().map(|memory| memory.asked_for), cycles);
-    if !used && !asked_for {
-        return Ok(());
-    }
-    let kib = |of: fn(&Memory) -> u64| {
-        let numbers: Vec<_> = counts.iter().map(|memory| (of(memory) >> 10).to_string()).collect();
-        numbers.join(", ")
-    };
-    let (numbers, word) = if used {
-        (kib(|memory| memory.used), "in use")
-    } else {
-        (kib(|memory| memory.asked_for), "asked for")
-    };
-    breach(
-        CLAUSE,
-        format_args!("the process does not grow by every {what}"),
-        format_args!("after rounds of {cycles} each, {numbers} KiB were {word}"),
-    )
+    demand_memory(bench, counts, cycles, "cycle of launches and kills")
 }
 
 pub(crate) fn cycles_leave_no_files(bench: &Bench) -> Verdict {
@@ -287,7 +168,7 @@ pub(crate) fn cycles_leave_no_files(bench: &Bench) -> Verdict {
         let new = last.clone().beyond(before);
         return breach(CLAUSE, expected, format_args!("{}; left are {new}", in_rounds(&counts, cycles)));
     }
-    demand_rest(&counts, cycles, "files")
+    demand_rest(bench, counts, cycles, "files", || Ok(count()))
 }
 
 /// What instances may leave behind.
@@ -338,24 +219,22 @@ pub(crate) fn instances_leave_nothing(bench: &Bench) -> Verdict {
         counts.push(next);
     }
     let series = |of: fn(&Left) -> &Things| counts.iter().map(|left| of(left).clone()).collect::<Vec<_>>();
-    demand_rest(&series(|left| &left.threads), round.cycles, "threads of instances")?;
-    demand_rest(&series(|left| &left.descriptors), round.cycles, "descriptors of instances")?;
-    demand_rest(&series(|left| &left.children), round.cycles, "child processes of instances")?;
-    let memory: Vec<_> = counts.iter().map(|left| left.memory).collect();
-    demand_memory(&memory, round.cycles, "instance that is made and dropped")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn growth_counts_where_it_is_in_every_round_and_large_enough() {
-        let growth = Growth { round: 100, cycle: 10 };
-        assert!(growth.is_in([0, 100, 200, 300].into_iter(), 10));
-        assert!(!growth.is_in([0, 100, 199, 300].into_iter(), 10), "one round was smaller");
-        assert!(!growth.is_in([0, 500, 500, 900].into_iter(), 10), "one round had none");
-        assert!(!growth.is_in([0, 100, 200, 300].into_iter(), 11), "less than 10 a cycle");
-        assert!(!growth.is_in([300, 200, 100, 0].into_iter(), 1));
-    }
+    let cycles = round.cycles;
+    demand_rest(bench, series(|left| &left.threads), cycles, "threads of instances", census::threads)?;
+    demand_rest(
+        bench,
+        series(|left| &left.descriptors),
+        cycles,
+        "descriptors of instances",
+        census::descriptors,
+    )?;
+    demand_rest(
+        bench,
+        series(|left| &left.children),
+        cycles,
+        "child processes of instances",
+        census::children,
+    )?;
+    let memory = counts.iter().map(|left| left.memory).collect();
+    demand_memory(bench, memory, cycles, "instance that is made and dropped")
 }

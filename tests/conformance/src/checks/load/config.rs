@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::schema::{Field, fields, tables};
 use crate::{
     bench::Bench,
+    subject::Subject,
     verdict::{Verdict, breach, demand},
 };
 
@@ -50,6 +51,8 @@ pub(crate) fn load_config_is_taken(bench: &Bench) -> Verdict {
 }
 
 pub(crate) fn load_config_names_the_field(bench: &Bench) -> Verdict {
+    // Where the configuration is wrong as it stands, nothing can be told from another fault in it.
+    bench.provider()?.shut_down();
     let schema = &bench.library()?.metadata().config_schema;
     for field in fields(schema) {
         wrong_type(bench, schema, &field)?;
@@ -101,7 +104,8 @@ fn wrong_type(bench: &Bench, schema: &Value, field: &Field<'_>) -> Verdict {
         let Some(error) = refusal_or_unreachable(bench, &config, &expected, told)? else { continue };
         // Where the whole configuration is one of several forms, none may be the one that was meant.
         let has_forms = told && ["anyOf", "oneOf"].iter().any(|key| schema.get(*key).is_some());
-        if !names(&error.field, &field.path) && !(error.field.is_empty() && has_forms) {
+        let is_named = names(&error.field, &field.path) || (error.field.is_empty() && has_forms);
+        if !is_named {
             return breach(CLAUSE, expected, format_args!("it named `{}`: {error}", error.field));
         }
         if told {
@@ -138,6 +142,7 @@ fn wrong_size(bench: &Bench, schema: &Value, field: &Field<'_>) -> Verdict {
 }
 
 pub(crate) fn load_config_unknown_field(bench: &Bench) -> Verdict {
+    bench.provider()?.shut_down();
     let schema = &bench.library()?.metadata().config_schema;
     let places = tables(schema).into_iter().map(|table| table.steps);
     let given =
@@ -201,7 +206,7 @@ fn refusal_or_unreachable(
     is_wrong: bool,
 ) -> Verdict<Option<ConfigError>> {
     if !is_wrong
-        && let Err(CreateError::Failed(error)) = bench.create(config)?.map(|subject| subject.shut_down())
+        && let Err(CreateError::Failed(error)) = bench.create(config)?.map(Subject::shut_down)
         && matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Retryable)
     {
         return Ok(None);
@@ -246,19 +251,16 @@ fn with(config: &Config, steps: &[Option<String>], value: Value) -> Config {
     let mut whole = Value::Object(config.clone());
     let mut place = &mut whole;
     for step in steps {
-        place = match step {
-            Some(name) => {
-                if !place.is_object() {
-                    *place = json!({});
-                }
-                &mut place[name.as_str()]
+        place = if let Some(name) = step {
+            if !place.is_object() {
+                *place = json!({});
             }
-            None => {
-                if place.as_array().is_none_or(Vec::is_empty) {
-                    *place = json!([null]);
-                }
-                &mut place[0]
+            &mut place[name.as_str()]
+        } else {
+            if place.as_array().is_none_or(Vec::is_empty) {
+                *place = json!([null]);
             }
+            &mut place[0]
         };
     }
     *place = value;

@@ -38,7 +38,7 @@ const KNOWN: [&str; 5] = [
 ];
 
 /// The longest text of a comparison of layouts that is shown, in lines.
-const DETAIL_LINES: usize = 6;
+const DETAIL_LINES: usize = 10;
 
 /// Loads the library, not by way of the bench, which takes every refusal for a breach.
 pub(super) fn open(bench: &Bench) -> Result<Arc<Library>, LoadError> {
@@ -64,16 +64,23 @@ fn refused<T>(error: &LoadError, clause: Clause) -> Verdict<T> {
     }
 }
 
-/// What was wrong, with the beginning of the long story where there is one.
+/// What was wrong, without the path, which whoever reads it has just typed; of a comparison of layouts also its findings.
 fn seen(error: &LoadError) -> String {
     let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default().to_owned();
-    let detail = error.detail().map(|detail| {
-        let lines: Vec<_> =
-            detail.lines().filter(|line| !line.trim().is_empty()).take(DETAIL_LINES).collect();
-        format!("\n{}", lines.join("\n"))
-    });
-    first + &detail.unwrap_or_default()
+    let first = text.lines().next().unwrap_or_default();
+    let first = first.split_once(" cannot be loaded: ").map_or(first, |(_, what)| what);
+    let mut seen = format!("the host refuses the library: {first}");
+    if let Some(detail) = error.detail().filter(|_| error.kind() == LoadErrorKind::Layout) {
+        // Both layouts come first, in full; what is different between them stands at the end.
+        let lines = detail.lines().map(str::trim).filter(|line| !line.is_empty());
+        let findings: Vec<_> =
+            lines.skip_while(|line| !line.contains("error(s)")).skip(1).take(DETAIL_LINES).collect();
+        if !findings.is_empty() {
+            seen.push_str("; ");
+            seen.push_str(&findings.join(" "));
+        }
+    }
+    seen
 }
 
 /// Whether a refusal says that the library was opened, and its root module found, before it was refused.
