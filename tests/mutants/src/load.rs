@@ -24,7 +24,7 @@ use crate::{
 pub const VARIABLE: &str = "LONGSHORE_MUTANT_LOAD";
 
 /// How long a library that is slow to load takes.
-const SLOW: Duration = Duration::from_secs(8);
+const SLOW: Duration = Duration::from_secs(6);
 
 /// Where a library may crash before anything is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,7 +104,7 @@ LoadNoSideEffects {
     LoadPrints "load-prints" "Loading writes to the standard output.";
     LoadPrintsErrors "load-prints-errors" "Loading writes to the standard error.";
     MetadataPrint "metadata-print" "Telling the metadata writes to the standard output.";
-    LoadIsSlow "load-is-slow" "Telling the metadata takes eight seconds.";
+    LoadIsSlow "load-is-slow" "Telling the metadata takes six seconds.";
 }
 }
 

@@ -1,10 +1,19 @@
 //! The libraries of `examples/`, opened as a host opens them: each is wrong where it is meant to be, and only there.
 #![expect(unsafe_code, reason = "opening a library runs code that no compiler has seen")]
 
-use std::{mem::ManuallyDrop, path::Path};
+use std::{
+    mem::ManuallyDrop,
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use abi_stable::library::{AbiHeaderRef, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL, RootModule as _};
-use longshore_plugin_abi::{RootModuleRef, WorkersV1, ids};
+use longshore_mutants::{
+    How,
+    catalogue::{self, Crasher, End, Made},
+};
+use longshore_plugin_abi::{Logger, RootModuleRef, WorkersV1, abi_stable::std_types::RStr, ids};
 use longshore_plugin_api::{Metadata, PanicStrategy};
 use longshore_support::{example, fixture};
 
@@ -19,7 +28,7 @@ fn header(path: &Path) -> Result<AbiHeaderRef, libloading::Error> {
     header.map(|symbol| *symbol)
 }
 
-fn library(name: &str) -> std::path::PathBuf {
+fn library(name: &str) -> PathBuf {
     example("longshore-mutants", name)
 }
 
@@ -83,5 +92,87 @@ fn the_interfaces_are_missing_or_different() {
     assert_eq!(has_workers("other_interface"), Some(false));
     for name in ["no_workers", "other_interface"] {
         assert!(metadata(&library(name)).expect("its metadata is in order").has(ids::WORKERS));
+    }
+}
+
+#[test]
+fn the_one_with_an_undefined_symbol_does_not_open_where_all_symbols_are_bound() {
+    let path = library("undefined_symbol");
+    // SAFETY: it is a library of ours, which does nothing when it is opened.
+    let bound = unsafe { libloading::os::unix::Library::open(Some(&path), libloading::os::unix::RTLD_NOW) };
+    let error = bound.map(drop).expect_err("a symbol is missing");
+    assert!(format!("{error:?}").contains("longshore_symbol_of_nobody"), "{error:?}");
+}
+
+#[test]
+fn the_specimen_is_in_order_and_so_is_the_one_that_is_spoilt_by_a_variable() {
+    for name in ["specimen", "spoilt_load"] {
+        let metadata = metadata(&library(name)).expect("its metadata is in order");
+        assert_eq!((metadata.name.as_str(), metadata.panic), ("specimen", PanicStrategy::Unwind));
+        assert!(metadata.idempotent_run && metadata.interfaces.len() == 5);
+        assert_eq!(has_workers(name), Some(true));
+        let fields = metadata.config_schema["properties"].as_object().expect("it has fields");
+        for (field, schema) in fields {
+            assert!(schema["description"].as_str().is_some_and(|text| !text.is_empty()), "{field}: {schema}");
+        }
+        assert_eq!(metadata.config_schema["additionalProperties"], false);
+    }
+}
+
+/// What the process that is to crash is told: the library, and the configuration.
+const CRASHER: &str = "LONGSHORE_TEST_CRASHER";
+const CONFIG: &str = "LONGSHORE_TEST_CONFIG";
+
+extern "C" fn discard(_data: *const (), _level: u8, _target: RStr<'_>, _message: RStr<'_>) {}
+
+/// Not a test: the process that crashes. It comes to all places where a library can do so without being called.
+#[test]
+#[ignore = "it is started by the test below"]
+fn dies() {
+    let path = PathBuf::from(std::env::var_os(CRASHER).expect("a library is named"));
+    let config = std::env::var(CONFIG).expect("a configuration is there");
+    let root = root_module(&path).expect("its root module is in order");
+    println!("{}", root.metadata()());
+    assert!(root.query()(ids::WORKERS.into()).is_some());
+    // SAFETY: `discard` never looks at its data.
+    let logger = unsafe { Logger::new(std::ptr::null(), discard, 0) };
+    let made = root.create()(logger, RStr::from_str(&config)).into_result();
+    drop(made.expect("it is made"));
+    println!("it lives on");
+}
+
+fn dying(crasher: &Crasher, root: &Path) -> Command {
+    let Made::Example(example) = crasher.library else { panic!("{} is an example", crasher.name) };
+    let mut config = crasher.config.clone();
+    config["root"] = root.display().to_string().into();
+    let mut command = Command::new(std::env::current_exe().expect("the test's own path"));
+    command
+        .args(["--ignored", "--exact", "dies", "--nocapture"])
+        .env(CRASHER, library(example))
+        .env(CONFIG, config.to_string())
+        .envs(crasher.env.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn crashes_end_a_process_as_the_catalogue_says() {
+    let root = tempfile::tempdir().expect("a folder");
+    let places = ["constructor", "metadata", "query", "create", "drop"];
+    // What never ends is for whoever has a limit of time.
+    let is_wanted = |crasher: &Crasher| places.contains(&crasher.function) && crasher.end != End::Never;
+    let crashes: Vec<_> = catalogue::crashes().into_iter().filter(is_wanted).collect();
+    assert_eq!(crashes.len(), places.len() * (How::ALL.len() - 1));
+    for crasher in crashes {
+        let output = dying(&crasher, root.path()).output().expect("it can be run");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(!said.contains("it lives on"), "{}: {said}", crasher.name);
+        let end = match (output.status.signal(), output.status.code()) {
+            (Some(signal), _) => End::Signal(signal),
+            (None, code) => End::Exit(code.expect("it has ended")),
+        };
+        assert_eq!(end, crasher.end, "{}: {said}", crasher.name);
     }
 }
