@@ -74,7 +74,7 @@ macro_rules! of_handles {
     ($($(#[$doc:meta])* $name:ident -> $answer:ty;)*) => {$(
         $(#[$doc])*
         pub(crate) fn $name(&self, cluster: &str, handles: &[Handle]) -> Result<Vec<$answer>, CallError> {
-            self.wait(stringify!($name), self.provider.$name(&self.scope(cluster), handles))
+            self.call(stringify!($name), || self.provider.$name(&self.scope(cluster), handles))
         }
     )*};
 }
@@ -84,7 +84,7 @@ macro_rules! of_cluster {
     ($($(#[$doc:meta])* $name:ident -> $answer:ty;)*) => {$(
         $(#[$doc])*
         pub(crate) fn $name(&self, cluster: &str) -> Result<$answer, CallError> {
-            self.wait(stringify!($name), self.provider.$name(&self.scope(cluster)))
+            self.call(stringify!($name), || self.provider.$name(&self.scope(cluster)))
         }
     )*};
 }
@@ -109,8 +109,10 @@ impl<'b> Subject<'b> {
     }
 
     /// Waits for a call, and, where it is late, for as long again, so that nothing of it comes after the check.
-    fn wait<T>(&self, name: &str, mut call: Call<T>) -> Result<T, CallError> {
+    /// It is put down before it is sent: it may end the process.
+    fn call<T>(&self, name: &str, send: impl FnOnce() -> Call<T>) -> Result<T, CallError> {
         self.bench.progress(name);
+        let mut call = send();
         let answer = self.bench.runtime().block_on(call.reply());
         if matches!(answer, Err(CallError::Deadline { .. })) {
             let late = async { tokio::time::timeout(self.bench.quirks().call, call.late()).await };
@@ -203,12 +205,12 @@ impl<'b> Subject<'b> {
             return Ok(Err(error));
         }
         self.bench.ledger().note(&Entry::Server { cluster: cluster.to_owned() })?;
-        Ok(self.wait("run_server", self.provider.run_server(&self.scope(cluster), request.clone())))
+        Ok(self.call("run_server", || self.provider.run_server(&self.scope(cluster), request.clone())))
     }
 
     /// `cleanup`.
     pub(crate) fn cleanup(&self, cluster: &str, deep: bool) -> Result<(), CallError> {
-        self.wait("cleanup", self.provider.cleanup(&self.scope(cluster), deep))
+        self.call("cleanup", || self.provider.cleanup(&self.scope(cluster), deep))
     }
 
     /// Shuts the instance down; whether it was gone within [`SHUTDOWN`]. No other clone of it may be left.
