@@ -41,7 +41,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// A run that takes less cannot be cut off in the middle.
 const TOO_QUICK: Duration = Duration::from_micros(200);
 /// Workers of a run that is not declared to be slow.
-const SOME: u32 = 20;
+const SOME: u32 = 8;
 
 pub(crate) fn run_cancelled_leaves_nothing(bench: &Bench) -> Verdict {
     interrupt(bench, Cut::Cancelled)
