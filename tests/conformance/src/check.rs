@@ -295,7 +295,7 @@ ListTokensAndCounts "list-tokens-and-counts" Must [ListComplete] [List] list::li
 ListOfMany "list-of-many" Must [ListComplete] [List] list::list_of_many
     "A hundred workers or more are listed completely.";
 ListWhileLaunching "list-while-launching" Must [ListComplete] [List] list::list_while_launching
-    "Lists that are asked for during runs fail or show what was reported before, under tokens that were sent, and are complete afterwards.";
+    "Lists that are asked for during runs are answered, if not at once, show what was reported before, under tokens that were sent, and are complete afterwards.";
 ListOtherClusters "list-other-clusters" Must [ListOnlyOurs] [List] list::list_other_clusters
     "A cluster's list names no other cluster's handles, not even of clusters with similar names.";
 ListNoneThatStopped "list-none-that-stopped" Must [ListOnlyOurs] [List] list::list_none_that_stopped

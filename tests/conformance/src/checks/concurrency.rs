@@ -122,6 +122,9 @@ pub(crate) fn run_beside_kill(bench: &Bench) -> Verdict {
     const KILLERS: u32 = 2;
     let (subject, alone, cluster) = (bench.provider()?, bench.cluster(), bench.cluster());
     let stays = pairs(bench, &subject, &alone, 1, &|goes| subject.down(&alone, &[goes]))?;
+    if subject.provider().has_list() {
+        stays.demand(&subject, &alone, Clause::ListComplete)?;
+    }
     subject.down(&alone, &stays.handles())?;
 
     let (launchers, each) = if bench.modest(32) >= 32 { (4, 4) } else { (2, 1) };
@@ -204,7 +207,7 @@ fn slow_run(bench: &Bench) -> Verdict<&SlowRun> {
 }
 
 /// Begins a run that takes long, and waits until it is well inside the plugin; how long ago it began.
-fn begin<'b>(
+pub(crate) fn begin<'b>(
     bench: &'b Bench,
     subject: &Subject<'b>,
     slow: &SlowRun,

@@ -11,13 +11,15 @@ use std::{
 };
 
 use longshore_plugin_api::{Clause, LaunchToken, ListedHandle, WorkerStatus};
+use longshore_providers::CallError;
 
 use crate::{
     bench::Bench,
+    checks::concurrency::begin,
     order::{Brought, Errand},
-    quirks::Outlives,
+    quirks::{Outlives, SlowRun},
     subject::{self, Handle, Subject},
-    verdict::{Must as _, Verdict, breach, demand, fault},
+    verdict::{Must as _, Stop, Verdict, breach, demand, fault},
 };
 
 use expected::{COMPLETE, Live, ONLY_OURS, shared};
@@ -155,7 +157,46 @@ pub(crate) fn list_while_launching(bench: &Bench) -> Verdict {
         let live = live?;
         seen.map(|()| live)
     })?;
-    live.demand(&subject, &cluster, Clause::ListComplete)
+    live.demand(&subject, &cluster, Clause::ListComplete)?;
+    match &bench.quirks().slow_run {
+        Some(slow) => match beside_a_long_run(bench, slow) {
+            // The run was over too soon; without it much was seen already.
+            Err(Stop::Skip(_)) => Ok(()),
+            other => other,
+        },
+        None => Ok(()),
+    }
+}
+
+/// Beside a run that takes long, a list may fail for a moment, and not for all of the run's time.
+fn beside_a_long_run(bench: &Bench, slow: &SlowRun) -> Verdict {
+    let expected = "a list is answered while a run is under way, and shows what that has made so far";
+    let (subject, cluster) = (bench.provider_with(&slow.config)?, bench.cluster());
+    let (running, _) = begin(bench, &subject, slow, &cluster, bench.quirks().call)?;
+    let mut asked: Verdict<Option<CallError>> = Ok(None);
+    while subject.provider().load().busy > 0 {
+        match subject.list(&cluster) {
+            Ok(_) => {
+                asked = Ok(None);
+                break;
+            }
+            Err(error) if subject::is_panic(&error) => {
+                asked = Err(error).must(Clause::ListComplete, expected);
+                break;
+            }
+            Err(error) => asked = Ok(Some(error)),
+        }
+        std::thread::sleep(bench.quirks().poll);
+    }
+    running.cancel();
+    drop(running.answer()?);
+    match asked? {
+        Some(error) => {
+            let seen = format!("every list failed until the run had ended; the last one said: {error}");
+            breach(Clause::ListComplete, expected, seen)
+        }
+        None => Ok(()),
+    }
 }
 
 /// A list that was asked for after `before` was reported, and before any but the tokens `sent` were sent.
@@ -227,7 +268,7 @@ pub(crate) fn list_none_that_stopped(bench: &Bench) -> Verdict {
     let dead: Vec<Handle> = live.handles().into_iter().step_by(2).collect();
     subject.down(&cluster, &dead)?;
     live.forget(&dead);
-    live.demand(&subject, &cluster, Clause::ListOnlyOurs)?;
+    live.demand(&subject, &cluster, Clause::ListComplete)?;
     if let Some(brief) = &bench.quirks().brief {
         let (subject, cluster) = (bench.provider_with(&brief.config)?, bench.cluster());
         let container = brief.container.as_ref().unwrap_or(&bench.quirks().container);
@@ -238,13 +279,13 @@ pub(crate) fn list_none_that_stopped(bench: &Bench) -> Verdict {
         })?;
         // Where it does not end, other checks say so.
         if gone.is_some() {
-            Live::default().demand(&subject, &cluster, Clause::ListOnlyOurs)?;
+            Live::default().demand(&subject, &cluster, Clause::ListComplete)?;
         }
     }
     let subject = if bench.quirks().outlives >= Outlives::Instance {
         subject.shut_down();
         let anew = bench.provider()?;
-        live.demand(&anew, &cluster, Clause::ListOnlyOurs)?;
+        live.demand(&anew, &cluster, Clause::ListComplete)?;
         anew
     } else {
         subject
@@ -252,7 +293,7 @@ pub(crate) fn list_none_that_stopped(bench: &Bench) -> Verdict {
     let rest = live.handles();
     subject.down(&cluster, &rest)?;
     live.forget(&rest);
-    live.demand(&subject, &cluster, Clause::ListOnlyOurs)
+    live.demand(&subject, &cluster, Clause::ListComplete)
 }
 
 /// The workers of a provider's first life, which its next ones must list: launches of several shapes, one handle killed.

@@ -40,6 +40,10 @@ impl Watched {
             live.launch(subject, &cluster, &bench.request(workers))?;
         }
         subject.wait_running(&cluster, &live.handles(), Clause::StatusValue)?;
+        if subject.provider().has_list() {
+            // What it leaves out by itself is not taken for anything else's doing.
+            live.demand(subject, &cluster, Clause::ListComplete)?;
+        }
         Ok(Self { cluster, live, witnesses })
     }
 

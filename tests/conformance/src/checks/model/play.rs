@@ -122,9 +122,9 @@ impl Game<'_> {
             &format!("run of {} workers{shared} under {}", request.workers, request.token),
         );
         let answer = self.backend.run(instance, cluster, &request)?;
-        let words = launched(&answer);
+        let told = answer.clone();
         let verdict = self.reference.launched(cluster, &request, answer);
-        self.end(&words);
+        self.end(&self.launched(&told));
         verdict
     }
 
@@ -140,7 +140,7 @@ impl Game<'_> {
         let (cluster, request) = (found.cluster, found.request.clone());
         self.begin(instance, cluster, &format!("run under {} again", request.token));
         let answer = self.backend.run(instance, cluster, &request)?;
-        self.end(&launched(&answer));
+        self.end(&self.launched(&answer));
         self.reference.again(launch % count, answer)
     }
 
@@ -194,7 +194,9 @@ impl Game<'_> {
         let entries = self.backend.list(instance, cluster)?;
         let words: Vec<_> = entries
             .iter()
-            .map(|entry| format!("{} ×{} of {}", entry.handle, entry.workers, entry.token))
+            .map(|entry| {
+                format!("{} ×{} of {}", self.reference.short(&entry.handle), entry.workers, entry.token)
+            })
             .collect();
         self.end(&if words.is_empty() { "nothing".to_owned() } else { words.join(", ") });
         let missing = self.reference.listed(cluster, &entries)?;
@@ -280,8 +282,25 @@ impl Game<'_> {
     }
 
     fn names(&self, handles: &[Handle]) -> String {
-        let all: Vec<String> = handles.iter().map(|handle| self.reference.name(handle)).collect();
+        let all: Vec<String> = handles.iter().map(|handle| self.reference.short(handle)).collect();
         all.join(", ")
+    }
+
+    /// What a run came to: each new handle's name with its text.
+    fn launched(&self, answer: &Result<Launched, CallError>) -> String {
+        match answer {
+            Err(error) => error.to_string(),
+            Ok(launched) if launched.handles.is_empty() => "nothing".to_owned(),
+            Ok(launched) => {
+                let all = launched.handles.iter();
+                let all: Vec<String> = all
+                    .map(|(handle, workers)| {
+                        format!("{} ×{workers} (`{handle}`)", self.reference.short(handle))
+                    })
+                    .collect();
+                all.join(", ")
+            }
+        }
     }
 
     /// Writes down what is about to be done, and by which instance where there are several.
@@ -302,16 +321,4 @@ impl Game<'_> {
 
 fn letter(instance: usize) -> char {
     if instance == 0 { 'A' } else { 'B' }
-}
-
-fn launched(answer: &Result<Launched, CallError>) -> String {
-    match answer {
-        Err(error) => error.to_string(),
-        Ok(launched) if launched.handles.is_empty() => "nothing".to_owned(),
-        Ok(launched) => {
-            let all: Vec<String> =
-                launched.handles.iter().map(|(handle, workers)| format!("{handle} ×{workers}")).collect();
-            all.join(", ")
-        }
-    }
 }

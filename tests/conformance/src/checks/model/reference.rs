@@ -141,14 +141,22 @@ impl Reference {
         unsettled
     }
 
-    /// A handle in the words of the steps: `w3`, with its own text.
+    /// A handle's name in the steps, such as `w1.3`: the third of the first cluster. Nobody's handle is its own name.
+    pub(super) fn short(&self, handle: &str) -> String {
+        let places = self.order.iter().enumerate().find_map(|(cluster, handles)| {
+            let place = handles.iter().position(|known| **known == *handle)?;
+            Some((cluster + 1, place + 1))
+        });
+        places.map_or_else(|| format!("`{handle}`"), |(cluster, place)| format!("w{cluster}.{place}"))
+    }
+
+    /// The name with the handle's own text.
     pub(super) fn name(&self, handle: &Handle) -> String {
-        for (cluster, handles) in self.order.iter().enumerate() {
-            if let Some(place) = handles.iter().position(|known| known == handle) {
-                return format!("w{}.{} (`{handle}`)", cluster + 1, place + 1);
-            }
+        if self.workers.contains_key(handle) {
+            format!("{} (`{handle}`)", self.short(handle))
+        } else {
+            format!("`{handle}`, which nobody gave out,")
         }
-        format!("`{handle}`, which nobody gave out")
     }
 
     /// A run of a fresh token was answered.
@@ -317,7 +325,7 @@ impl Reference {
                 breach(clause, clause.text(), format_args!("for {name}, {what}, kill answered no: {why}"))
             };
             match (self.workers.get_mut(handle), answer) {
-                (None, Killed::No(why)) => return no(Clause::KillUnknown, "whom nobody knows", why),
+                (None, Killed::No(why)) => return no(Clause::KillUnknown, "and therefore unknown", why),
                 (Some(worker), Killed::No(why)) if worker.is_stopped() => {
                     return no(Clause::KillUnknown, "which has stopped", why);
                 }

@@ -119,9 +119,9 @@ fn what_is_shown_can_be_played_again_and_fails_in_the_same_way() {
 fn the_steps_are_words_for_a_person() {
     let found = found(5, Fault::TokenLaunchesTwice);
     let steps = found.steps.join("\n");
-    assert!(steps.contains("run of 1 workers under t1 → box-"), "{steps}");
-    assert!(steps.contains("run under t1 again → box-"), "{steps}");
-    assert!(found.steps.last().is_some_and(|step| step.contains("list → box-")), "{steps}");
+    assert!(steps.contains("run of 1 workers under t1 → w1.1 ×1 (`box-"), "{steps}");
+    assert!(steps.contains("run under t1 again → w1.1 ×1 (`box-"), "{steps}");
+    assert!(found.steps.last().is_some_and(|step| step.contains("list → w1.1 ×1 of t1, `box-")), "{steps}");
     assert!(found.breach.seen.contains("which was sent again, did not name it"), "{}", found.breach.seen);
 }
 
