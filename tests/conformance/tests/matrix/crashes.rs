@@ -15,8 +15,10 @@ const CHECK: Duration = Duration::from_secs(4);
 /// Whether a run with this mutant tells how the process ended, and in which call.
 pub(crate) fn is_told(crasher: &Crasher) -> Result<(), String> {
     let mut trial = row::trial(&crasher.library, &crasher.config, &crasher.env)?;
-    trial.quirks.call = CALL;
-    trial.quirks.check = CHECK;
+    if crasher.end == End::Never {
+        trial.quirks.call = CALL;
+        trial.quirks.check = CHECK;
+    }
     trial.checks = Check::named(crasher.check).into_iter().collect();
     let report = row::run(&trial)?;
     let [finding] = &report.findings[..] else { return Err(format!("there is no check {}", crasher.check)) };
