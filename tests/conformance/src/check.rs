@@ -341,7 +341,7 @@ PredicatesCount "predicates-count" Must [PredicateCount] [] predicates::predicat
 PredicatesAgree "predicates-agree" Must [PredicateAgrees] [] predicates::predicates_agree
     "From launch to death, exactly one predicate says yes, and it is the one of the status.";
 PredicatesOfUnknown "predicates-of-unknown" Must [PredicateAgrees] [] predicates::predicates_of_unknown
-    "Of an unknown handle, and of odd text, is_stopped alone says yes.";
+    "Of an unknown handle, and of odd text, `is_stopped` alone says yes.";
 PredicatesInAnOutage "predicates-in-an-outage" Must [PredicateAgrees] [] predicates::predicates_in_an_outage
     "While the backend is out of reach, the predicates fail, as status does.";
 CallsFromManyThreads "calls-from-many-threads" Must [ConcurrentCalls] [] concurrency::calls_from_many_threads

@@ -237,7 +237,7 @@ pub(crate) fn all_misses(handles: &[Handle]) -> Vec<Handle> {
 
 /// Those of the texts that a host may send, each once, without those that are known.
 fn sound(texts: impl Iterator<Item = String>, known: &[Handle]) -> Vec<Handle> {
-    let mut seen: HashSet<String> = known.iter().map(|handle| handle.to_string()).collect();
+    let mut seen: HashSet<String> = known.iter().map(ToString::to_string).collect();
     let may_be_sent =
         |text: &String| !text.is_empty() && text.len() <= MAX_HANDLE && !text.chars().any(char::is_control);
     texts.filter(may_be_sent).filter(|text| seen.insert(text.clone())).map(Handle::from).collect()
@@ -263,15 +263,30 @@ pub(crate) fn answered<T>(
     if matches!(whole, Err(CallError::Failed(_))) {
         for handle in handles.iter().take(ASKED_ALONE) {
             if let Err(CallError::Failed(error)) = ask(slice::from_ref(handle)) {
-                return breach(
-                    clause,
-                    expected,
-                    format_args!("for {handle:?} alone the call failed: {error}"),
-                );
+                let seen =
+                    format!("for {} alone the call failed: {}", shown(handle), cut(&error.to_string(), 300));
+                return breach(clause, expected, seen);
             }
         }
     }
     whole.must(clause, expected)
+}
+
+/// A handle as it is shown to a person: in quotes, and not the whole of one that is very long.
+pub(crate) fn shown(handle: &str) -> String {
+    const WHOLE: usize = 80;
+    if handle.len() <= WHOLE {
+        return format!("{handle:?}");
+    }
+    format!("{:?}… ({} bytes)", handle.chars().take(WHOLE / 4).collect::<String>(), handle.len())
+}
+
+/// The beginning of a text that may be very long.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    format!("{}…", text.chars().take(most).collect::<String>())
 }
 
 /// The items in an order thrown with a seed.

@@ -7,6 +7,7 @@ use longshore_plugin_api::{Clause, RunRequest, WorkerStatus};
 use crate::{
     bench::Bench,
     subject::{Handle, Subject},
+    texts::shown,
     verdict::{Must as _, Verdict, breach, demand},
     witness::{Temper, Witness, Witnesses},
 };
@@ -170,7 +171,7 @@ pub(crate) fn watch_for(bench: &Bench, limit: Duration, mut look: impl FnMut() -
 /// A few of many handles, for a person.
 pub(crate) fn some(handles: &[Handle]) -> String {
     const FEW: usize = 4;
-    let few: Vec<String> = handles.iter().take(FEW).map(|handle| format!("{handle:?}")).collect();
+    let few: Vec<String> = handles.iter().take(FEW).map(|handle| shown(handle)).collect();
     let more = handles.len().saturating_sub(FEW);
     if more == 0 { few.join(", ") } else { format!("{} and {more} more", few.join(", ")) }
 }

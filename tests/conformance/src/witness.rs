@@ -179,7 +179,7 @@ impl Witness {
     }
 
     /// The same, of a child that leaves its parent's session, as daemons do.
-    pub fn start_runaway(&self) -> Verdict {
+    pub(crate) fn start_runaway(&self) -> Verdict {
         self.order("runaway")
     }
 

@@ -191,7 +191,11 @@ fn are_stopped(
             texts::answered(strangers, clause, expected, |handles| ask(subject, of, cluster, handles))?;
         for (handle, answer) in strangers.iter().zip(answers) {
             demand(answer == (of == Stopped), clause, expected, || {
-                format!("{name} says {} for {handle:?}, which nobody gave out", yes_or_no(answer))
+                format!(
+                    "{name} says {} for {}, which nobody gave out",
+                    yes_or_no(answer),
+                    texts::shown(handle)
+                )
             })?;
         }
     }

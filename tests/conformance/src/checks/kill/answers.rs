@@ -21,8 +21,7 @@ const MANY: usize = 10_000;
 /// How many orders are thrown.
 const ORDERS: u64 = 3;
 
-/// Kills, and demands a yes for each. Where the call fails, the handle that it fails for is looked for, unless `alone` would
-/// spoil what is looked at.
+/// Kills, and demands a yes for each. Where the call fails, the handle that it fails for is looked for.
 fn yes_for_each(
     subject: &Subject<'_>,
     cluster: &str,
@@ -36,7 +35,7 @@ fn yes_for_each(
             return breach(
                 clause,
                 expected,
-                format_args!("in place {place}, for {handle:?}, it answered no: {why}"),
+                format_args!("in place {place}, for {}, it answered no: {why}", texts::shown(handle)),
             );
         }
     }
@@ -206,7 +205,7 @@ pub(crate) fn kill_mixed(bench: &Bench) -> Verdict {
         for (handle, killed) in order.iter().zip(killed) {
             if let Killed::No(why) = killed {
                 let what = if live.handles.contains(handle) { "alive" } else { "not alive" };
-                let seen = format!("for {handle:?}, which was {what}, it answered no: {why}");
+                let seen = format!("for {}, which was {what}, it answered no: {why}", texts::shown(handle));
                 return breach(clause, expected, seen);
             }
         }

@@ -204,7 +204,8 @@ pub(crate) fn status_changes_nothing(bench: &Bench) -> Verdict {
         Ok(())
     })?;
 
-    live.is_well(&subject, clause, expected)?;
+    // What asking has begun may take a moment to show.
+    watch::watch(bench, || live.is_well(&subject, clause, expected))?;
     eyes.nobody_comes(watch::WATCH, clause, expected)?;
     let after = listed(&subject, &cluster)?;
     if before != after {

@@ -18,7 +18,7 @@ use crate::{
 const CLAUSE: Clause = Clause::StatusFinal;
 const EXPECTED: &str = "a worker that has stopped stays stopped";
 
-/// For how long it is watched that a worker which ended by itself is not started again: supervisors wait a moment before they do.
+/// For how long it is watched that a worker which has stopped is not started again: supervisors wait a moment before they do.
 const RESTART_WATCH: Duration = Duration::from_secs(1);
 
 /// Demands that all are stopped now; `when` follows "…is running".
@@ -31,9 +31,11 @@ fn one_answer(handles: &[Handle], statuses: &[WorkerStatus], when: &str) -> Verd
     let alive = handles.iter().zip(statuses).find(|(_, status)| **status != WorkerStatus::Stopped);
     match alive {
         None => Ok(()),
-        Some((handle, status)) => {
-            breach(CLAUSE, EXPECTED, format_args!("{handle:?} had stopped, and is {status} {when}"))
-        }
+        Some((handle, status)) => breach(
+            CLAUSE,
+            EXPECTED,
+            format_args!("{} had stopped, and is {status} {when}", texts::shown(handle)),
+        ),
     }
 }
 
@@ -64,7 +66,9 @@ pub(crate) fn status_stopped_is_final(bench: &Bench) -> Verdict {
     subject.down(&cluster, &crew.handles)?;
     let end = std::time::Instant::now() + bench.quirks().grace;
     watch::all_end(&crew.witnesses, &crew.handles, CLAUSE, end)?;
-    watch::watch(bench, || are_stopped(&subject, &cluster, &crew.handles, "a moment later"))?;
+    watch::watch_for(bench, RESTART_WATCH, || {
+        are_stopped(&subject, &cluster, &crew.handles, "a moment later")
+    })?;
 
     // What a host does next: it asks in another order and beside others, launches more, and kills once again.
     let more = eyes.launch(&subject, &cluster, 1, Temper::Meek)?;

@@ -27,7 +27,7 @@ fn are_stopped(subject: &Subject<'_>, cluster: &str, strangers: &[Handle], live:
             } else {
                 format!(" (alive are {})", watch::some(live))
             };
-            format!("{handle:?} is {what}, and it is said to be {status}{beside}")
+            format!("{} is {what}, and it is said to be {status}{beside}", texts::shown(handle))
         })?;
     }
     Ok(())
