@@ -119,8 +119,11 @@ impl Folder {
         Ok(record.filter(|record| record.intent.cluster == cluster))
     }
 
-    /// The launch of a name.
+    /// The launch of a name, which may be any text.
     pub(crate) fn launch(&self, cluster: &str, name: &str) -> Result<Option<Record>, Error> {
+        if !is_name(name) {
+            return Ok(None);
+        }
         self.read(&self.launches(cluster).join(format!("{name}.jsonl")), cluster)
     }
 
