@@ -10,7 +10,7 @@ use longshore_conformance::Format;
 use longshore_http::wire::{HISTORY_PAGE, ResolvedHandle};
 use longshore_scaling::WORKERS_LIMIT;
 
-use crate::exit;
+use crate::{commands::author, exit};
 
 /// Keeps as many workers alive as you ask for, on any infrastructure that has a provider.
 #[derive(Debug, Parser)]
@@ -79,7 +79,7 @@ pub(crate) enum Command {
     State(State),
     /// Hold a plugin's provider to the contract, clause by clause, each check in a process of its own
     Conformance(Conformance),
-    /// Look at plugins
+    /// Look at plugins, or begin one
     #[command(subcommand)]
     Plugin(Plugin),
 }
@@ -311,6 +311,18 @@ pub(crate) enum Plugin {
         #[arg(value_name = "LIB")]
         lib: String,
     },
+    /// Make a provider's crate to begin with, in a new folder: it builds, and passes the conformance checks
+    New(NewPlugin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewPlugin {
+    /// The plugin's name, its crate's and the new folder's: lower-case letters, digits and `-`
+    #[arg(value_parser = author::name)]
+    pub(crate) name: String,
+    /// The checkout of Longshore that the crate depends on [default: the one that this program was built from]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) longshore: Option<PathBuf>,
 }
 
 /// The names of the formats, which are the harness's to give.

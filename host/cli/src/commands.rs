@@ -1,5 +1,6 @@
 //! The commands, a file for each group of them.
 
+pub(crate) mod author;
 mod begin;
 mod change;
 mod configure;
@@ -42,6 +43,7 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Resolve(resolve) => recover::resolve(&client(global)?, resolve, output).await,
         Command::State(state) => state::run(state, output).await,
         Command::Conformance(asked) => conformance::run(global, asked, output).await,
+        Command::Plugin(Plugin::New(new)) => author::new(new, output),
         Command::Plugin(Plugin::List) => plugin::list(global, output).await,
         Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
     }
