@@ -1,5 +1,7 @@
 //! The contract's document and its clauses as values say the same.
 
+use longshore_conformance::Check;
+use longshore_mutants::catalogue;
 use longshore_plugin_api::{Clause, Level};
 
 use crate::{Breaches, TextFile};
@@ -73,9 +75,48 @@ pub fn agreement(document: &TextFile, known: &[Entry]) -> Breaches {
     breaches
 }
 
+/// Every clause has a check and a mutant, by the clauses that those are for.
+pub fn tried(known: &[Entry], checks: &[String], mutants: &[String]) -> Breaches {
+    let mut breaches = vec![];
+    for Entry { id, .. } in known {
+        if !checks.contains(id) {
+            breaches.push(format!("{id} has no check; add one to tests/conformance/src/check.rs"));
+        }
+        if !mutants.contains(id) {
+            breaches.push(format!("{id} has no mutant; add one to tests/mutants/src/catalogue.rs"));
+        }
+    }
+    breaches
+}
+
+/// The clauses that the conformance checks are for.
+pub fn of_checks() -> Vec<String> {
+    let clauses = Check::ALL.iter().flat_map(|check| check.clauses());
+    clauses.map(|clause| clause.id().to_owned()).collect()
+}
+
+/// The clauses that the mutants break.
+pub fn of_mutants() -> Vec<String> {
+    catalogue::all().iter().map(|mutant| mutant.clause.id().to_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clause_that_nobody_tries_is_caught() {
+        let entry = |id: &str, must| Entry { id: id.to_owned(), must: Some(must) };
+        let known = [entry("RUN-1", true), entry("RUN-2", false)];
+        let of = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let both = of(&["RUN-2", "RUN-1"]);
+        assert_eq!(tried(&known, &both, &both), [""; 0]);
+        let breaches = tried(&known, &of(&["RUN-1"]), &of(&["RUN-2"]));
+        assert_eq!(breaches.len(), 2, "{breaches:?}");
+        assert!(
+            breaches[0].starts_with("RUN-1 has no mutant") && breaches[1].starts_with("RUN-2 has no check")
+        );
+    }
 
     #[test]
     fn a_document_that_differs_is_caught() {

@@ -104,3 +104,8 @@ fn links_lead_somewhere() {
 fn the_contract_and_the_code_have_the_same_clauses() {
     hold(contract::agreement(file("plugin-api/CONTRACT.md"), &contract::known()));
 }
+
+#[test]
+fn every_clause_has_a_check_and_a_mutant() {
+    hold(contract::tried(&contract::known(), &contract::of_checks(), &contract::of_mutants()));
+}
