@@ -48,6 +48,24 @@ fn a_plugin_tells_what_it_is() {
 }
 
 #[test]
+fn a_library_answers_for_its_interfaces_and_for_no_others() {
+    let library = memory();
+    assert!(library.metadata().interfaces.iter().all(|id| library.answers(id)));
+    assert!(!library.answers("longshore.workers/2") && !library.answers(""));
+}
+
+#[test]
+fn a_library_that_is_loaded_here_is_checked_like_any_other_and_shared_with_nobody() {
+    let path = library("longshore-memory");
+    let (shared, own) =
+        (memory(), Library::open_here(&path).expect("it is taken where any other way takes it"));
+    assert!(!Arc::ptr_eq(&shared, &own) && shared.hash() == own.hash());
+    assert_eq!(shared.metadata(), own.metadata());
+    let refused = Library::open_here(&example("longshore-mutants", "no_symbol")).expect_err("it is refused");
+    assert_eq!(refused.kind(), LoadErrorKind::NoSymbol);
+}
+
+#[test]
 fn two_different_plugins_are_loaded_side_by_side() {
     let (one, other) = (memory(), mutants());
     assert_eq!((one.metadata().name.as_str(), other.metadata().name.as_str()), ("memory", "mutant"));
