@@ -86,7 +86,7 @@ pub(crate) fn cleanup_spares_the_server(bench: &Bench) -> Verdict {
         }
         life::unharmed(bench, &subject, &cluster, address.as_ref(), Clause::CleanupSpares)?;
         let is_alive = witness.as_ref().is_none_or(crate::witness::Witness::is_alive);
-        let is_given_up = life::status(&subject, &other, Clause::CleanupSpares)? == WorkerStatus::Stopped;
+        let is_given_up = life::status(&subject, &other)? == WorkerStatus::Stopped;
         demand(is_alive || is_given_up, Clause::CleanupSpares, "a running server is left alone", || {
             let pid = witness.as_ref().map_or(0, |witness| witness.hello.pid);
             format!("the server's process {pid} ended with {}", kind(deep))

@@ -55,7 +55,7 @@ fn stays_alone(subject: &Subject<'_>, cluster: &str, ears: &Witnesses, first: &W
         return breach(Clause::ServerOnce, ONCE, seen);
     }
     // A witness listens on no port; a provider may have given it up for that, and then says so.
-    let is_given_up = life::status(subject, cluster, Clause::ServerOnce)? == WorkerStatus::Stopped;
+    let is_given_up = life::status(subject, cluster)? == WorkerStatus::Stopped;
     demand(is_given_up || first.is_alive(), Clause::ServerOnce, ONCE, || {
         format!("the server's process {} has ended, though its status is not stopped", first.hello.pid)
     })
@@ -128,7 +128,7 @@ pub(crate) fn server_stops(bench: &Bench) -> Verdict {
 
 fn stays_stopped(bench: &Bench, subject: &Subject<'_>, cluster: &str) -> Verdict {
     let back = bench.poll(WATCH, || {
-        let status = life::status(subject, cluster, Clause::ServerStop)?;
+        let status = life::status(subject, cluster)?;
         Ok((status != WorkerStatus::Stopped).then_some(status))
     })?;
     demand(back.is_none(), Clause::ServerStop, "a server that has stopped stays stopped", || {
@@ -139,14 +139,17 @@ fn stays_stopped(bench: &Bench, subject: &Subject<'_>, cluster: &str) -> Verdict
 pub(crate) fn server_stop_of_none(bench: &Bench) -> Verdict {
     let (subject, cluster) = (bench.provider()?, bench.cluster());
     subject.prepare(&cluster).must(Clause::InitializeAgain, "a cluster can be initialized")?;
-    for time in ["first", "second"] {
-        let expected =
-            format!("stopping the server of a cluster that has none succeeds, the {time} time too");
+    let none = |clause: Clause, when: &str| {
+        let status = life::status(&subject, &cluster)?;
+        demand(status == WorkerStatus::Stopped, clause, "there is no server", || {
+            format!("{when}, server_status says {status}")
+        })
+    };
+    none(Clause::ServerStatus, "in a cluster that never had any")?;
+    for time in ["once", "twice"] {
+        let expected = "stopping the server of a cluster that has none succeeds, and again";
         subject.stop_server(&cluster).must(Clause::ServerStop, expected)?;
-        let status = life::status(&subject, &cluster, Clause::ServerStop)?;
-        demand(status == WorkerStatus::Stopped, Clause::ServerStop, "there is no server then", || {
-            format!("server_status says {status}")
-        })?;
+        none(Clause::ServerStop, &format!("stopped {time}"))?;
     }
     // Workers are no server.
     let handles = subject.up(&cluster, 1)?;
@@ -166,7 +169,7 @@ pub(crate) fn server_of_its_cluster(bench: &Bench) -> Verdict {
     life::run(&subject, &other, &request, Clause::ServerStop)?;
     let address = life::wait_running(bench, &subject, &other, Clause::ServerStop)?;
     subject.prepare(&none).must(Clause::InitializeAgain, "a cluster can be initialized")?;
-    let status = life::status(&subject, &none, Clause::ServerStatus)?;
+    let status = life::status(&subject, &none)?;
     demand(
         status == WorkerStatus::Stopped,
         Clause::ServerStatus,
@@ -196,14 +199,14 @@ pub(crate) fn server_address(bench: &Bench) -> Verdict {
     let (subject, cluster) = (bench.provider()?, bench.cluster());
     life::run(&subject, &cluster, &request, Clause::ServerAddress)?;
     // While it starts there may be none; if there is one, it can be read.
-    life::address(&subject, &cluster, Clause::ServerAddress)?;
+    life::address(&subject, &cluster)?;
     let found = life::wait_running(bench, &subject, &cluster, Clause::ServerAddress)?;
     let Some(address) = &found else {
         return breach(Clause::ServerAddress, expected, "it is running and has none");
     };
     life::unharmed(bench, &subject, &cluster, found.as_ref(), Clause::ServerAddress)?;
     if bench.quirks().outlives >= Outlives::Instance {
-        let beside = life::address(&bench.provider()?, &cluster, Clause::ServerAddress)?;
+        let beside = life::address(&bench.provider()?, &cluster)?;
         demand(beside == found, Clause::ServerAddress, expected, || {
             let (here, there) = (life::words(Some(address)), life::words(beside.as_ref()));
             format!("one instance says {here}, another one of the same configuration {there}")
@@ -224,7 +227,7 @@ pub(crate) fn server_status_of_none(bench: &Bench) -> Verdict {
         demand(status == WorkerStatus::Stopped, Clause::ServerStatus, expected, || {
             format!("{when} it is {status}")
         })?;
-        life::address(&subject, &cluster, Clause::ServerStatus).map(drop)
+        life::address(&subject, &cluster).map(drop)
     };
     look("in a cluster without anything")?;
     let handles = subject.up(&cluster, 1)?;
@@ -246,7 +249,7 @@ pub(crate) fn server_status_comes_to_run(bench: &Bench) -> Verdict {
     life::run(&subject, &cluster, &request, Clause::ServerStatus)?;
     if bench.quirks().outlives >= Outlives::Instance {
         // What another instance says is no slower.
-        let status = life::status(&bench.provider()?, &cluster, Clause::ServerStatus)?;
+        let status = life::status(&bench.provider()?, &cluster)?;
         demand(
             status != WorkerStatus::Stopped,
             Clause::ServerStatus,

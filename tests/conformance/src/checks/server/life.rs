@@ -70,20 +70,20 @@ pub(crate) fn run_again(
     })
 }
 
-pub(crate) fn status(subject: &Subject<'_>, cluster: &str, clause: Clause) -> Verdict<WorkerStatus> {
-    subject.server_status(cluster).must(clause, "server_status answers")
+pub(crate) fn status(subject: &Subject<'_>, cluster: &str) -> Verdict<WorkerStatus> {
+    subject
+        .server_status(cluster)
+        .must(Clause::ServerStatus, "server_status answers, also where there is no server")
 }
 
 /// The address of a server, once it has one.
-pub(crate) fn address(
-    subject: &Subject<'_>,
-    cluster: &str,
-    clause: Clause,
-) -> Verdict<Option<ServerAddress>> {
-    subject.server_address(cluster).must(clause, "server_address answers")
+pub(crate) fn address(subject: &Subject<'_>, cluster: &str) -> Verdict<Option<ServerAddress>> {
+    subject
+        .server_address(cluster)
+        .must(Clause::ServerAddress, "server_address answers, also where there is none")
 }
 
-/// Waits until the server runs, without a stop and a way back; its address then.
+/// Waits until the server runs, without a way back; its address then. Where it is stopped instead, `clause` is broken.
 pub(crate) fn wait_running(
     bench: &Bench,
     subject: &Subject<'_>,
@@ -96,12 +96,16 @@ pub(crate) fn wait_running(
     );
     let mut last = WorkerStatus::Initializing;
     let running = bench.poll(limit, || {
-        last = status(subject, cluster, clause)?;
+        last = status(subject, cluster)?;
         demand(last != WorkerStatus::Stopped, clause, &expected, || "it is stopped")?;
         Ok((last == WorkerStatus::Running).then_some(()))
     })?;
-    demand(running.is_some(), clause, &expected, || format!("it is still {last}"))?;
-    address(subject, cluster, clause)
+    demand(running.is_some(), Clause::ServerStatus, &expected, || format!("it is still {last}"))?;
+    let (first, second) = (address(subject, cluster)?, address(subject, cluster)?);
+    demand(first == second, Clause::ServerAddress, "a running server has one address", || {
+        format!("it was {}, and at once afterwards {}", words(first.as_ref()), words(second.as_ref()))
+    })?;
+    Ok(second)
 }
 
 /// Demands that the server goes on running at its address, and watches for a while that it stays so.
@@ -116,14 +120,14 @@ pub(crate) fn unharmed(
     let end = Instant::now() + WATCH;
     loop {
         let is_last = Instant::now() >= end;
-        let now = status(subject, cluster, clause)?;
+        let now = status(subject, cluster)?;
         demand(now == WorkerStatus::Running, clause, expected, || format!("it was running, and is {now}"))?;
         if is_last {
             break;
         }
         std::thread::sleep(bench.quirks().poll);
     }
-    let after = address(subject, cluster, clause)?;
+    let after = address(subject, cluster)?;
     demand(after.as_ref() == before, clause, expected, || {
         format!("its address was {}, and is {}", words(before), words(after.as_ref()))
     })
@@ -134,7 +138,7 @@ pub(crate) fn wait_stopped(bench: &Bench, subject: &Subject<'_>, cluster: &str, 
     let limit = bench.quirks().grace;
     let mut last = WorkerStatus::Running;
     let stopped = bench.poll(limit, || {
-        last = status(subject, cluster, clause)?;
+        last = status(subject, cluster)?;
         Ok((last == WorkerStatus::Stopped).then_some(()))
     })?;
     let expected =
