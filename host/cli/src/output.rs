@@ -80,10 +80,9 @@ impl Output {
         self.verbose > 0
     }
 
-    /// Standard output for what writes documents by itself; an error has no document of its own then.
-    pub(crate) fn raw(&self) -> std::io::Stdout {
+    /// A document goes to standard output by another way: an error that follows has none of its own.
+    pub(crate) fn tell_elsewhere(&self) {
         self.told.store(true, Ordering::Relaxed);
-        std::io::stdout()
     }
 
     /// Writes a document, on one line.

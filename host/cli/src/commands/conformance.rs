@@ -57,9 +57,10 @@ pub(super) async fn run(global: &Global, asked: &Conformance, output: &Output) -
     let library = search_path(global).find(lib)?;
     let trial = trial(asked, library, checks)?;
     let context = Context { coloured: false, ..Context::of(&trial, again(global, asked, lib, trial.seed)) };
-    let told = Arc::new(Told::new(&forms, &context, output, asked.fail_fast, &trial.stop)?);
+    let told = Arc::new(Told::new(&forms, &context, asked.fail_fast, &trial.stop)?);
     let outcome = attend(trial, Arc::clone(&told)).await?;
     let (report, interrupted) = (outcome.report?, outcome.interrupted);
+    output.tell_elsewhere();
     told.end(&report, &forms)?;
     if interrupted {
         let skipped = report.counts.skipped;
@@ -239,7 +240,6 @@ impl Told {
     fn new(
         forms: &Forms,
         context: &Context,
-        output: &Output,
         fail_fast: bool,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, Failure> {
@@ -257,7 +257,7 @@ impl Told {
             }
         };
         let coloured = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
-        let shown = forms.shown.sink(output.raw(), Context { coloured, ..context.clone() });
+        let shown = forms.shown.sink(std::io::stdout(), Context { coloured, ..context.clone() });
         let live = Progress::at_terminal().map(Live::new);
         let to = Mutex::new(To { shown, file, live, broken: None });
         Ok(Self { to, fail_fast, stop: Arc::clone(stop) })

@@ -185,7 +185,7 @@ fn what_a_dead_host_left_is_replaced() {
 fn the_codes_are_in_the_help() {
     let house = House::without_host();
     let said = house.run(&["--help"]).ok();
-    for code in 0..=10 {
+    for code in 0..=11 {
         assert!(
             said.out.lines().any(|line| line.trim().starts_with(&format!("{code} "))),
             "{code}: {}",

@@ -1,6 +1,7 @@
 //! The real `longshore` command, with the memory plugin: its exit codes, its documents, its manners.
 
 mod codes;
+mod conformance;
 mod documents;
 mod house;
 mod living;
