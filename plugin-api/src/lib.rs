@@ -2,7 +2,9 @@
 //!
 //! A provider starts container workers somewhere, tells how they are, and kills them. Write a type, implement
 //! [`Provider`] for it, and end the file with one [`export_provider!`] line; `crate-type = ["cdylib"]` makes the library
-//! that a host loads. What a host may expect of it is numbered, clause by clause, in `CONTRACT.md` beside this crate.
+//! that a host loads. What a host may expect of it is numbered, clause by clause, in `CONTRACT.md` beside this crate;
+//! `README.md` there leads from nothing to a provider that a host uses, and `longshore plugin new NAME` makes a crate to begin
+//! with.
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -66,6 +68,11 @@
 //!
 //! A panic in any function of a provider becomes an error of that call, with its place, and the instance is used on. So
 //! take a poisoned lock for what it is, as the example does, rather than panic again in every call after the first.
+
+/// The guide's own code.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Guide;
 
 mod capabilities;
 mod clauses;
