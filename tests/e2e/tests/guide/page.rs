@@ -27,7 +27,7 @@ pub(crate) fn blocks(page: &str) -> Vec<Block> {
             }
             Event::End(TagEnd::CodeBlock) => match open.take() {
                 Some((language, text)) if language == "console" => {
-                    blocks.push(Block::Commands(commands(&text)))
+                    blocks.push(Block::Commands(commands(&text)));
                 }
                 Some((language, text)) if language == "text" => {
                     blocks.push(Block::Output(text.lines().map(str::to_owned).collect()));
