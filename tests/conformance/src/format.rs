@@ -1,4 +1,4 @@
-//! How a run is told: for people, as JSON, as JUnit's XML, or as TAP. A sink takes what happens and, at the end, the report; it
+//! How a run is told: for people, as JSON, as the XML of `JUnit`, or as TAP. A sink takes what happens and, at the end, the report; it
 //! decides nothing. What a plugin said is shown without what a terminal would obey.
 
 mod human;
@@ -31,7 +31,7 @@ pub enum Format {
     Human,
     /// The [`Report`] as one document on one line; `report.schema.json` in this crate describes it.
     Json,
-    /// JUnit's XML as Jenkins reads it: a suite a family of checks.
+    /// The XML of `JUnit` as Jenkins reads it: a suite a family of checks.
     Junit,
     /// The Test Anything Protocol, version 14.
     Tap,

@@ -48,6 +48,10 @@ const FAILED: u8 = 101;
 /// them, and so does the variable `LONGSHORE_CONFORMANCE_LONG=1`. Random checks begin with `LONGSHORE_CONFORMANCE_SEED`, where
 /// it is set; a failure names the seed that it had.
 ///
+/// A check that cannot be tried counts as ignored, with the reason; nextest, which knows of none that turn out so, counts it as
+/// passed. A warning passes, too, and is printed. nextest runs each test in a process of its own, so that `most_jobs` of the
+/// quirks is not heeded there: give such tests a test group.
+///
 /// A library that is not called like its package is named: `main!(library = "other_name")`.
 #[macro_export]
 macro_rules! main {
@@ -248,6 +252,7 @@ fn crate_types(manifest: &str) -> Option<Vec<String>> {
 }
 
 /// The first signal that asks to end has what runs ended and swept; the second ends at once.
+#[expect(clippy::disallowed_methods, reason = "who asks twice to end wants nothing cleaned up any more")]
 fn end_early(stop: &Arc<AtomicBool>) -> io::Result<()> {
     let stop = Arc::clone(stop);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -289,5 +294,47 @@ mod tests {
         let file = format!("{}own{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
         fs::write(folder.path().join(&file), "").expect("it is ours");
         assert_eq!(find(&package, &folder.path().join("deps/program")), Ok(folder.path().join(&file)));
+    }
+
+    #[test]
+    fn a_finding_is_told_as_a_test() {
+        use longshore_plugin_api::Clause;
+
+        use crate::verdict::Breach;
+
+        let package = Crate { folder: "own", package: "own", target: "conformance", library: "own" };
+        let stop: Arc<AtomicBool> = Arc::default();
+        let setup = Setup {
+            package,
+            library: PathBuf::new(),
+            quirks: Quirks::default(),
+            program: PathBuf::new(),
+            long: false,
+            seed: 7,
+            coloured: false,
+            stop: Arc::clone(&stop),
+        };
+        let told = |check: Check, outcome: Outcome| setup.told(check, &Finding::new(check, outcome));
+        let breach =
+            || Breach { clause: Clause::RunCount, expected: "two".to_owned(), seen: "one".to_owned() };
+        assert!(matches!(told(Check::RunFew, Outcome::Passed), Ok(Completion::Completed)));
+        assert!(matches!(told(Check::RunFew, Outcome::Warning(breach())), Ok(Completion::Completed)));
+        let skipped = || Outcome::Skipped { because: "there is none".to_owned() };
+        let Ok(Completion::Ignored { reason }) = told(Check::RunFew, skipped()) else {
+            panic!("it is ignored")
+        };
+        assert_eq!(reason.as_deref(), Some("there is none"));
+        let failed = |check, outcome| {
+            let failed = told(check, outcome).err().expect("it fails");
+            failed.message().expect("it says why").to_owned()
+        };
+        let text = failed(Check::RunFew, Outcome::Failed(breach()));
+        let again = "LONGSHORE_CONFORMANCE_SEED=7 cargo test -p own --test conformance -- --exact run-few\n";
+        assert!(text.contains("RUN-1: ") && text.contains("seen one") && text.contains(again), "{text}");
+        let text = failed(Check::RunHundredThousand, Outcome::HarnessFault { what: "no port".to_owned() });
+        assert!(text.contains("no port") && text.contains("run-hundred-thousand --ignored\n"), "{text}");
+        // What was not tried since somebody ended the run has not passed.
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(failed(Check::RunFew, skipped()), "there is none");
     }
 }

@@ -1,4 +1,4 @@
-//! JUnit's XML, as Jenkins' plugins and what reads their format take it: a suite a family of checks, a case a check. It keeps to
+//! The XML of `JUnit`, as Jenkins' plugins and what reads their format take it: a suite a family of checks, a case a check. It keeps to
 //! what their schemas share: no properties of cases, no `disabled`; a case's clauses are properties of its suite.
 
 use std::{
@@ -80,10 +80,7 @@ fn time(ms: u64) -> String {
     format!("{:.3}", seconds(ms))
 }
 
-fn element<'a>(
-    name: &'a str,
-    attributes: impl IntoIterator<Item = (&'static str, String)>,
-) -> BytesStart<'a> {
+fn element(name: &str, attributes: impl IntoIterator<Item = (&'static str, String)>) -> BytesStart<'_> {
     let mut element = BytesStart::new(name);
     for (name, value) in attributes {
         element.push_attribute((name, clean(&value).as_str()));

@@ -85,12 +85,9 @@ fn escaped(text: &str) -> String {
 /// A text as a scalar of YAML, in quotes. JSON's are YAML's, but for what YAML wants escaped beyond them.
 fn scalar(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
-    let mut scalar = String::with_capacity(json.len());
-    for c in json.chars() {
-        // Every odd character is in the basic plane.
-        if is_odd(c) { scalar.push_str(&format!("\\u{:04x}", u32::from(c))) } else { scalar.push(c) }
-    }
-    scalar
+    // Every odd character is in the basic plane.
+    let escaped = |c: char| if is_odd(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    json.chars().map(escaped).collect()
 }
 
 #[cfg(test)]
