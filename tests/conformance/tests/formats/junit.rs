@@ -1,5 +1,5 @@
-//! As the XML of `JUnit`. What Jenkins' plugins take is told here as rules of our own: their schemas say the same in their words. Where
-//! one of those is at hand, the last test holds the report to it as well.
+//! As the XML of `JUnit`. What Jenkins' plugins take is told here as rules of our own: their schemas say the same in their
+//! words. Where one of those is at hand, the last test holds the report to it as well.
 
 use std::{collections::BTreeMap, env, fs, process::Command};
 
