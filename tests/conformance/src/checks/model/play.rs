@@ -152,7 +152,9 @@ impl Game<'_> {
         self.begin(instance, cluster, &format!("status of {names}"));
         let at = self.backend.now();
         let answer = self.backend.status(instance, cluster, handles);
-        let statuses = answer.must(Clause::StatusCount, "status answers for every handle, known or not")?;
+        let clause =
+            if self.reference.has_unknown(handles) { Clause::StatusUnknown } else { Clause::StatusCount };
+        let statuses = answer.must(clause, "status answers for every handle, known or not")?;
         self.end(&statuses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
         let mut before = self.reference.clone();
         let Err((stop, handle)) = self.reference.status(instance, handles, &statuses, at) else {
@@ -182,7 +184,9 @@ impl Game<'_> {
         let names = self.names(handles);
         self.begin(instance, cluster, &format!("kill of {names}"));
         let answer = self.backend.kill(instance, cluster, handles);
-        let killed = answer.must(Clause::KillCount, "kill answers for every handle, known or not")?;
+        let clause =
+            if self.reference.has_unknown(handles) { Clause::KillUnknown } else { Clause::KillCount };
+        let killed = answer.must(clause, "kill answers for every handle, known or not")?;
         let by = self.backend.now();
         let word = |killed: &_| if *killed == longshore_plugin_api::Killed::Yes { "yes" } else { "no" };
         self.end(&killed.iter().map(word).collect::<Vec<_>>().join(", "));

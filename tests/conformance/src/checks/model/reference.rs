@@ -159,6 +159,11 @@ impl Reference {
         }
     }
 
+    /// Whether nobody gave out one of the handles.
+    pub(super) fn has_unknown(&self, handles: &[Handle]) -> bool {
+        handles.iter().any(|handle| !self.workers.contains_key(handle))
+    }
+
     /// A run of a fresh token was answered.
     pub(super) fn launched(
         &mut self,
@@ -394,7 +399,10 @@ impl Reference {
     /// What it means that a handle is listed that no run answered with.
     fn stranger(&self, cluster: usize, token: &LaunchToken) -> (Clause, String) {
         let Some(launch) = self.launches.iter().find(|launch| launch.request.token == *token) else {
-            return (Clause::ListComplete, "nobody sent that token".to_owned());
+            return (
+                Clause::RunNeverMore,
+                "nobody sent that token, so that it is more than was asked for".to_owned(),
+            );
         };
         if launch.cluster != cluster {
             return (Clause::ListOnlyOurs, format!("that token is one of c{}", launch.cluster + 1));
