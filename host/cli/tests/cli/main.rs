@@ -1,5 +1,6 @@
 //! The real `longshore` command, with the memory plugin: its exit codes, its documents, its manners.
 
+mod authoring;
 mod codes;
 mod conformance;
 mod documents;

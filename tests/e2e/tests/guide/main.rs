@@ -39,6 +39,9 @@ fn the_guide_can_be_followed_to_the_letter() {
                 said.clear();
                 for command in commands {
                     let told = desk.follow(&command);
+                    if is_of(&command, "longshore plugin new") {
+                        desk.follow("cargo fmt --check --manifest-path shelf/Cargo.toml");
+                    }
                     // The most particular one speaks for the command.
                     let fits = SAYS.iter().filter(|(begin, _)| is_of(&command, begin));
                     if let Some((begin, words)) = fits.max_by_key(|(begin, _)| begin.len()) {
