@@ -3,17 +3,19 @@
 //! A worker may be initializing for as long as it likes and run at any time; a kill leaves it *ending*, when it may be in any
 //! state until the grace is over. What is stopped stays so. Everything else is a breach.
 
+mod lists;
+mod runs;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use longshore_plugin_api::{Clause, ErrorKind, Killed, LaunchToken, ListedHandle, RunRequest, WorkerStatus};
-use longshore_providers::{CallError, Launched};
+use longshore_plugin_api::{Clause, Killed, RunRequest, WorkerStatus};
 
 use crate::{
     subject::Handle,
-    verdict::{Must as _, Stop, Verdict, breach, demand},
+    verdict::{Stop, Verdict, breach},
 };
 
 use super::{backend::Facts, operation::CLUSTERS};
@@ -164,97 +166,6 @@ impl Reference {
         handles.iter().any(|handle| !self.workers.contains_key(handle))
     }
 
-    /// A run of a fresh token was answered.
-    pub(super) fn launched(
-        &mut self,
-        cluster: usize,
-        request: &RunRequest,
-        answer: Result<Launched, CallError>,
-    ) -> Verdict {
-        let expected = format!("a run of {} workers launches them", request.workers);
-        let launched = answer.must(Clause::RunCount, &expected)?;
-        let number = self.launches.len();
-        let mut reused = None;
-        for (handle, workers) in &launched.handles {
-            if self.workers.contains_key(handle) || self.past.contains(handle) {
-                reused.get_or_insert_with(|| Handle::clone(handle));
-                continue;
-            }
-            let worker = Worker {
-                cluster,
-                launch: number,
-                workers: *workers,
-                seen: None,
-                seen_by: BTreeSet::new(),
-                killed: None,
-                refused: false,
-            };
-            self.workers.insert(Handle::clone(handle), worker);
-            self.order[cluster].push(Handle::clone(handle));
-        }
-        self.launches.push(Launch {
-            cluster,
-            request: request.clone(),
-            handles: launched.handles,
-            again: false,
-            lives: self.lives.clone(),
-        });
-        if let Some(handle) = reused {
-            let seen =
-                format!("run answered with {}, which an earlier run had answered with", self.name(&handle));
-            return breach(Clause::RunFresh, Clause::RunFresh.text(), seen);
-        }
-        if let Some(shortfall) = launched.shortfall {
-            let seen = format!(
-                "it fell short: {}; where fewer may be had, say `most_workers` in the quirks file",
-                shortfall.reason
-            );
-            return breach(Clause::RunCount, expected, seen);
-        }
-        Ok(())
-    }
-
-    /// A run was answered whose token had been sent before.
-    pub(super) fn again(&mut self, launch: usize, answer: Result<Launched, CallError>) -> Verdict {
-        self.launches[launch].again = true;
-        let Launch { request, handles, .. } = &self.launches[launch];
-        let token = &request.token;
-        let expected = if self.facts.idempotent {
-            "a token that is sent again is answered with the first launch's handles, as the metadata say `idempotent_run`"
-        } else {
-            "a token that is sent again is refused with the kind `permanent`, as the metadata do not say `idempotent_run`"
-        };
-        match answer {
-            Ok(launched) if self.facts.idempotent => {
-                let mut first = handles.clone();
-                let mut second = launched.handles;
-                first.sort_unstable();
-                second.sort_unstable();
-                demand(first == second, Clause::RunOnce, expected, || {
-                    format!(
-                        "the first answer for {token} was {}, the second {}",
-                        words(&first),
-                        words(&second)
-                    )
-                })
-            }
-            Ok(launched) => {
-                let seen = format!("it was answered with {}", words(&launched.handles));
-                breach(Clause::RunOnce, expected, seen)
-            }
-            Err(CallError::Failed(error)) if error.kind() == ErrorKind::Permanent => {
-                let alive = handles.iter().find(|(handle, _)| !self.workers[handle].may_stop());
-                demand(!self.facts.idempotent || alive.is_none(), Clause::RunOnce, expected, || {
-                    let name = alive.map_or_else(String::new, |(handle, _)| self.name(handle));
-                    format!(
-                        "it was refused for good, which says that nothing of {token} is alive, and {name} is"
-                    )
-                })
-            }
-            Err(other) => Err(other).must(Clause::RunOnce, expected),
-        }
-    }
-
     /// Status was asked for at a moment, and answered. What is wrong comes with the handle that it is about.
     pub(super) fn status(
         &mut self,
@@ -347,79 +258,6 @@ impl Reference {
         Ok(())
     }
 
-    /// A list was answered. The handles that it lacks: of those who are alive after it, it had to name each.
-    pub(super) fn listed(&self, cluster: usize, entries: &[ListedHandle]) -> Verdict<Vec<Handle>> {
-        for entry in entries {
-            self.listed_one(cluster, entry)?;
-        }
-        let listed: BTreeSet<&str> = entries.iter().map(|entry| entry.handle.as_str()).collect();
-        let missing = self.not_stopped(cluster).into_iter().filter(|handle| !listed.contains(&**handle));
-        Ok(missing.collect())
-    }
-
-    /// An instance did not list a handle that is alive.
-    pub(super) fn unlisted(&self, instance: usize, handle: &Handle, status: WorkerStatus) -> Verdict {
-        let Some(worker) = self.workers.get(handle) else { return Ok(()) };
-        let was_renewed = self.launches[worker.launch].lives[instance] < self.lives[instance];
-        let clause = if was_renewed { Clause::ListSurvives } else { Clause::ListComplete };
-        let seen = format!("{} was not listed, and its status afterwards is {status}", self.name(handle));
-        breach(clause, clause.text(), seen)
-    }
-
-    fn listed_one(&self, cluster: usize, entry: &ListedHandle) -> Verdict {
-        let ListedHandle { handle, token, workers } = entry;
-        let handle = Handle::from(handle.as_str());
-        let name = self.name(&handle);
-        let Some(worker) = self.workers.get(&handle) else {
-            let (clause, why) = self.stranger(cluster, token);
-            let seen =
-                format!("`{handle}` is listed, with {workers} workers and the token {token}, and {why}");
-            return breach(clause, clause.text(), seen);
-        };
-        demand(worker.cluster == cluster, Clause::ListOnlyOurs, Clause::ListOnlyOurs.text(), || {
-            format!("{name} is listed for c{}", cluster + 1)
-        })?;
-        demand(!worker.is_stopped(), Clause::ListOnlyOurs, Clause::ListOnlyOurs.text(), || {
-            format!("{name} had stopped, and is listed")
-        })?;
-        let of = &self.launches[worker.launch].request.token;
-        demand(
-            of == token && worker.workers == *workers,
-            Clause::ListComplete,
-            Clause::ListComplete.text(),
-            || {
-                format!(
-                    "{name} holds {} workers of {of}, and is listed with {workers} workers of {token}",
-                    worker.workers
-                )
-            },
-        )
-    }
-
-    /// What it means that a handle is listed that no run answered with.
-    fn stranger(&self, cluster: usize, token: &LaunchToken) -> (Clause, String) {
-        let Some(launch) = self.launches.iter().find(|launch| launch.request.token == *token) else {
-            return (
-                Clause::RunNeverMore,
-                "nobody sent that token, so that it is more than was asked for".to_owned(),
-            );
-        };
-        if launch.cluster != cluster {
-            return (Clause::ListOnlyOurs, format!("that token is one of c{}", launch.cluster + 1));
-        }
-        match launch.request.workers {
-            _ if launch.again => (
-                Clause::RunOnce,
-                "the first run under that token, which was sent again, did not name it".to_owned(),
-            ),
-            0 => (Clause::RunZero, "the run under that token asked for no workers".to_owned()),
-            asked => (
-                Clause::RunNeverMore,
-                format!("the run under that token asked for {asked} workers and did not name it"),
-            ),
-        }
-    }
-
     /// An instance was made anew, by a moment.
     pub(super) fn renewed(&mut self, instance: usize, by: Duration) {
         self.lives[instance] += 1;
@@ -428,20 +266,4 @@ impl Reference {
         }
         self.last_renewal = Some(by);
     }
-}
-
-/// Handles and their workers, in a few words.
-fn words(handles: &[(Handle, u32)]) -> String {
-    if handles.is_empty() {
-        return "nothing".to_owned();
-    }
-    let all: Vec<String> = handles
-        .iter()
-        .map(
-            |(handle, workers)| {
-                if *workers == 1 { handle.to_string() } else { format!("{handle} ×{workers}") }
-            },
-        )
-        .collect();
-    all.join(", ")
 }
