@@ -14,6 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The longest time that the file may name. Ten times of it can still be counted with.
+const LONGEST: Duration = Duration::from_hours(24);
+
 /// How a provider is tried. Every field has a default.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -249,9 +252,15 @@ impl Quirks {
             if value.is_zero() {
                 return Err(format!("`{name}` must be longer than nothing"));
             }
+            if value > LONGEST {
+                return Err(format!("`{name}` must be at most `1day`"));
+            }
         }
         if self.poll < Duration::from_millis(1) {
             return Err("`poll` must be at least `1ms`".to_owned());
+        }
+        if self.poll > LONGEST {
+            return Err("`poll` must be at most `1day`".to_owned());
         }
         if self.most_workers < 4 {
             return Err("`most_workers` must be at least 4: the checks cannot do with fewer".to_owned());
@@ -328,6 +337,8 @@ mod tests {
             ("grce = \"1s\"", "unknown field `grce`"),
             ("grace = \"long\"", "write a duration such as"),
             ("grace = \"0s\"", "`grace` must be longer than nothing"),
+            ("check = \"90000000000years\"", "`check` must be at most `1day`"),
+            ("poll = \"2days\"", "`poll` must be at most `1day`"),
             ("poll = \"1us\"", "`poll` must be at least"),
             ("most_workers = 3", "`most_workers` must be at least 4"),
             ("most_jobs = 0", "`most_jobs` must be at least 1"),
