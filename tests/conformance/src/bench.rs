@@ -5,7 +5,6 @@ use std::{
     collections::HashSet,
     fs::{File, OpenOptions},
     io::Write as _,
-    process::{Command, Stdio},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,7 +19,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     child,
-    ledger::{Entry, Ledger},
+    ledger::Ledger,
     order::{self, Brought, Errand, Order, Reported, Task},
     quirks::{Costly, Quirks},
     subject::Subject,
@@ -59,7 +58,7 @@ impl Bench {
         let progress = OpenOptions::new().create(true).append(true).open(order.progress());
         Ok(Self {
             runtime,
-            ledger: Ledger::open(&order.ledger())?,
+            ledger: Ledger::open(&order.ledger)?,
             progress: Mutex::new(progress.or_fault("the file of calls could not be opened")?),
             library: OnceLock::new(),
             prepared: Mutex::default(),
@@ -163,7 +162,11 @@ impl Bench {
         let made =
             self.runtime.block_on(Provider::create(library, &name, Value::Object(config.clone()), LIMITS));
         self.progress("-");
-        Ok(made.map(|provider| Subject::new(self, provider)))
+        // Out of reach it is the same backend, and its workers are killed where it is in reach.
+        let is_cut_off =
+            self.quirks().outage.as_ref().is_some_and(|outage| *config == self.overlaid(&outage.config));
+        let own = (*config != self.order.config && !is_cut_off).then(|| config.clone());
+        Ok(made.map(|provider| Subject::new(self, provider, own)))
     }
 
     /// Makes a provider with the configuration as it is given.
@@ -176,7 +179,8 @@ impl Bench {
         self.provider_of(&self.overlaid(over))
     }
 
-    fn provider_of(&self, config: &Map<String, Value>) -> Verdict<Subject<'_>> {
+    /// Makes a provider with another configuration.
+    pub(crate) fn provider_of(&self, config: &Map<String, Value>) -> Verdict<Subject<'_>> {
         let expected = "a provider can be made of the configuration that the harness was given (`--config`, or `[config]` of \
                         the quirks file)";
         self.create(config)?.must(Clause::LoadConfigError, expected)
@@ -259,10 +263,6 @@ impl Bench {
     /// Does an errand in another process, with a provider that is made anew there.
     pub(crate) fn elsewhere(&self, errand: Errand) -> Verdict<Brought> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Errand::Run { cluster, token, .. } = &errand {
-            self.ledger
-                .note(&Entry::Launching { cluster: cluster.clone(), token: token.as_str().to_owned() })?;
-        }
         let folder = self.order.folder.join(format!("errand-{number}"));
         std::fs::create_dir(&folder).or_fault("a folder could not be made")?;
         let order = Order { task: Task::Errand(errand), folder, ..self.order.clone() };
@@ -270,21 +270,14 @@ impl Bench {
         order::write(&file, &order)?;
         let program = std::env::current_exe().or_fault("the harness does not know its own program")?;
         // In the process group of this process, so that it ends with it.
-        let mut command = Command::new(program);
-        command.arg(child::FLAG).arg(&file).stdin(Stdio::null());
-        let status = command.status().or_fault("a process for an errand could not be started")?;
+        let status = child::command(&program, &file)
+            .status()
+            .or_fault("a process for an errand could not be started")?;
         match order::read(&order.report()) {
-            Ok(Reported::Brought(brought)) => {
-                if let (Brought::Run(handles), Task::Errand(Errand::Run { cluster, .. })) =
-                    (&brought, &order.task)
-                {
-                    let handles = handles.iter().map(|(handle, _)| handle.clone()).collect();
-                    self.ledger.note(&Entry::Made { cluster: cluster.clone(), handles })?;
-                }
-                Ok(brought)
-            }
+            Ok(Reported::Brought(brought)) => Ok(brought),
             Ok(Reported::Fault(what)) => fault(what),
             Ok(_) => fault("an errand came back with something else"),
+            Err(_) if child::is_fault(status) => fault(child::FAULTY),
             Err(_) => breach(
                 Clause::HygienePanic,
                 "a call in another process comes back",

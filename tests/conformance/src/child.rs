@@ -7,7 +7,7 @@ use std::{
     fs::OpenOptions,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    process::ExitCode,
+    process::{self, Command, ExitCode, ExitStatus, Stdio},
     sync::Mutex,
 };
 
@@ -25,7 +25,27 @@ use crate::{
 };
 
 /// The first argument of the process of a check; the path of its order follows.
-pub(crate) const FLAG: &str = "--longshore-conformance-child";
+const FLAG: &str = "--longshore-conformance-child";
+
+/// The exit code of the process of a check that could not do its own work: one that no plugin is likely to choose.
+const FAULT: u8 = 121;
+
+/// What such an end means, for a person.
+pub(crate) const FAULTY: &str = "a check's process could not read its order or write its report: the disk of the temporary \
+                                 folder is full, or the provider removed the check's folder, for instance";
+
+/// Whether a process ended since the harness failed in it.
+pub(crate) fn is_fault(status: ExitStatus) -> bool {
+    status.code() == Some(i32::from(FAULT))
+}
+
+/// The command that starts the process of a check.
+pub(crate) fn command(program: &Path, order: &Path) -> Command {
+    let mut command = Command::new(program);
+    // It is told who starts it, to know when that process is gone.
+    command.arg(FLAG).arg(order).arg(process::id().to_string()).stdin(Stdio::null());
+    command
+}
 
 /// What every program that runs checks calls first in its `main`: where it was started to be the process of a check, or a
 /// worker that tells the check of itself, it does that, and the program ends with the code that is returned.
@@ -38,18 +58,23 @@ pub fn intercept() -> Option<ExitCode> {
     }
     if first == FLAG {
         let path = arguments.next()?;
-        return Some(main(Path::new(&path)));
+        let parent = arguments.next().and_then(|parent| parent.to_str()?.parse().ok());
+        return Some(main(Path::new(&path), parent));
     }
     None
 }
 
-fn main(path: &Path) -> ExitCode {
+fn main(path: &Path, parent: Option<u32>) -> ExitCode {
     // The runner may be killed: then nobody waits for this process any more.
     #[cfg(target_os = "linux")]
     if nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).is_err() {
-        return ExitCode::FAILURE;
+        return ExitCode::from(FAULT);
     }
-    let Ok(order) = order::read::<Order>(path) else { return ExitCode::FAILURE };
+    // It may have been killed before that.
+    if parent != Some(std::os::unix::process::parent_id()) {
+        return ExitCode::from(FAULT);
+    }
+    let Ok(order) = order::read::<Order>(path) else { return ExitCode::from(FAULT) };
     let report = order.report();
     let reported = catch_unwind(AssertUnwindSafe(|| obey(order)));
     let reported = match reported {
@@ -57,7 +82,7 @@ fn main(path: &Path) -> ExitCode {
         Ok(Err(stop)) => Reported::Fault(words(stop)),
         Err(panic) => Reported::Fault(format!("it panicked: {}", panic_text(panic.as_ref()))),
     };
-    if order::write(&report, &reported).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if order::write(&report, &reported).is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAULT) }
 }
 
 fn words(stop: Stop) -> String {
@@ -85,7 +110,11 @@ fn obey(order: Order) -> Verdict<Reported> {
             };
             run(check, order)
         }
-        Task::Sweep => Ok(Reported::Swept(sweep::sweep(&Bench::new(order)?)?)),
+        Task::Sweep => {
+            let bench = Bench::new(order)?;
+            let left_behind = sweep::sweep(&bench)?;
+            Ok(Reported::Swept { left_behind, notes: bench.notes() })
+        }
         Task::Errand(errand) => {
             let errand = errand.clone();
             do_errand(&Bench::new(order)?, &errand).map(Reported::Brought)
@@ -112,7 +141,8 @@ fn inspect(path: &Path) -> Reported {
     }
 }
 
-/// Runs a check, then sweeps. The outcome is written before the sweep, lest it be lost with it.
+/// Runs a check, then sweeps. The outcome is written before the sweep, lest it be lost with it; as one that is not the last
+/// word, lest a process that a plugin ends in the sweep look like one that came to its end.
 fn run(check: Check, order: Order) -> Verdict<Reported> {
     let bench = Bench::new(order)?;
     let verdict = catch_unwind(AssertUnwindSafe(|| check.run(&bench)));
@@ -126,12 +156,14 @@ fn run(check: Check, order: Order) -> Verdict<Reported> {
             Outcome::HarnessFault { what: format!("the check panicked: {}", panic_text(panic.as_ref())) }
         }
     };
-    let reported =
-        |left_behind| Reported::Check { outcome: outcome.clone(), left_behind, notes: bench.notes() };
-    order::write(&bench.order().report(), &reported(Vec::new()))?;
+    let unswept = |because| Reported::Unswept { outcome: outcome.clone(), notes: bench.notes(), because };
+    order::write(&bench.order().report(), &unswept(None))?;
     bench.progress("sweep");
-    let left_behind = sweep::sweep(&bench)?;
-    Ok(reported(left_behind))
+    Ok(match catch_unwind(AssertUnwindSafe(|| sweep::sweep(&bench))) {
+        Ok(Ok(left_behind)) => Reported::Check { outcome, left_behind, notes: bench.notes() },
+        Ok(Err(stop)) => unswept(Some(words(stop))),
+        Err(panic) => unswept(Some(format!("it panicked: {}", panic_text(panic.as_ref())))),
+    })
 }
 
 fn do_errand(bench: &Bench, errand: &Errand) -> Verdict<Brought> {

@@ -2,6 +2,7 @@
 //! after a crash can kill it.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::Write as _,
     path::Path,
@@ -9,18 +10,39 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::verdict::{OrFault as _, Verdict};
+use crate::verdict::{Leftover, OrFault as _, Verdict};
 
 /// A line of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Entry {
     /// A run is about to be asked for.
-    Launching { cluster: String, token: String },
+    Launching { place: Place, token: String },
     /// A run named these handles, sound or not.
-    Made { cluster: String, handles: Vec<String> },
+    Made { place: Place, handles: Vec<String> },
+    /// What a run made is known: it has answered, or failed with nothing left behind.
+    Settled { token: String },
     /// A server is about to be asked for.
-    Server { cluster: String },
+    Server { place: Place },
+    /// The backend is about to be put out of reach by a command, or is back.
+    Outage { is_begun: bool },
+}
+
+impl Entry {
+    /// Whether it is about this place.
+    pub(crate) fn is_at(&self, at: &Place) -> bool {
+        matches!(self, Self::Launching { place, .. } | Self::Made { place, .. } | Self::Server { place } if place == at)
+    }
+}
+
+/// Where something was made: who wants to kill it has to make the same provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) cluster: String,
+    /// The provider's configuration, where it is not that of the check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) config: Option<Map<String, Value>>,
 }
 
 /// The ledger of a check that is under way.
@@ -44,13 +66,65 @@ impl Ledger {
     }
 }
 
-/// All lines of a ledger; none where there is no ledger. A last line that was cut off is passed over.
+/// All lines of a ledger. A last line that was cut off, in the middle of a character perhaps, is passed over. There is one
+/// from the check's beginning: where it is gone, nobody knows what was made.
 pub(crate) fn entries(path: &Path) -> Verdict<Vec<Entry>> {
-    if !path.exists() {
-        return Ok(Vec::new());
+    let text = fs::read(path).or_fault("the ledger, of what the check made, could not be read")?;
+    let lines = text.split(|byte| *byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+/// The handles that were made somewhere, each once, the earliest first.
+pub(crate) fn made(entries: &[Entry], at: &Place) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let all = entries.iter().filter_map(|entry| match entry {
+        Entry::Made { place, handles } if place == at => Some(handles),
+        _ => None,
+    });
+    all.flatten().filter(|handle| seen.insert(handle.as_str())).cloned().collect()
+}
+
+/// Where something was made or may have been, the latest first.
+pub(crate) fn places(entries: &[Entry]) -> Vec<Place> {
+    let mut seen: Vec<&Place> = Vec::new();
+    for entry in entries.iter().rev() {
+        if let Entry::Launching { place, .. } | Entry::Made { place, .. } | Entry::Server { place } = entry
+            && !seen.contains(&place)
+        {
+            seen.push(place);
+        }
     }
-    let text = fs::read_to_string(path).or_fault("the ledger could not be read")?;
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    seen.into_iter().cloned().collect()
+}
+
+/// The tokens of the launches of a place of which nobody knows what they made.
+pub(crate) fn unsettled<'a>(entries: &'a [Entry], at: &Place) -> Vec<&'a str> {
+    let settled = entries.iter().filter_map(|entry| match entry {
+        Entry::Settled { token } => Some(token.as_str()),
+        _ => None,
+    });
+    let settled: BTreeSet<&str> = settled.collect();
+    let begun = entries.iter().filter_map(|entry| match entry {
+        Entry::Launching { place, token } if place == at => Some(token.as_str()),
+        _ => None,
+    });
+    begun.filter(|token| !settled.contains(token)).collect()
+}
+
+/// Whether a server was asked for.
+pub(crate) fn has_server(entries: &[Entry], at: &Place) -> bool {
+    entries.iter().any(|entry| matches!(entry, Entry::Server { place } if place == at))
+}
+
+/// Everything that was made, as left behind: nobody could be had to kill it.
+pub(crate) fn left(entries: &[Entry], what: &str) -> Vec<Leftover> {
+    let mut left = Vec::new();
+    for place in places(entries) {
+        let leftover = |handle| Leftover { cluster: place.cluster.clone(), handle, what: what.to_owned() };
+        left.extend(made(entries, &place).into_iter().rev().map(|handle| leftover(Some(handle))));
+        left.extend(has_server(entries, &place).then(|| leftover(None)));
+    }
+    left
 }
 
 #[cfg(test)]
@@ -61,17 +135,19 @@ mod tests {
     fn a_line_that_was_cut_off_hides_no_other() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger");
-        assert_eq!(entries(&path).expect("none is fine"), []);
+        entries(&path).expect_err("it was removed: nobody knows what was made");
         let ledger = Ledger::open(&path).expect("it is opened");
+        let place = || Place { cluster: "c".to_owned(), config: None };
         let all = [
-            Entry::Launching { cluster: "c".to_owned(), token: "t".to_owned() },
-            Entry::Made { cluster: "c".to_owned(), handles: vec!["a".to_owned(), "two\nlines".to_owned()] },
+            Entry::Launching { place: place(), token: "t".to_owned() },
+            Entry::Made { place: place(), handles: vec!["ä".to_owned(), "two\nlines".to_owned()] },
         ];
         for entry in &all {
             ledger.note(entry).expect("it is written");
         }
-        let mut text = fs::read_to_string(&path).expect("it is read");
-        text.push_str("{\"Server\":{\"clu");
+        let mut text = fs::read(&path).expect("it is read");
+        let cut_off = "{\"Server\":{\"ä".as_bytes();
+        text.extend(&cut_off[..cut_off.len() - 1]);
         fs::write(&path, text).expect("it is written");
         assert_eq!(entries(&path).expect("it is read"), all);
     }

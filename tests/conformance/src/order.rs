@@ -88,6 +88,8 @@ pub(crate) struct Order {
     pub(crate) quirks: Quirks,
     /// The check's own folder: the files below, and `scratch` for the provider.
     pub(crate) folder: PathBuf,
+    /// What was made, for whoever has to sweep. An errand writes to that of its check.
+    pub(crate) ledger: PathBuf,
     /// A name that no other check has: lower-case letters, digits and `-`.
     pub(crate) unique: String,
     pub(crate) long: bool,
@@ -101,10 +103,12 @@ pub(crate) enum Reported {
     Library(Box<Metadata>),
     /// Of `Inspect`: it cannot be loaded. The kind of refusal in a word, and the text.
     Refused { is_a_plugin: bool, text: String },
-    /// Of `Check`.
+    /// Of `Check`, before what it made is swept, and after a sweep that failed for this reason.
+    Unswept { outcome: Outcome, notes: Vec<String>, because: Option<String> },
+    /// Of `Check`, at its very end.
     Check { outcome: Outcome, left_behind: Vec<Leftover>, notes: Vec<String> },
     /// Of `Sweep`.
-    Swept(Vec<Leftover>),
+    Swept { left_behind: Vec<Leftover>, notes: Vec<String> },
     /// Of `Errand`.
     Brought(Brought),
     /// Of any of them: the harness failed.
@@ -115,11 +119,6 @@ pub(crate) enum Reported {
 impl Order {
     pub(crate) fn report(&self) -> PathBuf {
         self.folder.join("report.json")
-    }
-
-    /// What was made, for whoever has to sweep.
-    pub(crate) fn ledger(&self) -> PathBuf {
-        self.folder.join("ledger.jsonl")
     }
 
     /// The calls that were begun, one a line.

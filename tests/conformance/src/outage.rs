@@ -4,8 +4,9 @@ use std::process::{Command, Stdio};
 
 use crate::{
     bench::Bench,
+    ledger::Entry,
     subject::Subject,
-    verdict::{OrFault as _, Verdict, fault, skip},
+    verdict::{OrFault as _, Stop, Verdict, fault, skip},
 };
 
 impl Bench {
@@ -21,10 +22,15 @@ impl Bench {
         };
         let by_commands = !outage.begin.is_empty();
         if by_commands {
+            // Should the check not come to its end, the sweep puts it back: nothing can be killed before.
+            self.ledger().note(&Entry::Outage { is_begun: true })?;
             command(&outage.begin, "outage.begin")?;
             let seen = look(subject);
             // It ends whatever was seen; what was seen goes first.
             let ended = command(&outage.end, "outage.end");
+            if ended.is_ok() {
+                self.ledger().note(&Entry::Outage { is_begun: false })?;
+            }
             seen?;
             ended?;
         }
@@ -38,6 +44,20 @@ impl Bench {
             Err(error) => skip(format_args!(
                 "no provider can be made with the configuration of `[outage]`, which is as well: {error}"
             )),
+        }
+    }
+
+    /// Puts the backend back where a check was cut off before it did.
+    pub(crate) fn mend(&self, entries: &[Entry]) {
+        let last = entries.iter().rev().find_map(|entry| match entry {
+            Entry::Outage { is_begun } => Some(*is_begun),
+            _ => None,
+        });
+        if let (Some(true), Some(outage)) = (last, &self.quirks().outage)
+            && let Err(Stop::Fault(what)) = command(&outage.end, "outage.end")
+        {
+            // It may fail since there is nothing to put back: what cannot be killed is told anyway.
+            self.note(what);
         }
     }
 }

@@ -2,10 +2,10 @@
 //! it does.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -28,6 +28,10 @@ use crate::{
 /// The longest pause between two looks at a process.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
+/// The most that a process may write to its output, its log and its list of calls, in bytes: more of it helps nobody, and
+/// the disk is everybody's.
+const MOST_WRITTEN: u64 = 64 << 20;
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -37,6 +41,13 @@ pub(crate) enum End {
     Limit,
     /// Since the run was interrupted.
     Interrupted,
+    /// Since it wrote more than [`MOST_WRITTEN`].
+    Flooded,
+}
+
+/// How the end of a process that wrote too much reads.
+pub(crate) fn flooded() -> String {
+    format!("SIGKILL, as it had written more than {} MiB of output and log", MOST_WRITTEN >> 20)
 }
 
 impl End {
@@ -69,12 +80,11 @@ pub(crate) fn run(program: Program<'_>, order: &Order, limit: Duration, stop: &A
     let output = File::options().create(true).append(true).open(order.output());
     let output = output.or_fault("the file for a check's output could not be opened")?;
     let error = output.try_clone().or_fault("the file for a check's output could not be shared")?;
-    let mut command = Command::new(program.path);
-    command.envs(program.env.iter().cloned());
-    command.arg(child::FLAG).arg(&file).stdin(Stdio::null()).stdout(output).stderr(error).process_group(0);
+    let mut command = child::command(program.path, &file);
+    command.envs(program.env.iter().cloned()).stdout(output).stderr(error).process_group(0);
     let mut child =
         command.spawn().or_fault(format_args!("{} could not be started", program.path.display()))?;
-    let watched = watch(&child, limit, stop);
+    let watched = watch(&child, order, limit, stop);
     let group = Pid::from_raw(child.id().cast_signed());
     // It has not been waited for, so that the number is still its own. Where nobody is left, there is nothing to end.
     let _ = killpg(group, Signal::SIGKILL);
@@ -83,7 +93,8 @@ pub(crate) fn run(program: Program<'_>, order: &Order, limit: Duration, stop: &A
 }
 
 /// Waits until a process has ended, leaving it to be waited for; or tells why it has to be ended.
-fn watch(child: &Child, limit: Duration, stop: &AtomicBool) -> Verdict<Option<End>> {
+fn watch(child: &Child, order: &Order, limit: Duration, stop: &AtomicBool) -> Verdict<Option<End>> {
+    let written = [order.output(), order.log(), order.progress()];
     let end = Instant::now() + limit;
     let pid = Pid::from_raw(child.id().cast_signed());
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -98,6 +109,11 @@ fn watch(child: &Child, limit: Duration, stop: &AtomicBool) -> Verdict<Option<En
         }
         if Instant::now() >= end {
             return Ok(Some(End::Limit));
+        }
+        if written.iter().filter_map(|path| fs::metadata(path).ok()).map(|it| it.len()).sum::<u64>()
+            > MOST_WRITTEN
+        {
+            return Ok(Some(End::Flooded));
         }
         thread::sleep(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -1,7 +1,10 @@
 //! The runner: one process a check, a few of them side by side, a report at the end. It never loads the library itself.
 
+mod traces;
+
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,12 +20,12 @@ use tempfile::TempDir;
 
 use crate::{
     check::Check,
-    ledger::{self, Entry},
+    child, ledger,
     order::{self, Order, Placeholders, Reported, Task},
     process::{self, End, Program},
     quirks::Quirks,
     report::{Counts, FORMAT, PluginInfo, Report},
-    verdict::{Finding, Leftover, OrFault as _, Outcome, Stop, Verdict, fault, millis},
+    verdict::{Finding, INTERRUPTED, Leftover, OrFault as _, Outcome, Stop, Verdict, fault, millis},
 };
 
 /// How much longer a check may take with `--long`.
@@ -30,10 +33,6 @@ const LONG: u32 = 10;
 
 /// How many checks run side by side for each processor, as most of their time is waiting.
 pub const JOBS: usize = 2;
-
-/// The most lines, and bytes, of a check's output that a finding carries.
-const LOG_LINES: usize = 20;
-const LOG_BYTES: usize = 4096;
 
 /// A run of checks over a library.
 #[derive(Clone, Debug)]
@@ -118,10 +117,7 @@ impl Trial {
     /// [`Refusal`]: nothing was tried.
     pub fn run(&self, tell: &(dyn Fn(Event<'_>) + Sync)) -> Result<Report, Refusal> {
         let begin = Instant::now();
-        let refuse = |stop| match stop {
-            Stop::Fault(what) | Stop::Skip(what) => Refusal::Fault(what),
-            Stop::Breach(breach) => Refusal::Fault(breach.seen),
-        };
+        let refuse = |stop| Refusal::Fault(words(stop));
         let root = tempfile::Builder::new().prefix("longshore-conformance-").tempdir();
         let root = root.or_fault("no temporary folder could be made").map_err(refuse)?;
         let library = fs::canonicalize(&self.library).map_err(|error| {
@@ -181,11 +177,17 @@ impl Trial {
             }
             Ok((_, Ok(Reported::Refused { text, .. }))) => Err(Refusal::NotAPlugin(text)),
             Ok((_, Ok(Reported::Fault(what)))) | Err(Stop::Fault(what)) => Err(Refusal::Fault(what)),
+            Ok((End::Own(status), _)) if child::is_fault(status) => {
+                Err(Refusal::Fault(child::FAULTY.to_owned()))
+            }
             Ok((End::Own(status), _)) => {
                 broken(format!("the process that loaded the library ended with {}", process::how(status)))
             }
             Ok((End::Limit, _)) => broken("loading the library did not end".to_owned()),
-            Ok((End::Interrupted, _)) => broken("the run was interrupted".to_owned()),
+            Ok((End::Flooded, _)) => {
+                broken(format!("the process that loaded the library ended with {}", process::flooded()))
+            }
+            Ok((End::Interrupted, _)) => broken(INTERRUPTED.to_owned()),
             Err(_) => Err(Refusal::Fault("the library could not be inspected".to_owned())),
         }
     }
@@ -201,7 +203,7 @@ impl Trial {
         tell: &(dyn Fn(Event<'_>) + Sync),
     ) -> Finding {
         let missing = match inspected {
-            _ if self.stop.load(Ordering::Relaxed) => Some("the run was interrupted".to_owned()),
+            _ if self.stop.load(Ordering::Relaxed) => Some(INTERRUPTED.to_owned()),
             Inspected::Loaded(metadata) => check.missing(metadata, self.long),
             Inspected::Broken { .. } if is_about_loading(check) => None,
             Inspected::Broken { because } => Some(because.clone()),
@@ -219,81 +221,95 @@ impl Trial {
                 drop(fs::remove_dir_all(&order.folder));
                 finding
             });
-        let mut finding = finding.unwrap_or_else(|stop| {
-            let what = match stop {
-                Stop::Fault(what) | Stop::Skip(what) => what,
-                Stop::Breach(breach) => breach.seen,
-            };
-            Finding::new(check, Outcome::HarnessFault { what })
-        });
+        let mut finding =
+            finding.unwrap_or_else(|stop| Finding::new(check, Outcome::HarnessFault { what: words(stop) }));
         finding.took_ms = millis(begin.elapsed());
         finding
     }
 
     fn try_check(&self, check: Check, order: &Order) -> Verdict<Finding> {
         let end = process::run(self.program(), order, self.limit(), &self.stop)?;
-        let reported = match order::read(&order.report()) {
-            Ok(Reported::Check { outcome, left_behind, notes }) => Some((outcome, left_behind, notes)),
-            Ok(Reported::Fault(what)) => Some((Outcome::HarnessFault { what }, Vec::new(), Vec::new())),
-            Ok(_) => return fault("a check's process reported something else"),
-            Err(_) => None,
-        };
-        let log = log(order);
-        let during = during(order);
-        let ended = match end {
-            End::Own(status) => Outcome::Crashed { how: process::how(status), during },
-            End::Limit => Outcome::TimedOut { limit_ms: millis(self.limit()), during },
-            End::Interrupted => Outcome::Skipped { because: "the run was interrupted".to_owned() },
-        };
-        let (outcome, mut left_behind, notes) = match reported {
-            Some((outcome, left_behind, notes)) if end.is_good() || outcome.is_failure() => {
-                (outcome, left_behind, notes)
+        let told = traces::told(order);
+        let (log, during) = (traces::log(order), traces::during(order));
+        // A process that ends well before its last word was ended by the plugin.
+        let is_whole = end.is_good() && told.as_ref().is_some_and(|told| told.is_last);
+        let (outcome, left_behind, mut notes) = match told {
+            Some(told) if is_whole || told.outcome.is_failure() => {
+                (told.outcome, told.left_behind.filter(|_| is_whole), told.notes)
             }
-            Some((_, left_behind, notes)) => (ended, left_behind, notes),
-            None => (ended, Vec::new(), Vec::new()),
+            told => (self.ended(end, during), None, told.map(|told| told.notes).unwrap_or_default()),
         };
-        if !end.is_good() {
-            left_behind = self.sweep(order)?;
+        let mut finding = Finding { log, ..Finding::new(check, outcome) };
+        if let Some(left_behind) = left_behind {
+            return Ok(Finding { left_behind, notes, ..finding });
         }
-        Ok(Finding { left_behind, log, notes, ..Finding::new(check, outcome) })
+        let swept = self.sweep(order);
+        finding.left_behind = swept.left_behind;
+        notes.extend(swept.notes);
+        match swept.fault {
+            // What the provider did wrong is not forgotten for it.
+            Some(what) if finding.outcome.is_failure() => notes.push(what),
+            Some(what) => finding.outcome = Outcome::HarnessFault { what },
+            None => {}
+        }
+        Ok(Finding { notes, ..finding })
     }
 
-    /// Has another process kill what a check's process did not come to kill.
-    fn sweep(&self, order: &Order) -> Verdict<Vec<Leftover>> {
-        let entries = ledger::entries(&order.ledger())?;
-        if entries.is_empty() {
-            return Ok(Vec::new());
+    /// The outcome of a check whose process did not come to its end.
+    fn ended(&self, end: End, during: Option<String>) -> Outcome {
+        match end {
+            End::Own(status) if child::is_fault(status) => {
+                Outcome::HarnessFault { what: child::FAULTY.to_owned() }
+            }
+            End::Own(status) => Outcome::Crashed { how: process::how(status), during },
+            End::Flooded => Outcome::Crashed { how: process::flooded(), during },
+            End::Limit => Outcome::TimedOut { limit_ms: millis(self.limit()), during },
+            End::Interrupted => Outcome::Skipped { because: INTERRUPTED.to_owned() },
         }
-        match fs::remove_file(order.report()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return fault(error),
-            _ => {}
+    }
+
+    /// Has another process kill what a check's process did not come to kill. Where that fails, everything that was made
+    /// counts as left behind.
+    fn sweep(&self, order: &Order) -> Swept {
+        let entries = match ledger::entries(&order.ledger) {
+            Ok(entries) => entries,
+            Err(stop) => return Swept { fault: Some(words(stop)), ..Swept::default() },
+        };
+        if entries.is_empty() {
+            return Swept::default();
         }
         let order = Order { task: Task::Sweep, ..order.clone() };
-        // An interruption does not hold it up: it is what is done then.
-        let end = process::run(self.program(), &order, self.limit(), &AtomicBool::new(false))?;
-        match order::read(&order.report()) {
-            Ok(Reported::Swept(left_behind)) => Ok(left_behind),
-            Ok(Reported::Fault(what)) => fault(what),
-            _ => {
-                let what = match end {
-                    End::Own(status) => format!("killing it ended the process with {}", process::how(status)),
-                    _ => "killing it did not end".to_owned(),
-                };
-                let left = entries.into_iter().flat_map(|entry| match entry {
-                    Entry::Made { cluster, handles } => {
-                        let leftover = |handle| Leftover {
-                            cluster: cluster.clone(),
-                            handle: Some(handle),
-                            what: what.clone(),
-                        };
-                        handles.into_iter().map(leftover).collect()
-                    }
-                    Entry::Server { cluster } => vec![Leftover { cluster, handle: None, what: what.clone() }],
-                    Entry::Launching { .. } => Vec::new(),
-                });
-                Ok(left.collect())
+        let swept = || {
+            match fs::remove_file(order.report()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return fault(error),
+                _ => {}
             }
-        }
+            // An interruption does not hold it up: it is what is done then.
+            let end = process::run(self.program(), &order, self.limit(), &AtomicBool::new(false))?;
+            Ok((end, order::read(&order.report())))
+        };
+        let (what, fault) = match swept() {
+            Ok((_, Ok(Reported::Swept { left_behind, notes }))) => {
+                return Swept { left_behind, notes, fault: None };
+            }
+            Ok((_, Ok(Reported::Fault(what)))) => (what.clone(), Some(what)),
+            Ok((End::Own(status), _)) if child::is_fault(status) => {
+                (child::FAULTY.to_owned(), Some(child::FAULTY.to_owned()))
+            }
+            Ok((End::Own(status), _)) => {
+                (format!("killing it ended the process with {}", process::how(status)), None)
+            }
+            Ok((End::Flooded, _)) => {
+                (format!("killing it ended the process with {}", process::flooded()), None)
+            }
+            Ok((End::Limit | End::Interrupted, _)) => ("killing it did not end".to_owned(), None),
+            Err(stop) => {
+                let what = words(stop);
+                (what.clone(), Some(what))
+            }
+        };
+        let fault = fault.map(|what| format!("what the check made could not be killed: {what}"));
+        Swept { left_behind: ledger::left(&entries, &what), notes: Vec::new(), fault }
     }
 
     fn program(&self) -> Program<'_> {
@@ -330,7 +346,10 @@ impl Trial {
             _ => quirks.config.clone(),
         };
         let (long, seed) = (self.long, self.seed);
-        Ok(Order { task, library: library.to_owned(), config, quirks, folder, unique, long, seed })
+        // It is there before anything can be made, so that one that is gone later says something.
+        let ledger = folder.join("ledger.jsonl");
+        File::create(&ledger).or_fault("a check's ledger could not be made")?;
+        Ok(Order { task, library: library.to_owned(), config, quirks, folder, ledger, unique, long, seed })
     }
 }
 
@@ -339,18 +358,22 @@ fn is_about_loading(check: Check) -> bool {
     check.name().starts_with("load-") && !check.name().starts_with("load-config")
 }
 
-/// The call that was under way when the process ended: the last that was begun.
-fn during(order: &Order) -> Option<String> {
-    let text = fs::read_to_string(order.progress()).ok()?;
-    let last = text.lines().last()?;
-    (last != "-").then(|| last.to_owned())
+/// What a sweep came to.
+#[derive(Default)]
+struct Swept {
+    left_behind: Vec<Leftover>,
+    notes: Vec<String>,
+    /// Why the harness could not do it.
+    fault: Option<String>,
 }
 
-/// The end of what the provider wrote and logged.
-fn log(order: &Order) -> String {
-    let text = |path: PathBuf| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let all = [order.output(), order.log()].map(|path| text(path).unwrap_or_default()).concat();
-    let lines: Vec<&str> = all.lines().collect();
-    let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n");
-    tail[tail.ceil_char_boundary(tail.len().saturating_sub(LOG_BYTES))..].to_owned()
+/// Why the harness could not go on.
+fn words(stop: Stop) -> String {
+    match stop {
+        Stop::Fault(what) | Stop::Skip(what) => what,
+        Stop::Breach(breach) => breach.seen,
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,10 +10,11 @@ use longshore_plugin_api::{
     Clause, ErrorKind, Killed, ListedHandle, RunRequest, ServerAddress, ServerRequest, WorkerStatus,
 };
 use longshore_providers::{Call, CallError, CallScope, Launched, Provider, Violation};
+use serde_json::{Map, Value};
 
 use crate::{
     bench::Bench,
-    ledger::Entry,
+    ledger::{Entry, Place},
     verdict::{Must as _, Verdict, breach, demand},
 };
 
@@ -28,13 +29,16 @@ pub(crate) const SHUTDOWN: Duration = Duration::from_secs(10);
 pub(crate) struct Subject<'b> {
     bench: &'b Bench,
     provider: Arc<Provider>,
+    /// Its configuration, where it is not the check's own.
+    config: Option<Arc<Map<String, Value>>>,
 }
 
 /// A `run` that is under way.
 #[derive(Debug)]
 pub(crate) struct Running<'b> {
     bench: &'b Bench,
-    cluster: String,
+    place: Place,
+    token: String,
     call: Call<Launched>,
 }
 
@@ -52,21 +56,25 @@ impl Running<'_> {
     pub(crate) fn answer(self) -> Verdict<Result<Launched, CallError>> {
         let answer = self.bench.runtime().block_on(self.call.late());
         self.bench.progress("-");
-        note(self.bench, &self.cluster, &answer)?;
+        note(self.bench, &self.place, &self.token, &answer)?;
         Ok(answer)
     }
 }
 
-/// Puts down what a run made.
-fn note(bench: &Bench, cluster: &str, answer: &Result<Launched, CallError>) -> Verdict {
-    let handles = match answer {
-        Ok(Launched { handles, .. }) | Err(CallError::Violation(Violation { claimed: handles, .. })) => {
-            handles
-        }
-        Err(_) => return Ok(()),
+/// Puts down what a run made, and whether that is all.
+fn note(bench: &Bench, place: &Place, token: &str, answer: &Result<Launched, CallError>) -> Verdict {
+    if let Ok(Launched { handles, .. }) | Err(CallError::Violation(Violation { claimed: handles, .. })) =
+        answer
+    {
+        let handles = handles.iter().map(|(handle, _)| handle.to_string()).collect();
+        bench.ledger().note(&Entry::Made { place: place.clone(), handles })?;
+    }
+    let is_settled = match answer {
+        Ok(_) | Err(CallError::NotSent { .. }) => true,
+        Err(CallError::Failed(error)) => !matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Panic),
+        Err(_) => false,
     };
-    let handles = handles.iter().map(|(handle, _)| handle.to_string()).collect();
-    bench.ledger().note(&Entry::Made { cluster: cluster.to_owned(), handles })
+    if is_settled { bench.ledger().note(&Entry::Settled { token: token.to_owned() }) } else { Ok(()) }
 }
 
 /// A function that answers for handles.
@@ -90,8 +98,14 @@ macro_rules! of_cluster {
 }
 
 impl<'b> Subject<'b> {
-    pub(crate) fn new(bench: &'b Bench, provider: Arc<Provider>) -> Self {
-        Self { bench, provider }
+    /// `config` is its configuration, where it is not the check's own.
+    pub(crate) fn new(bench: &'b Bench, provider: Arc<Provider>, config: Option<Map<String, Value>>) -> Self {
+        Self { bench, provider, config: config.map(Arc::new) }
+    }
+
+    /// Where something is made.
+    fn place(&self, cluster: &str) -> Place {
+        Place { cluster: cluster.to_owned(), config: self.config.as_deref().cloned() }
     }
 
     /// The host's side of it.
@@ -128,16 +142,16 @@ impl<'b> Subject<'b> {
             Ok(running) => running,
             Err(error) => return Ok(Err(error)),
         };
-        let Running { bench, cluster, mut call } = running;
+        let Running { bench, place, token, mut call } = running;
         let answer = bench.runtime().block_on(call.reply());
         if matches!(answer, Err(CallError::Deadline { .. })) {
             // What it makes late is in the ledger; what it has not said by then is found by a list.
             let late = async { tokio::time::timeout(bench.quirks().call, call.late()).await };
             if let Ok(late) = bench.runtime().block_on(late) {
-                note(bench, &cluster, &late)?;
+                note(bench, &place, &token, &late)?;
             }
         } else {
-            note(bench, &cluster, &answer)?;
+            note(bench, &place, &token, &answer)?;
         }
         bench.progress("-");
         Ok(answer)
@@ -154,11 +168,11 @@ impl<'b> Subject<'b> {
         if let Err(error) = self.prepare(cluster) {
             return Ok(Err(error));
         }
-        let (owned, token) = (cluster.to_owned(), request.token.as_str().to_owned());
-        self.bench.ledger().note(&Entry::Launching { cluster: owned, token })?;
+        let (place, token) = (self.place(cluster), request.token.as_str().to_owned());
+        self.bench.ledger().note(&Entry::Launching { place: place.clone(), token: token.clone() })?;
         self.bench.progress("run");
         let call = self.provider.run(&self.scope_within(cluster, budget), request.clone());
-        Ok(Ok(Running { bench: self.bench, cluster: cluster.to_owned(), call }))
+        Ok(Ok(Running { bench: self.bench, place, token, call }))
     }
 
     /// `initialize`, where the cluster is new and the plugin has it, as a host does before it launches anything.
@@ -204,7 +218,7 @@ impl<'b> Subject<'b> {
         if let Err(error) = self.prepare(cluster) {
             return Ok(Err(error));
         }
-        self.bench.ledger().note(&Entry::Server { cluster: cluster.to_owned() })?;
+        self.bench.ledger().note(&Entry::Server { place: self.place(cluster) })?;
         Ok(self.call("run_server", || self.provider.run_server(&self.scope(cluster), request.clone())))
     }
 

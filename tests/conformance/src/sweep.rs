@@ -3,10 +3,12 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use longshore_plugin_api::WorkerStatus;
+use longshore_providers::CallError;
+use serde_json::{Map, Value};
 
 use crate::{
     bench::Bench,
-    ledger::{self, Entry},
+    ledger::{self, Entry, Place},
     quirks::Outlives,
     subject::{Handle, Subject},
     verdict::{Leftover, Stop, Verdict},
@@ -17,69 +19,96 @@ const AT_ONCE: usize = 10_000;
 
 /// Kills everything that the ledger names and that a list of its clusters shows, and tells what is left.
 pub(crate) fn sweep(bench: &Bench) -> Verdict<Vec<Leftover>> {
-    let entries = ledger::entries(&bench.order().ledger())?;
+    let entries = ledger::entries(&bench.order().ledger)?;
+    bench.mend(&entries);
     if entries.is_empty() || bench.quirks().outlives == Outlives::Nothing {
         return Ok(Vec::new());
     }
-    let subject = match bench.provider() {
+    let places = ledger::places(&entries);
+    let mut left = BTreeSet::new();
+    let mut done: Vec<&Option<Map<String, Value>>> = Vec::new();
+    for Place { config, .. } in &places {
+        if done.contains(&config) {
+            continue;
+        }
+        done.push(config);
+        let here: Vec<&Place> = places.iter().filter(|place| place.config == *config).collect();
+        left.extend(sweep_with(bench, &entries, config.as_ref(), &here)?);
+    }
+    Ok(left.into_iter().collect())
+}
+
+/// Sweeps with a provider of one configuration, or of the check's own, what was made by such a one.
+fn sweep_with(
+    bench: &Bench,
+    entries: &[Entry],
+    config: Option<&Map<String, Value>>,
+    places: &[&Place],
+) -> Verdict<Vec<Leftover>> {
+    let subject = match config.map_or_else(|| bench.provider(), |config| bench.provider_of(config)) {
         Ok(subject) => subject,
         Err(Stop::Fault(what)) => return Err(Stop::Fault(what)),
         Err(_) => {
             // Nobody can say what became of them; better said than kept quiet.
-            let what = "no provider could be made to kill it".to_owned();
-            let handles = made(&entries).into_iter();
-            let left = handles.map(|(cluster, handle)| Leftover {
-                cluster,
-                handle: Some(handle.to_string()),
-                what: what.clone(),
-            });
-            return Ok(left.collect());
+            let here = entries.iter().filter(|entry| places.iter().any(|place| entry.is_at(place)));
+            let here: Vec<Entry> = here.cloned().collect();
+            return Ok(ledger::left(&here, "no provider could be made to kill it"));
         }
     };
     let mut left = Vec::new();
-    for cluster in clusters(&entries) {
+    for place in places {
+        let Place { cluster, .. } = place;
         let mut handles: Vec<Handle> =
-            made(&entries).into_iter().filter(|(of, _)| *of == cluster).map(|(_, handle)| handle).collect();
-        if subject.provider().has_list() {
-            let known: BTreeSet<Handle> = handles.iter().cloned().collect();
-            let listed = subject.list(&cluster).unwrap_or_default();
-            let more = listed.into_iter().map(|entry| Handle::from(entry.handle));
-            handles.extend(more.filter(|handle| !known.contains(handle)));
-        }
+            ledger::made(entries, place).iter().map(|handle| Handle::from(handle.as_str())).collect();
+        let known: BTreeSet<Handle> = handles.iter().cloned().collect();
+        let listed = listed(bench, &subject, cluster, &ledger::unsettled(entries, place))?;
+        handles.extend(listed.into_iter().filter(|handle| !known.contains(handle)));
         handles.reverse();
         for some in handles.chunks(AT_ONCE) {
-            left.extend(stop(bench, &subject, &cluster, some)?);
+            left.extend(stop(bench, &subject, cluster, some)?);
         }
-        left.extend(stop_server(bench, &subject, &entries, &cluster)?);
+        if ledger::has_server(entries, place) {
+            left.extend(stop_server(bench, &subject, cluster)?);
+        }
         if subject.provider().has_cleanup() {
             // Its faults are the business of the checks of its clauses.
-            drop(subject.cleanup(&cluster, false));
+            drop(subject.cleanup(cluster, false));
         }
     }
     subject.shut_down();
     Ok(left)
 }
 
-/// The clusters that something was made in, the latest first.
-fn clusters(entries: &[Entry]) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    let names = entries.iter().rev().map(|entry| match entry {
-        Entry::Launching { cluster, .. } | Entry::Made { cluster, .. } | Entry::Server { cluster } => cluster,
-    });
-    names.filter(|name| seen.insert((*name).clone())).cloned().collect()
+/// What a list shows beside what is known. Where launches were cut off it alone can tell what they made: it is asked again
+/// where it fails, and where there is none that is said.
+fn listed(bench: &Bench, subject: &Subject<'_>, cluster: &str, cut_off: &[&str]) -> Verdict<Vec<Handle>> {
+    let mut why = "the provider has no `list`".to_owned();
+    let mut handles = None;
+    if subject.provider().has_list() {
+        let limit = if cut_off.is_empty() { std::time::Duration::ZERO } else { bench.quirks().grace };
+        handles = bench.poll(limit, || match subject.list(cluster) {
+            Ok(listed) => Ok(Some(listed.into_iter().map(|entry| Handle::from(entry.handle)).collect())),
+            Err(error) => {
+                why = format!("`list` fails: {error}");
+                let may_succeed = matches!(error, CallError::Failed(_));
+                Ok((!may_succeed).then(Vec::new))
+            }
+        })?;
+    }
+    if handles.is_none()
+        && let Some(token) = cut_off.last()
+    {
+        bench.note(format!(
+            "{} of the cluster {cluster} were cut off, the last under the token {token}, and {why}: look yourself whether \
+             they left workers behind",
+            match cut_off.len() {
+                1 => "1 launch".to_owned(),
+                count => format!("{count} launches"),
+            }
+        ));
+    }
+    Ok(handles.unwrap_or_default())
 }
-
-/// The handles that were made, with their clusters, the earliest first.
-fn made(entries: &[Entry]) -> Vec<(String, Handle)> {
-    let all = entries.iter().flat_map(|entry| match entry {
-        Entry::Made { cluster, handles } => {
-            handles.iter().map(|handle| (cluster.clone(), Handle::from(handle.as_str()))).collect()
-        }
-        _ => Vec::new(),
-    });
-    all.collect()
-}
-
 /// Kills handles until they have stopped, for at most the grace.
 fn stop(bench: &Bench, subject: &Subject<'_>, cluster: &str, handles: &[Handle]) -> Verdict<Vec<Leftover>> {
     let mut alive: Vec<(Handle, String)> =
@@ -114,14 +143,8 @@ fn stop(bench: &Bench, subject: &Subject<'_>, cluster: &str, handles: &[Handle])
     Ok(left.collect())
 }
 
-fn stop_server(
-    bench: &Bench,
-    subject: &Subject<'_>,
-    entries: &[Entry],
-    cluster: &str,
-) -> Verdict<Option<Leftover>> {
-    let has_one = entries.iter().any(|entry| matches!(entry, Entry::Server { cluster: of } if of == cluster));
-    if !has_one || !subject.provider().has_server() {
+fn stop_server(bench: &Bench, subject: &Subject<'_>, cluster: &str) -> Verdict<Option<Leftover>> {
+    if !subject.provider().has_server() {
         return Ok(None);
     }
     let mut what = String::new();

@@ -30,6 +30,9 @@ pub(crate) enum Stop {
     Fault(String),
 }
 
+/// Why a check is skipped that the user did not wait for.
+pub(crate) const INTERRUPTED: &str = "the run was interrupted";
+
 /// How a check, or a step of it, ends.
 pub(crate) type Verdict<T = ()> = Result<T, Stop>;
 

@@ -7,7 +7,6 @@ use std::{
     ffi::OsString,
     fs,
     path::PathBuf,
-    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -160,9 +159,9 @@ pub(crate) fn load_prints_nothing(bench: &Bench) -> Verdict {
     let file = order.folder.join("order.json");
     order::write(&file, &order)?;
     let program = env::current_exe().or_fault("the harness does not know its own program")?;
-    let mut command = Command::new(program);
-    command.arg(child::FLAG).arg(&file).stdin(Stdio::null());
-    let ended = command.output().or_fault("a process that loads the library could not be started")?;
+    let ended = child::command(&program, &file)
+        .output()
+        .or_fault("a process that loads the library could not be started")?;
     let expected = "loading the library and reading its metadata writes nothing to standard output or error";
     for (stream, bytes) in [("standard output", &ended.stdout), ("standard error", &ended.stderr)] {
         if !bytes.is_empty() {
