@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     fmt::Write as _,
     fs,
     path::PathBuf,
@@ -16,7 +17,8 @@ use longshore_plugin_api::{Clause, Level};
 
 use crate::row::{self, Row, With};
 
-/// Set, it has the page written.
+/// Set, it has the page written; to `all`, each mutant is tried with every check meanwhile, and what else catches it is told.
+/// That takes the better part of an hour.
 pub(crate) const WRITE: &str = "LONGSHORE_MATRIX_WRITE";
 
 /// What has to be done where the page is not as it should be.
@@ -26,9 +28,8 @@ const HEAD: &str = "\
 # The kill matrix
 
 What each check is worth: for every clause of [the contract](../../plugin-api/CONTRACT.md) its checks, and the mutants that
-break it, each with the checks of the clause that catch it. The tests try every mutant, and hold that each check that stands
-under *caught by* catches it. What other checks did not like of it when this page was written stands under *also*: a breach
-seldom comes alone. Written by `cargo xtask matrix`, which tries each mutant with every check.
+break it, each with the checks of the clause that catch it; other checks may catch it as well. The tests try every mutant, and
+hold that each check that stands here catches it. Written by `cargo xtask matrix`.
 ";
 
 fn path() -> PathBuf {
@@ -47,7 +48,7 @@ impl Page {
         let text = fs::read_to_string(path()).unwrap_or_default();
         let row = |line: &str| {
             let cells: Vec<&str> = line.strip_prefix('|')?.split('|').map(str::trim).collect();
-            let [mutant, _, caught_by, _, ""] = cells[..] else { return None };
+            let [mutant, _, caught_by, ""] = cells[..] else { return None };
             let name = mutant.strip_prefix('`')?.strip_suffix('`')?;
             let checks = caught_by.split(", ").map(|check| check.trim_matches('`').to_owned());
             Some((name.to_owned(), checks.collect()))
@@ -90,6 +91,7 @@ impl Page {
 
 /// Tries every mutant and writes the page.
 pub(crate) fn write() -> ExitCode {
+    let with = if env::var_os(WRITE).is_some_and(|how| how == "all") { With::All } else { With::ItsOwn };
     let mutants = Mutex::new(catalogue::all().into_iter().enumerate());
     let found = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
@@ -98,7 +100,7 @@ pub(crate) fn write() -> ExitCode {
                 loop {
                     let next = mutants.lock().ok().and_then(|mut mutants| mutants.next());
                     let Some((place, mutant)) = next else { break };
-                    let row = row::caught(&mutant, With::All);
+                    let row = row::caught(&mutant, with);
                     match &row {
                         Ok(row) => {
                             eprintln!(
@@ -139,14 +141,13 @@ fn page(rows: &[&Row]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "\n## {clause} ({level}): {}\n\nChecks: {}.\n\n| mutant | what it does | caught by | also |\n|---|---|---|---|",
+            "\n## {clause} ({level}): {}\n\nChecks: {}.\n\n| mutant | what it does | caught by |\n|---|---|---|",
             clause.text(),
             code(&mut checks.map(|check| check.name()))
         );
         for row in rows.iter().filter(|row| row.clause == *clause) {
             let caught_by = code(&mut row.caught_by.iter().map(|check| check.name()));
-            let also = code(&mut row.also.iter().map(|check| check.name()));
-            let _ = writeln!(text, "| `{}` | {} | {caught_by} | {also} |", row.name, row.what);
+            let _ = writeln!(text, "| `{}` | {} | {caught_by} |", row.name, row.what);
         }
     }
     text
