@@ -213,7 +213,7 @@ RunArguments "run-arguments" Must [RunEnvironment] [] run::run_arguments
 RunEnvironment "run-environment" Must [RunEnvironment] [] run::run_environment
     "The container's variables arrive byte for byte.";
 RunVariablesOfLongshore "run-variables-of-longshore" Must [RunEnvironment] [] run::run_variables_of_longshore
-    "The worker sees LONGSHORE_CLUSTER, LONGSHORE_TOKEN and LONGSHORE_WORKERS, which win over the container's own; LONGSHORE_HANDLE, where it is there, is its handle.";
+    "The worker sees `LONGSHORE_CLUSTER`, `LONGSHORE_TOKEN` and `LONGSHORE_WORKERS`, which win over the container's own; `LONGSHORE_HANDLE`, where it is there, is its handle.";
 RunFolder "run-folder" Must [RunEnvironment] [] run::run_folder
     "The worker starts in the folder that the container names.";
 RunThatFailsLeavesNothing "run-that-fails-leaves-nothing" Must [RunFailureClean] [] run::run_that_fails_leaves_nothing

@@ -114,12 +114,7 @@ impl<'b> Subject<'b> {
     }
 
     fn scope(&self, cluster: &str) -> CallScope {
-        self.scope_within(cluster, self.bench.quirks().call)
-    }
-
-    /// The scope of a call that may take so long.
-    pub(crate) fn scope_within(&self, cluster: &str, budget: Duration) -> CallScope {
-        CallScope { cluster: cluster.into(), budget, verbose: 1 }
+        scope_within(cluster, self.bench.quirks().call)
     }
 
     /// Waits for a call, and, where it is late, for as long again, so that nothing of it comes after the check.
@@ -171,7 +166,7 @@ impl<'b> Subject<'b> {
         let (place, token) = (self.place(cluster), request.token.as_str().to_owned());
         self.bench.ledger().note(&Entry::Launching { place: place.clone(), token: token.clone() })?;
         self.bench.progress("run");
-        let call = self.provider.run(&self.scope_within(cluster, budget), request.clone());
+        let call = self.provider.run(&scope_within(cluster, budget), request.clone());
         Ok(Ok(Running { bench: self.bench, place, token, call }))
     }
 
@@ -344,4 +339,9 @@ pub(crate) fn is_panic(error: &CallError) -> bool {
 /// Texts as handles.
 pub(crate) fn handles<T: AsRef<str>>(texts: &[T]) -> Vec<Handle> {
     texts.iter().map(|text| Handle::from(text.as_ref())).collect()
+}
+
+/// The scope of a call that may take so long.
+fn scope_within(cluster: &str, budget: Duration) -> CallScope {
+    CallScope { cluster: cluster.into(), budget, verbose: 1 }
 }

@@ -1,3 +1,5 @@
+//! What is counted is there, and what is not there is not counted.
+
 use std::{fs::File, process::Command};
 
 use super::*;
