@@ -151,4 +151,36 @@ mod tests {
         fs::write(&path, text).expect("it is written");
         assert_eq!(entries(&path).expect("it is read"), all);
     }
+
+    #[test]
+    fn what_was_made_is_told_by_its_place_the_latest_first() {
+        let place = |cluster: &str, root: Option<&str>| Place {
+            cluster: cluster.to_owned(),
+            config: root.map(|root| Map::from_iter([("root".to_owned(), Value::from(root))])),
+        };
+        let made = |place: &Place, handles: &[&str]| Entry::Made {
+            place: place.clone(),
+            handles: handles.iter().map(|handle| (*handle).to_owned()).collect(),
+        };
+        let launching =
+            |place: &Place, token: &str| Entry::Launching { place: place.clone(), token: token.to_owned() };
+        let (own, apart) = (place("c", None), place("c", Some("/elsewhere")));
+        let all = [
+            launching(&own, "1"),
+            made(&own, &["a", "b"]),
+            Entry::Settled { token: "1".to_owned() },
+            launching(&apart, "2"),
+            made(&apart, &["x"]),
+            made(&own, &["b", "c"]),
+            launching(&own, "3"),
+            Entry::Server { place: own.clone() },
+        ];
+        assert_eq!(places(&all), [own.clone(), apart.clone()]);
+        assert_eq!(super::made(&all, &own), ["a", "b", "c"]);
+        assert_eq!(super::made(&all, &apart), ["x"], "another provider's, in a cluster of the same name");
+        assert_eq!((unsettled(&all, &own), unsettled(&all, &apart)), (vec!["3"], vec!["2"]));
+        let left = left(&all, "why");
+        let handles: Vec<_> = left.iter().map(|it| it.handle.as_deref().unwrap_or("server")).collect();
+        assert_eq!(handles, ["c", "b", "a", "server", "x"]);
+    }
 }

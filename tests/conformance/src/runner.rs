@@ -285,7 +285,9 @@ impl Trial {
                 _ => {}
             }
             // An interruption does not hold it up: it is what is done then.
-            let end = process::run(self.program(), &order, self.limit(), &AtomicBool::new(false))?;
+            // It may take longer than a short check: what is killed may take the grace.
+            let limit = self.limit() + 2 * self.quirks.grace;
+            let end = process::run(self.program(), &order, limit, &AtomicBool::new(false))?;
             Ok((end, order::read(&order.report())))
         };
         let (what, fault) = match swept() {

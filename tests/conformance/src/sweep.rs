@@ -26,6 +26,8 @@ pub(crate) fn sweep(bench: &Bench) -> Verdict<Vec<Leftover>> {
     }
     let places = ledger::places(&entries);
     let mut left = BTreeSet::new();
+    // Dropped when everything has been killed: a drop may be what ends the process.
+    let mut held = Vec::new();
     let mut done: Vec<&Option<Map<String, Value>>> = Vec::new();
     for Place { config, .. } in &places {
         if done.contains(&config) {
@@ -33,19 +35,32 @@ pub(crate) fn sweep(bench: &Bench) -> Verdict<Vec<Leftover>> {
         }
         done.push(config);
         let here: Vec<&Place> = places.iter().filter(|place| place.config == *config).collect();
-        left.extend(sweep_with(bench, &entries, config.as_ref(), &here)?);
+        left.extend(sweep_with(bench, &entries, config.as_ref(), &here, &mut held)?);
+    }
+    for subject in held {
+        subject.shut_down();
     }
     Ok(left.into_iter().collect())
 }
 
 /// Sweeps with a provider of one configuration, or of the check's own, what was made by such a one.
-fn sweep_with(
-    bench: &Bench,
+fn sweep_with<'b>(
+    bench: &'b Bench,
     entries: &[Entry],
     config: Option<&Map<String, Value>>,
     places: &[&Place],
+    held: &mut Vec<Subject<'b>>,
 ) -> Verdict<Vec<Leftover>> {
-    let subject = match config.map_or_else(|| bench.provider(), |config| bench.provider_of(config)) {
+    let create = || config.map_or_else(|| bench.provider(), |config| bench.provider_of(config));
+    let mut subject = create();
+    if matches!(subject, Err(Stop::Breach(_))) && !held.is_empty() {
+        // Perhaps there can be one at a time.
+        for subject in held.drain(..) {
+            subject.shut_down();
+        }
+        subject = create();
+    }
+    let subject = match subject {
         Ok(subject) => subject,
         Err(Stop::Fault(what)) => return Err(Stop::Fault(what)),
         Err(_) => {
@@ -77,7 +92,7 @@ fn sweep_with(
             drop(subject.cleanup(cluster, false));
         }
     }
-    subject.shut_down();
+    held.push(subject);
     Ok(left)
 }
 
@@ -160,4 +175,46 @@ fn stop_server(bench: &Bench, subject: &Subject<'_>, cluster: &str) -> Verdict<O
         Ok(None)
     })?;
     Ok(stopped.is_none().then(|| Leftover { cluster: cluster.to_owned(), handle: None, what }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        order::{Order, Task},
+        quirks::{Outage, Quirks},
+    };
+
+    #[test]
+    fn an_outage_that_a_check_was_cut_off_in_is_ended() {
+        for (begun, is_mended) in
+            [(&[true][..], true), (&[true, false], false), (&[true, false, true], true), (&[], false)]
+        {
+            let folder = tempfile::tempdir().expect("a folder");
+            let mended = folder.path().join("mended");
+            let words = |words: [&str; 2]| words.map(str::to_owned).to_vec();
+            let end = words(["touch", mended.to_str().expect("a path of text")]);
+            let outage = Outage { begin: words(["touch", "/dev/null"]), end, ..Outage::default() };
+            let quirks = Quirks { outage: Some(outage), outlives: Outlives::Nothing, ..Quirks::default() };
+            let order = Order {
+                task: Task::Sweep,
+                library: "none.so".into(),
+                config: Map::new(),
+                quirks,
+                folder: folder.path().to_owned(),
+                ledger: folder.path().join("ledger"),
+                unique: "ls-test".to_owned(),
+                long: false,
+                seed: 0,
+            };
+            let bench = Bench::new(order).expect("a bench");
+            for is_begun in begun {
+                bench.ledger().note(&Entry::Outage { is_begun: *is_begun }).expect("it is written");
+            }
+            assert_eq!(sweep(&bench), Ok(Vec::new()));
+            assert_eq!(fs::exists(&mended).expect("it can be asked"), is_mended, "{begun:?}");
+        }
+    }
 }
