@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, env, fs, process::Command};
 
-use longshore_conformance::Format;
+use longshore_conformance::{Format, Outcome};
 use quick_xml::{
     Reader,
     escape::unescape,
@@ -266,4 +266,38 @@ fn the_schema_of_a_consumer_is_kept() {
     let output = xmllint.args(["--noout", "--nonet", "--schema"]).arg(schema).arg(&file).output();
     let output = output.expect("xmllint can be run: Debian has it in libxml2-utils");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What a reader that others use, `junit-parser`, makes of it: every check once, in its suite, as it ended.
+#[test]
+fn a_reader_of_others_reads_what_happened() {
+    let report = report();
+    let text = told(Format::Junit, &report, false);
+    let read = junit_parser::from_reader(text.as_bytes()).expect("it is JUnit");
+    let total = |of: fn(&junit_parser::TestSuite) -> u64| read.suites.iter().map(of).sum::<u64>();
+    let cases = read.suites.iter().flat_map(|suite| &suite.cases);
+    let ended: BTreeMap<&str, &junit_parser::TestStatus> =
+        cases.map(|case| (case.original_name.as_str(), &case.status)).collect();
+    assert_eq!(ended.len(), report.findings.len());
+    assert_eq!((read.tests, total(|suite| suite.tests)), (ended.len() as u64, ended.len() as u64));
+    let count =
+        |is: fn(&junit_parser::TestStatus) -> bool| ended.values().filter(|status| is(status)).count() as u64;
+    assert_eq!((read.failures, total(|suite| suite.failures)), (count(|it| it.is_failure()), read.failures));
+    assert_eq!((read.errors, total(|suite| suite.errors)), (count(|it| it.is_error()), read.errors));
+    assert_eq!(total(|suite| suite.skipped), count(|it| it.is_skipped()));
+    for finding in &report.findings {
+        let status = ended.get(finding.check.as_str()).expect("it is there under its name");
+        let is_bad = status.is_failure() || status.is_error();
+        // What is left behind fails a check that passed.
+        let bad = !finding.left_behind.is_empty()
+            || finding.outcome.is_failure()
+            || matches!(finding.outcome, Outcome::HarnessFault { .. });
+        assert_eq!(is_bad, bad, "{}: {status:?}", finding.check);
+        assert_eq!(
+            status.is_skipped() && !bad,
+            matches!(finding.outcome, Outcome::Skipped { .. }) && !bad,
+            "{}",
+            finding.check
+        );
+    }
 }

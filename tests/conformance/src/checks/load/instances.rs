@@ -1,7 +1,7 @@
 //! LOAD-8: many instances of one library in one process. What one does must not be felt by another, unless both have the same
 //! backend, and then both see it.
 
-use std::sync::Barrier;
+use std::{fs, sync::Barrier};
 
 use longshore_plugin_api::{Clause, WorkerStatus};
 use serde_json::{Map, Value};
@@ -10,10 +10,13 @@ use crate::{
     bench::Bench,
     quirks::Outlives,
     subject::{Handle, Subject},
-    verdict::{Must as _, Verdict, breach, demand, fault, skip},
+    verdict::{Must as _, OrFault as _, Verdict, breach, demand, fault, skip},
 };
 
 const CLAUSE: Clause = Clause::LoadIndependent;
+
+/// What is added to the folders and names of a second instance.
+const APART: &str = "apart";
 
 /// How many instances are made at once.
 const INSTANCES: u32 = 16;
@@ -25,6 +28,8 @@ pub(crate) fn instances_stand_apart(bench: &Bench) -> Verdict {
              cannot be made",
         );
     };
+    // As with the scratch folder itself, a provider may count on its being there.
+    fs::create_dir_all(bench.scratch().join(APART)).or_fault("a folder could not be made")?;
     let expected = "two instances with folders or names of their own do not disturb each other";
     let cluster = bench.cluster();
     let first = bench.provider()?;
@@ -170,8 +175,8 @@ fn elsewhere(bench: &Bench, config: &Map<String, Value>) -> Option<Map<String, V
     rename(&mut moved, &mut |text| {
         // A folder may have the name in it: what is in a folder is in the other folder, whatever it is called.
         let renamed = match text.split_once(folder) {
-            Some((before, after)) => format!("{before}{folder}/apart{after}"),
-            None => text.replace(name, &format!("{name}-apart")),
+            Some((before, after)) => format!("{before}{folder}/{APART}{after}"),
+            None => text.replace(name, &format!("{name}-{APART}")),
         };
         changes += usize::from(renamed != *text);
         *text = renamed;
