@@ -31,7 +31,8 @@
 //! A check that passes has not seen a breach; that there is none, nobody can see from outside. In particular: nothing is looked at
 //! beyond the boundary but by `list`, by witnesses and by the folders that the quirks name, so what a provider leaves in a backend
 //! that none of them shows stays unseen; races are provoked and not proved absent; what the quirks do not declare is skipped, and
-//! counted as such; time is the machine's own, and no figure of speed is judged. A plugin is trusted not to attack: it runs with
+//! counted as such; time is the machine's own, and no figure of speed is judged. A runner that is killed with SIGKILL takes its
+//! checks along, but not what they have made: that is left alive, and its temporary folder with it. A plugin is trusted not to attack: it runs with
 //! the rights of who runs the harness, and could write its own report.
 
 mod bench;
