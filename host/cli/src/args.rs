@@ -29,8 +29,8 @@ pub(crate) struct Global {
     /// The host's socket [default: longshore/host.sock in the user's runtime folder]
     #[arg(long, global = true, env = "LONGSHORE_SOCKET", hide_env = true, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
-    /// A folder to look for plugins in, before all others; may be given again. For up, serve, plugin, and for plan
-    /// where no host listens
+    /// A folder to look for plugins in, before all others; may be given again. For up, serve, plugin,
+    /// conformance, and for plan where no host listens
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) plugin_path: Vec<PathBuf>,
     /// One JSON document on standard output, instead of text; with --watch or --follow one a line

@@ -3,7 +3,8 @@
 
 use std::{
     env, fs,
-    io::Write as _,
+    io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -14,7 +15,8 @@ use std::{
 use anstream::{AutoStream, ColorChoice};
 use anstyle::Style;
 use longshore_conformance::{
-    Again, Check, Context, Event, Format, Overall, Quirks, Refusal, Report, Sink, Trial, is_bad, sentence,
+    Again, Check, Context, Event, Format, Outcome, Overall, Quirks, Refusal, Report, Sink, Trial, is_bad,
+    sentence,
 };
 use longshore_http::{Problem, ProblemKind};
 use longshore_plugin_api::Level;
@@ -68,6 +70,10 @@ pub(super) async fn run(global: &Global, asked: &Conformance, output: &Output) -
             "interrupted: {skipped} checks were not run to their end"
         )));
     }
+    // Where the chosen checks are not about loading, they were all skipped, which must not pass for a good end.
+    if report.plugin.is_none() && report.overall() == Overall::Conforms {
+        return Err(Problem::new(ProblemKind::PluginRefused, untried(&report)).into());
+    }
     // For people it stands at the end of what was just shown.
     let is_told = forms.shown == Format::Human;
     match report.overall() {
@@ -77,6 +83,18 @@ pub(super) async fn run(global: &Global, asked: &Conformance, output: &Output) -
         Overall::Breaks => Err(Failure::new(Exit::Conformance, "does_not_conform", sentence(&report))),
         Overall::Unknown => Err(Failure::internal(sentence(&report))),
     }
+}
+
+/// Why nothing can be said of a library that cannot be loaded.
+fn untried(report: &Report) -> String {
+    let because = report.findings.iter().find_map(|finding| match &finding.outcome {
+        Outcome::Skipped { because } => Some(because.as_str()),
+        _ => None,
+    });
+    because.map_or_else(
+        || format!("the plugin {} cannot be loaded", report.library),
+        |because| format!("nothing was tried: {because}; `--filter 'load-*'` tells more"),
+    )
 }
 
 /// The checks that the filters mean, in the order of the contract; all where there is none.
@@ -216,8 +234,10 @@ struct Told {
 
 struct To {
     shown: Box<dyn Sink>,
+    /// Whether whoever read standard output has had enough of it.
+    is_closed: bool,
     /// The file's, into memory: it is written whole.
-    file: Option<(Box<dyn Sink>, Arc<Mutex<Vec<u8>>>, NamedTempFile)>,
+    file: Option<(Box<dyn Sink>, Arc<Mutex<Vec<u8>>>, Place)>,
     live: Option<Live>,
     /// What could not be written; the run has been stopped then.
     broken: Option<Failure>,
@@ -226,12 +246,12 @@ struct To {
 /// The bytes of a file that is written at the end.
 struct Kept(Arc<Mutex<Vec<u8>>>);
 
-impl std::io::Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -246,27 +266,25 @@ impl Told {
         let file = match &forms.file {
             None => None,
             Some((format, path)) => {
-                // A folder that cannot be written to is told of before anything is tried.
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                let unfinished =
-                    NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(|error| {
-                        Failure::usage(format_args!("--output {} cannot be written: {error}", path.display()))
-                    })?;
+                // Where it cannot be written, that is told before anything is tried.
+                let place = Place::of(path).map_err(|error| {
+                    Failure::usage(format_args!("--output {} cannot be written: {error}", path.display()))
+                })?;
                 let kept = Arc::default();
-                Some((format.sink(Kept(Arc::clone(&kept)), context.clone()), kept, unfinished))
+                Some((format.sink(Kept(Arc::clone(&kept)), context.clone()), kept, place))
             }
         };
-        let coloured = AutoStream::choice(&std::io::stdout()) != ColorChoice::Never;
-        let shown = forms.shown.sink(std::io::stdout(), Context { coloured, ..context.clone() });
+        let coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
+        let shown = forms.shown.sink(io::stdout(), Context { coloured, ..context.clone() });
         let live = Progress::at_terminal().map(Live::new);
-        let to = Mutex::new(To { shown, file, live, broken: None });
+        let to = Mutex::new(To { shown, is_closed: false, file, live, broken: None });
         Ok(Self { to, fail_fast, stop: Arc::clone(stop) })
     }
 
     fn event(&self, event: Event<'_>) {
         let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
         let to = &mut *to;
-        let written = progress::aside(|| to.shown.event(event));
+        let written = to.show(|shown| shown.event(event));
         let written = written.and_then(|()| to.file.as_mut().map_or(Ok(()), |(sink, ..)| sink.event(event)));
         if let Err(error) = written {
             to.broken.get_or_insert(error.into());
@@ -290,18 +308,74 @@ impl Told {
             return Err(broken);
         }
         // The file first: a reader of standard output may have had enough.
-        if let (Some((mut sink, kept, mut unfinished)), Some((_, path))) = (to.file.take(), &forms.file) {
+        if let (Some((mut sink, kept, place)), Some((_, path))) = (to.file.take(), &forms.file) {
             let kept = sink
                 .end(report)
                 .map(|()| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)));
-            let written = kept.and_then(|bytes| unfinished.write_all(&bytes));
-            written.and_then(|()| unfinished.persist(path).map_err(|error| error.error)).map_err(
-                |error| {
-                    Failure::internal(format_args!("cannot write the report to {}: {error}", path.display()))
-                },
-            )?;
+            kept.and_then(|bytes| place.write(&bytes)).map_err(|error| {
+                Failure::internal(format_args!("cannot write the report to {}: {error}", path.display()))
+            })?;
         }
-        Ok(to.shown.end(report)?)
+        match to.show(|shown| shown.end(report)) {
+            // Nothing is cut short any more: the exit code is the verdict all the same.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            shown => Ok(shown?),
+        }
+    }
+}
+
+impl To {
+    /// Writes to standard output. Who closes it has had enough of that, but not of the file that was asked for.
+    fn show(&mut self, write: impl FnOnce(&mut dyn Sink) -> io::Result<()>) -> io::Result<()> {
+        if self.is_closed {
+            return Ok(());
+        }
+        let written = progress::aside(|| write(&mut *self.shown));
+        self.is_closed = matches!(&written, Err(error) if error.kind() == io::ErrorKind::BrokenPipe);
+        if self.is_closed && self.file.is_some() { Ok(()) } else { written }
+    }
+}
+
+/// Where the report goes that a file was named for.
+enum Place {
+    /// To be put there whole; what had the name before is there until then.
+    Renamed(NamedTempFile, PathBuf),
+    /// A device or a pipe, which must stay what it is.
+    Written(PathBuf),
+}
+
+impl Place {
+    fn of(path: &Path) -> io::Result<Self> {
+        let there = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            there => Some(there?),
+        };
+        if there.as_ref().is_some_and(fs::Metadata::is_dir) {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder: name a file in it"));
+        }
+        if there.as_ref().is_some_and(|it| !it.is_file()) {
+            return Ok(Self::Written(path.to_owned()));
+        }
+        // What a link leads to is replaced, and not the link.
+        let file = if there.is_some() { fs::canonicalize(path)? } else { path.to_owned() };
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        // As any file that a program makes, which others may read: the umask is taken off it.
+        let permissions =
+            there.map_or_else(|| fs::Permissions::from_mode(0o666), |there| there.permissions());
+        let unfinished = tempfile::Builder::new()
+            .permissions(permissions)
+            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        Ok(Self::Renamed(unfinished, file))
+    }
+
+    fn write(self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Renamed(mut unfinished, file) => {
+                unfinished.write_all(bytes)?;
+                unfinished.persist(file).map(drop).map_err(|error| error.error)
+            }
+            Self::Written(path) => fs::OpenOptions::new().write(true).open(path)?.write_all(bytes),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -149,6 +150,65 @@ fn every_form_can_be_had() {
     let said = run(&["--json", "--format", "tap", "--output", &file("tests")]).ok();
     assert_eq!(said.json()["counts"]["failed"], 0);
     assert!(fs::read_to_string(house.path("tests")).expect("it is there").starts_with("TAP version 14"));
+}
+
+#[test]
+fn a_report_is_put_where_it_was_asked_for_and_nothing_is_put_in_the_place_of_a_device() {
+    let house = House::without_host();
+    let run = |to: &Path| {
+        let to = to.display().to_string();
+        house.run(&["conformance", "memory", "--quirks", QUIRKS, "--filter", "RUN-3", "--output", &to])
+    };
+    // Where a link leads to, and with the rights that what was there had.
+    let (file, link) = (PathBuf::from(house.file("old.tap", "old")), house.path("link.tap"));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("it is ours");
+    symlink(&file, &link).expect("it is ours");
+    run(&link).ok();
+    assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+    assert!(fs::read_to_string(&file).expect("it is there").starts_with("TAP version 14"));
+    assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o640);
+    // As any new file.
+    let (new, other) = (house.path("new.tap"), PathBuf::from(house.file("other", "")));
+    run(&new).ok();
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode();
+    assert_eq!(mode(&new), mode(&other));
+
+    let pipe = house.path("pipe.tap");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("there is mkfifo");
+    assert!(made.success());
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || fs::read_to_string(pipe))
+    };
+    run(&pipe).ok();
+    assert!(fs::symlink_metadata(&pipe).expect("it is there").file_type().is_fifo());
+    let read = reader.join().expect("it reads").expect("it was written");
+    assert!(read.starts_with("TAP version 14"), "{read}");
+
+    let folder = house.path("");
+    let said = run(&folder).ended(2);
+    said.tells(&["--output", "it is a folder"]);
+    assert!(said.out.is_empty(), "nothing was tried: {said:?}");
+}
+
+#[test]
+fn who_closes_standard_output_gets_the_file_and_the_exit_code_all_the_same() {
+    let (house, library, config) = broken("mutation = \"fewer-without-a-shortfall\"");
+    let report = house.path("report.json");
+    let to = report.display().to_string();
+    let told = |more: &[&str]| {
+        let arguments = ["conformance", &library, "--config", &config, "--filter", "run-few"];
+        let mut command = house.command(&[&arguments[..], more].concat());
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        command.stdout(writer).output().expect("it runs").status.code()
+    };
+    assert_eq!(told(&["--output", &to]), Some(11));
+    let report = fs::read_to_string(report).expect("the report is there");
+    let report: Value = serde_json::from_str(&report).expect("it is JSON");
+    assert_eq!(report["counts"]["failed"], 1, "{report}");
+    // A document is written when all is over.
+    assert_eq!(told(&["--json"]), Some(11));
 }
 
 #[test]
@@ -330,4 +390,7 @@ fn a_library_that_does_not_load_is_held_to_what_is_about_loading() {
     assert_eq!(finding(&report, "load-symbols")["clause"], "LOAD-1");
     assert!(report["plugin"].is_null(), "{report}");
     assert_eq!(finding(&report, "run-few")["outcome"], "skipped");
+    // Where nothing is asked that is about loading, nothing is tried, which is no good end.
+    let said = house.run(&["conformance", &bare, "--filter", "run-*"]).ended(8);
+    said.tells(&["nothing was tried", "cannot be loaded", "load-*"]);
 }
