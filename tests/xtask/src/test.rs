@@ -107,7 +107,10 @@ mod tests {
         }
         let mutants =
             lines.iter().find(|line| line.contains("--package longshore-mutants ")).expect("they are there");
-        assert!(mutants.contains(" --example=mutant") && mutants.contains(" --example=no_symbol"), "{mutants}");
+        assert!(
+            mutants.contains(" --example=mutant") && mutants.contains(" --example=no_symbol"),
+            "{mutants}"
+        );
         assert!(lines.iter().all(|line| !line.contains("longshore-scaling")), "it is no library to load");
         let is_release = |line: &&String| line.ends_with("tests/compat/released/1.0.0/Cargo.toml");
         assert_eq!(lines.iter().filter(is_release).count(), 1, "{lines:?}");

@@ -236,11 +236,17 @@ struct To {
     shown: Box<dyn Sink>,
     /// Whether whoever read standard output has had enough of it.
     is_closed: bool,
-    /// The file's, into memory: it is written whole.
-    file: Option<(Box<dyn Sink>, Arc<Mutex<Vec<u8>>>, Place)>,
+    file: Option<ToFile>,
     live: Option<Live>,
     /// What could not be written; the run has been stopped then.
     broken: Option<Failure>,
+}
+
+/// A report that goes to a file: kept in memory until the end, since it is written whole.
+struct ToFile {
+    sink: Box<dyn Sink>,
+    kept: Arc<Mutex<Vec<u8>>>,
+    place: Place,
 }
 
 /// The bytes of a file that is written at the end.
@@ -271,7 +277,8 @@ impl Told {
                     Failure::usage(format_args!("--output {} cannot be written: {error}", path.display()))
                 })?;
                 let kept = Arc::default();
-                Some((format.sink(Kept(Arc::clone(&kept)), context.clone()), kept, place))
+                let sink = format.sink(Kept(Arc::clone(&kept)), context.clone());
+                Some(ToFile { sink, kept, place })
             }
         };
         let coloured = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
@@ -285,7 +292,7 @@ impl Told {
         let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
         let to = &mut *to;
         let written = to.show(|shown| shown.event(event));
-        let written = written.and_then(|()| to.file.as_mut().map_or(Ok(()), |(sink, ..)| sink.event(event)));
+        let written = written.and_then(|()| to.file.as_mut().map_or(Ok(()), |file| file.sink.event(event)));
         if let Err(error) = written {
             to.broken.get_or_insert(error.into());
             self.stop.store(true, Ordering::Relaxed);
@@ -308,7 +315,7 @@ impl Told {
             return Err(broken);
         }
         // The file first: a reader of standard output may have had enough.
-        if let (Some((mut sink, kept, place)), Some((_, path))) = (to.file.take(), &forms.file) {
+        if let (Some(ToFile { mut sink, kept, place }), Some((_, path))) = (to.file.take(), &forms.file) {
             let kept = sink
                 .end(report)
                 .map(|()| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)));

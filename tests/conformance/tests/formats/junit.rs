@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, env, fs, process::Command};
 
+use junit_parser::TestStatus;
 use longshore_conformance::{Format, Outcome};
 use quick_xml::{
     Reader,
@@ -276,15 +277,17 @@ fn a_reader_of_others_reads_what_happened() {
     let read = junit_parser::from_reader(text.as_bytes()).expect("it is JUnit");
     let total = |of: fn(&junit_parser::TestSuite) -> u64| read.suites.iter().map(of).sum::<u64>();
     let cases = read.suites.iter().flat_map(|suite| &suite.cases);
-    let ended: BTreeMap<&str, &junit_parser::TestStatus> =
+    let ended: BTreeMap<&str, &TestStatus> =
         cases.map(|case| (case.original_name.as_str(), &case.status)).collect();
     assert_eq!(ended.len(), report.findings.len());
     assert_eq!((read.tests, total(|suite| suite.tests)), (ended.len() as u64, ended.len() as u64));
-    let count =
-        |is: fn(&junit_parser::TestStatus) -> bool| ended.values().filter(|status| is(status)).count() as u64;
-    assert_eq!((read.failures, total(|suite| suite.failures)), (count(|it| it.is_failure()), read.failures));
-    assert_eq!((read.errors, total(|suite| suite.errors)), (count(|it| it.is_error()), read.errors));
-    assert_eq!(total(|suite| suite.skipped), count(|it| it.is_skipped()));
+    let count = |is: fn(&TestStatus) -> bool| ended.values().filter(|status| is(status)).count() as u64;
+    assert_eq!(
+        (read.failures, total(|suite| suite.failures)),
+        (count(TestStatus::is_failure), read.failures)
+    );
+    assert_eq!((read.errors, total(|suite| suite.errors)), (count(TestStatus::is_error), read.errors));
+    assert_eq!(total(|suite| suite.skipped), count(TestStatus::is_skipped));
     for finding in &report.findings {
         let status = ended.get(finding.check.as_str()).expect("it is there under its name");
         let is_bad = status.is_failure() || status.is_error();
