@@ -38,6 +38,7 @@ macro_rules! mutations {
 
 mutations! {
 LoadConfigError {
+    GoodConfigIsRefused "good-config-is-refused" "Create refuses every configuration, and names no field.";
     BadLimitIsTaken "bad-limit-is-taken" "A wrong number is taken by create, and every function fails because of it later.";
     BadLimitHasNoField "bad-limit-has-no-field" "A wrong number is refused by create, with an error that names no field.";
 }
@@ -149,6 +150,7 @@ KillIdempotent {
 KillTrue {
     KillDoesNothing "kill-does-nothing" "Kill says yes and does nothing.";
     KillOnlyAsks "kill-only-asks" "Kill asks the processes to end, and says yes whether they do or not.";
+    OutageKillSaysYes "outage-kill-says-yes" "While the backend is out of reach, kill says yes for everybody.";
     KillSparesOthersLaunches "kill-spares-others-launches" "Kill says yes and does nothing for workers that another instance launched.";
 }
 KillWhole {
@@ -231,6 +233,7 @@ PredicateCount {
 PredicateAgrees {
     PredicatesSkipInitializing "predicates-skip-initializing" "For the predicates a worker that is initializing is running.";
     PredicatesKnowNoUnknown "predicates-know-no-unknown" "Of a handle that is not known, no predicate says yes.";
+    OutagePredicatesSayStopped "outage-predicates-say-stopped" "While the backend is out of reach, the predicates say stopped of everybody.";
     PredicatesRemember "predicates-remember" "The predicates answer for ever what they answered first for a handle.";
 }
 ConcurrentCalls {

@@ -150,5 +150,14 @@ fn page(rows: &[&Row]) -> String {
             let _ = writeln!(text, "| `{}` | {} | {caught_by} |", row.name, row.what);
         }
     }
+    let is_caught_by = |check: &Check| rows.iter().any(|row| row.caught_by.contains(check));
+    let idle = Check::ALL.iter().filter(|check| !is_caught_by(check));
+    let idle = code(&mut idle.map(|check| check.name()));
+    if !idle.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n## Not proved\n\nNo mutant is there that these checks of its clause catch: {idle}."
+        );
+    }
     text
 }

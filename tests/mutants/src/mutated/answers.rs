@@ -77,6 +77,9 @@ impl Mutated {
         ctx: &Context<'_>,
         handles: &[&str],
     ) -> Result<Vec<Option<WorkerStatus>>, Error> {
+        if self.is(Mutation::OutagePredicatesSayStopped) && self.honest.settings.outage {
+            return Ok(vec![Some(WorkerStatus::Stopped); handles.len()]);
+        }
         let mut statuses: Vec<_> = self.true_status(ctx, handles)?.into_iter().map(Some).collect();
         for (status, handle) in statuses.iter_mut().zip(handles) {
             match self.bend {

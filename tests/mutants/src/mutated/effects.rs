@@ -205,6 +205,9 @@ impl Mutated {
     }
 
     pub(super) fn bent_kill(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<Killed>, Error> {
+        if self.is(Mutation::OutageKillSaysYes) && self.honest.settings.outage {
+            return Ok(vec![Killed::Yes; handles.len()]);
+        }
         self.honest.reach()?;
         let (honest, cluster) = (&self.honest, ctx.cluster());
         if !self.bend.is_some_and(|mutation| mutation.clause().id().starts_with("KILL-")) {

@@ -74,6 +74,9 @@ impl TryFrom<Config> for Settings {
         if !config.root.is_absolute() {
             return Err(Error::config("root", "the path is not absolute; write it from / on"));
         }
+        if config.mutation == Some(Mutation::GoodConfigIsRefused) {
+            return Err(Error::other("the configuration is not liked"));
+        }
         if !LIMITS.contains(&config.limit) {
             let (least, most) = LIMITS.into_inner();
             let text = format!("{} is not from {least} to {most}", config.limit);
