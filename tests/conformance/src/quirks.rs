@@ -7,10 +7,10 @@
 //! In every text of `config`, of the overlays and of the commands, `${scratch}` is a fresh folder of the check, `${check}` a
 //! name that no other check has, and `${program}` the program that runs the check.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, ops::RangeInclusive, path::Path, time::Duration};
 
-use longshore_plugin_api::{Container, Hardware};
-use schemars::JsonSchema;
+use longshore_plugin_api::{Container, Hardware, MAX_WORKERS_ON_A_HANDLE};
+use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -226,9 +226,10 @@ impl Quirks {
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(path)
             .map_err(|error| format!("the quirks file {} cannot be read: {error}", path.display()))?;
-        let quirks: Self = toml::from_str(&text)
-            .map_err(|error| format!("the quirks file {} is wrong: {error}", path.display()))?;
-        quirks.check().map_err(|what| format!("the quirks file {} is wrong: {what}", path.display()))?;
+        let wrong = |what: &str| format!("the quirks file {} is wrong: {}", path.display(), what.trim_end());
+        let quirks: Self = toml::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+        unknown(&table).and_then(|()| quirks.check()).map_err(|what| wrong(&what))?;
         Ok(quirks)
     }
 
@@ -274,16 +275,60 @@ impl Quirks {
         if self.outage.as_ref().is_some_and(|it| it.begin.is_empty() != it.end.is_empty()) {
             return Err("`outage.begin` and `outage.end` belong together".to_owned());
         }
+        if self.containers().any(|it| it.max_workers.is_some_and(|most| !WORKERS_ON_A_HANDLE.contains(&most)))
+        {
+            return Err(format!("`max_workers` of a container must be 1 to {MAX_WORKERS_ON_A_HANDLE}"));
+        }
         if self.shortfall.as_ref().is_some_and(|it| it.workers == 0) {
             return Err("`shortfall.workers` must be at least 1".to_owned());
         }
         Ok(())
     }
 
+    /// Every container that the file has.
+    fn containers(&self) -> impl Iterator<Item = &Container> {
+        let variants = [&self.bad_run, &self.brief].into_iter().flatten();
+        let others = variants.filter_map(|variant| variant.container.as_ref());
+        let own =
+            self.witness.iter().map(|it| &it.container).chain(self.server.iter().map(|it| &it.container));
+        [&self.container].into_iter().chain(own).chain(others)
+    }
+
     /// Whether something is costly there.
     pub fn is_costly(&self, what: Costly) -> bool {
         self.costly.contains(&what)
     }
+}
+
+/// How many workers a container may hold.
+const WORKERS_ON_A_HANDLE: RangeInclusive<u32> = 1..=MAX_WORKERS_ON_A_HANDLE;
+
+/// Finds a key of a container or of hardware that there is none of. What crosses the boundary ignores those, for a newer side
+/// may have them; in a file that a person writes they are a slip of the pen.
+fn unknown(quirks: &toml::Table) -> Result<(), String> {
+    let places: [(&[&str], Value); 7] = [
+        (&["container"], schema_for!(Container).to_value()),
+        (&["hardware"], schema_for!(Hardware).to_value()),
+        (&["witness", "container"], schema_for!(Container).to_value()),
+        (&["server", "container"], schema_for!(Container).to_value()),
+        (&["server", "hardware"], schema_for!(Hardware).to_value()),
+        (&["bad_run", "container"], schema_for!(Container).to_value()),
+        (&["brief", "container"], schema_for!(Container).to_value()),
+    ];
+    for (steps, schema) in places {
+        let mut within = Some(quirks);
+        for step in steps {
+            within = within.and_then(|table| table.get(*step)).and_then(toml::Value::as_table);
+        }
+        let Some(known) = schema["properties"].as_object() else { continue };
+        let stranger = within.and_then(|table| table.keys().find(|key| !known.contains_key(*key)));
+        if let Some(key) = stranger {
+            let known: Vec<_> = known.keys().map(|key| format!("`{key}`")).collect();
+            let place = steps.join(".");
+            return Err(format!("unknown field `{key}` in `{place}`, expected one of {}", known.join(", ")));
+        }
+    }
+    Ok(())
 }
 
 /// Durations as a person writes them: `30s`, `1m 30s`.
@@ -346,10 +391,21 @@ mod tests {
             ("[outage]\nbegin = [\"true\"]", "belong together"),
             ("[shortfall]\nworkers = 0", "`shortfall.workers`"),
             ("outlives = \"everything\"", "unknown variant"),
+            (
+                "[container]\ncomand = \"x\"",
+                "unknown field `comand` in `container`, expected one of `args`, `command`",
+            ),
+            ("[hardware]\ncpus = 2", "unknown field `cpus` in `hardware`"),
+            ("[witness.container]\nimg = \"x\"", "unknown field `img` in `witness.container`"),
+            ("[brief.container]\nargv = []", "unknown field `argv` in `brief.container`"),
+            ("[server.hardware]\nmem = 1", "unknown field `mem` in `server.hardware`"),
+            ("[bad_run.container]\nmax_workers = 0", "`max_workers` of a container must be 1 to 10000"),
         ] {
             let error = read(text).expect_err(text);
             assert!(
-                error.starts_with("the quirks file FILE is wrong: ") && error.contains(words),
+                error.starts_with("the quirks file FILE is wrong: ")
+                    && error.contains(words)
+                    && error.trim_end() == error,
                 "{text}: {error}"
             );
         }
