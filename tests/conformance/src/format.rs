@@ -203,7 +203,10 @@ pub(crate) fn details(finding: &Finding, again: &Again) -> Vec<Detail> {
         Outcome::TimedOut { limit_ms, during: call } => {
             details.extend(finding.clauses.iter().map(clause));
             let limit = seconds(*limit_ms);
-            details.push(("seen", format!("the check did not end within {limit} s{}", during(call))));
+            details.push(("seen", format!(
+                "the check did not end within {limit} s{} (`check` of the quirks file says how long it may take)",
+                during(call)
+            )));
         }
         Outcome::HarnessFault { what } => {
             details.push(("fault", format!("{what} (of the harness: it says nothing of the provider)")));

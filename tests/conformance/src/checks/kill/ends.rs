@@ -15,29 +15,33 @@ use crate::{
     witness::Temper,
 };
 
-/// Demands that others than the instance that killed see the workers stopped, too.
-fn others_see_it(bench: &Bench, cluster: &str, handles: &[Handle]) -> Verdict {
+/// Demands that others than the instance that killed see the workers stopped by `end`, too: they may hear of it later.
+fn others_see_it(bench: &Bench, cluster: &str, handles: &[Handle], end: Instant) -> Verdict {
     let clause = Clause::KillTrue;
-    let expected = "after a yes the worker is stopped, whoever looks";
-    let see = |statuses: &[WorkerStatus], who: &str| {
-        let alive = handles.iter().zip(statuses).find(|(_, status)| **status != WorkerStatus::Stopped);
-        match alive {
-            None => Ok(()),
-            Some((handle, status)) => {
-                breach(clause, expected, format_args!("{handle:?} is still {status} for {who}"))
-            }
-        }
+    let expected = "after a yes the worker is stopped within the grace, whoever looks";
+    let see = |who: &str, look: &dyn Fn() -> Verdict<Vec<WorkerStatus>>| {
+        let mut alive = String::new();
+        let gone = bench.poll(end.saturating_duration_since(Instant::now()), || {
+            let statuses = look()?;
+            let found = handles.iter().zip(statuses).find(|(_, status)| *status != WorkerStatus::Stopped);
+            let Some((handle, status)) = found else { return Ok(Some(())) };
+            alive = format!("{handle:?} is still {status} for {who}");
+            Ok(None)
+        })?;
+        demand(gone.is_some(), clause, expected, || alive)
     };
     if bench.outlives(Outlives::Instance).is_ok() {
         let anew = bench.provider()?;
-        see(&anew.status(cluster, handles).must(clause, expected)?, "an instance that is made anew")?;
+        see("an instance that is made anew", &|| anew.status(cluster, handles).must(clause, expected))?;
     }
     if bench.outlives(Outlives::Process).is_ok() {
-        let texts = handles.iter().map(ToString::to_string).collect();
-        match bench.elsewhere(Errand::Status { cluster: cluster.to_owned(), handles: texts })? {
-            Brought::Status(statuses) => see(&statuses, "another process")?,
-            other => return breach(clause, expected, format_args!("another process brought {other:?}")),
-        }
+        let texts: Vec<String> = handles.iter().map(ToString::to_string).collect();
+        see("another process", &|| match bench
+            .elsewhere(Errand::Status { cluster: cluster.to_owned(), handles: texts.clone() })?
+        {
+            Brought::Status(statuses) => Ok(statuses),
+            other => breach(clause, expected, format_args!("another process brought {other:?}")),
+        })?;
     }
     Ok(())
 }
@@ -55,7 +59,7 @@ pub(crate) fn kill_stops(bench: &Bench) -> Verdict {
     let end = Instant::now() + bench.quirks().grace;
     subject.wait_stopped(&cluster, &handles, clause)?;
     watch::all_end(&crew.witnesses, &crew.handles, clause, end)?;
-    others_see_it(bench, &cluster, &handles)?;
+    others_see_it(bench, &cluster, &handles, end)?;
     if !subject.provider().has_list() {
         return Ok(());
     }
@@ -154,6 +158,7 @@ pub(crate) fn kill_initializing(bench: &Bench) -> Verdict {
     };
     let (killed, spared) = (std::slice::from_ref(killed), std::slice::from_ref(spared));
     subject.kill_all(&cluster, killed, clause)?;
+    let end = Instant::now() + bench.quirks().grace;
     subject.wait_stopped(&cluster, killed, clause)?;
     subject.wait_running(&cluster, spared, clause)?;
     watch::watch(bench, || {
@@ -162,7 +167,7 @@ pub(crate) fn kill_initializing(bench: &Bench) -> Verdict {
             format!("{:?} had stopped, and is {} now", killed[0], statuses[0])
         })
     })?;
-    others_see_it(bench, &cluster, killed)?;
+    others_see_it(bench, &cluster, killed, end)?;
 
     // The same through the eyes of the worker, whose program may have begun, but not go on.
     let Some(witnesses) = bench.quirks().witness.is_some().then(|| bench.witnesses()).transpose()? else {

@@ -27,9 +27,12 @@ pub(crate) fn kill_nobody_else(bench: &Bench) -> Verdict {
     let mut before = format!("a{cluster}");
     longer.truncate(LONGEST_NAME);
     before.truncate(LONGEST_NAME);
-    let mut one = eyes.launch(&subject, &cluster, bench.modest(4).min(4), Temper::Meek)?;
+    // Where few workers may be had, the most telling ones: another launch of the cluster, and the cluster with the longer name.
+    let names = [&cluster, &longer, &before, &bench.cluster()];
+    let (size, count) = if bench.modest(8) < 8 { (2, 2) } else { (4, names.len()) };
+    let mut one = eyes.launch(&subject, &cluster, size, Temper::Meek)?;
     let mut others = Vec::new();
-    for name in [&cluster, &longer, &before, &bench.cluster()] {
+    for name in &names[..count] {
         others.push(eyes.launch(&subject, name, 1, Temper::Meek)?);
     }
     for crew in others.iter().chain([&one]) {
