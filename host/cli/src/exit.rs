@@ -108,6 +108,11 @@ impl Failure {
         Self::new(Exit::Usage, "usage", message)
     }
 
+    /// Of a configuration that is no host's.
+    pub(crate) fn config(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Config, "bad_config", message)
+    }
+
     /// Of the state, or of an export of it.
     pub(crate) fn state(error: &dyn std::error::Error) -> Self {
         Self::new(Exit::State, "state", longshore_http::full(error))

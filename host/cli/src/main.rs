@@ -7,6 +7,7 @@ mod exit;
 mod feed;
 mod logging;
 mod output;
+mod place;
 mod progress;
 mod render;
 mod signals;

@@ -13,6 +13,7 @@ use std::{
 
 use longshore_plugin_api::{ErrorKind, Killed, Level, RunRequest};
 use longshore_providers::{CallError, Library};
+use serde_json::Value;
 
 use crate::{
     bench::Bench,
@@ -103,7 +104,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 fn obey(order: Order) -> Verdict<Reported> {
     log_to(&order.log());
     match &order.task {
-        Task::Inspect => Ok(inspect(&order.library)),
+        Task::Inspect => Ok(inspect(&order)),
         Task::Check(name) => {
             let Some(check) = Check::named(name) else {
                 return fault(format_args!("there is no check {name}"));
@@ -130,9 +131,12 @@ fn log_to(path: &Path) {
     drop(subscriber.try_init());
 }
 
-fn inspect(path: &Path) -> Reported {
-    match Library::open(path) {
-        Ok(library) => Reported::Library(Box::new(library.metadata().clone())),
+fn inspect(order: &Order) -> Reported {
+    match Library::open(&order.library) {
+        Ok(library) => match library.validate_config(&Value::Object(order.config.clone())) {
+            Ok(()) => Reported::Library(Box::new(library.metadata().clone())),
+            Err(error) => Reported::Misconfigured(error.to_string()),
+        },
         Err(error) => {
             // What is no library of this machine at all is the user's mistake, and no breach.
             let is_a_plugin = error.clause().is_some();

@@ -170,7 +170,7 @@ impl Setup {
             ..Trial::new(self.library.clone(), self.quirks.clone(), self.program.clone())
         };
         let report = trial.run(&|_| {}).map_err(|refusal| match refusal {
-            Refusal::NotAPlugin(what) => what,
+            Refusal::NotAPlugin(what) | Refusal::Config(what) => what,
             Refusal::Fault(what) => format!("the harness failed: {what}"),
         })?;
         let Some(finding) = report.findings.first() else {

@@ -101,6 +101,8 @@ pub(crate) struct Order {
 pub(crate) enum Reported {
     /// Of `Inspect`.
     Library(Box<Metadata>),
+    /// Of `Inspect`: the configuration that the harness was given does not fit the schema.
+    Misconfigured(String),
     /// Of `Inspect`: it cannot be loaded. The kind of refusal in a word, and the text.
     Refused { is_a_plugin: bool, text: String },
     /// Of `Check`, before what it made is swept, and after a sweep that failed for this reason.

@@ -80,6 +80,8 @@ pub enum Event<'a> {
 pub enum Refusal {
     /// The file is none that could be a plugin: what, where and what to do.
     NotAPlugin(String),
+    /// The configuration that the provider was to be made with does not fit the plugin's schema.
+    Config(String),
     /// The harness failed.
     Fault(String),
 }
@@ -171,6 +173,14 @@ impl Trial {
         let broken = |because| Ok(Inspected::Broken { because });
         match inspect() {
             Ok((_, Ok(Reported::Library(metadata)))) => Ok(Inspected::Loaded(metadata)),
+            Ok((_, Ok(Reported::Misconfigured(what)))) => {
+                let from = if self.config.is_some() { "given" } else { "of the quirks, its `[config]`," };
+                Err(Refusal::Config(format!(
+                    "the configuration {from} does not fit the plugin's schema: {what}; `longshore plugin inspect {}` \
+                     shows its keys",
+                    library.display()
+                )))
+            }
             Ok((_, Ok(Reported::Refused { is_a_plugin: true, text }))) => {
                 let first = text.lines().next().unwrap_or_default();
                 broken(first.to_owned())

@@ -4,7 +4,6 @@
 use std::{
     env, fs,
     io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,13 +21,13 @@ use longshore_http::{Problem, ProblemKind};
 use longshore_plugin_api::Level;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tempfile::NamedTempFile;
 
 use super::search_path;
 use crate::{
     args::{Conformance, Global},
     exit::{Exit, Failure},
     output::Output,
+    place::Place,
     progress::{self, Progress},
     signals::Signals,
     table::table,
@@ -225,6 +224,9 @@ fn again(global: &Global, asked: &Conformance, lib: &str, seed: u64) -> Again {
     Again { before, after }
 }
 
+/// The permissions of a report, before the umask: as any file that a program makes, which others may read.
+const REPORT_MODE: u32 = 0o666;
+
 /// Where a run is told of, while it goes on and at its end.
 struct Told {
     to: Mutex<To>,
@@ -273,7 +275,7 @@ impl Told {
             None => None,
             Some((format, path)) => {
                 // Where it cannot be written, that is told before anything is tried.
-                let place = Place::of(path).map_err(|error| {
+                let place = Place::of(path, REPORT_MODE).map_err(|error| {
                     Failure::usage(format_args!("--output {} cannot be written: {error}", path.display()))
                 })?;
                 let kept = Arc::default();
@@ -319,9 +321,11 @@ impl Told {
             let kept = sink
                 .end(report)
                 .map(|()| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)));
-            kept.and_then(|bytes| place.write(&bytes)).map_err(|error| {
-                Failure::internal(format_args!("cannot write the report to {}: {error}", path.display()))
-            })?;
+            kept.and_then(|bytes| place.write(|error| error, |out| out.write_all(&bytes))).map_err(
+                |error| {
+                    Failure::internal(format_args!("cannot write the report to {}: {error}", path.display()))
+                },
+            )?;
         }
         match to.show(|shown| shown.end(report)) {
             // Nothing is cut short any more: the exit code is the verdict all the same.
@@ -340,49 +344,6 @@ impl To {
         let written = progress::aside(|| write(&mut *self.shown));
         self.is_closed = matches!(&written, Err(error) if error.kind() == io::ErrorKind::BrokenPipe);
         if self.is_closed && self.file.is_some() { Ok(()) } else { written }
-    }
-}
-
-/// Where the report goes that a file was named for.
-enum Place {
-    /// To be put there whole; what had the name before is there until then.
-    Renamed(NamedTempFile, PathBuf),
-    /// A device or a pipe, which must stay what it is.
-    Written(PathBuf),
-}
-
-impl Place {
-    fn of(path: &Path) -> io::Result<Self> {
-        let there = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            there => Some(there?),
-        };
-        if there.as_ref().is_some_and(fs::Metadata::is_dir) {
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder: name a file in it"));
-        }
-        if there.as_ref().is_some_and(|it| !it.is_file()) {
-            return Ok(Self::Written(path.to_owned()));
-        }
-        // What a link leads to is replaced, and not the link.
-        let file = if there.is_some() { fs::canonicalize(path)? } else { path.to_owned() };
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        // As any file that a program makes, which others may read: the umask is taken off it.
-        let permissions =
-            there.map_or_else(|| fs::Permissions::from_mode(0o666), |there| there.permissions());
-        let unfinished = tempfile::Builder::new()
-            .permissions(permissions)
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
-        Ok(Self::Renamed(unfinished, file))
-    }
-
-    fn write(self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Renamed(mut unfinished, file) => {
-                unfinished.write_all(bytes)?;
-                unfinished.persist(file).map(drop).map_err(|error| error.error)
-            }
-            Self::Written(path) => fs::OpenOptions::new().write(true).open(path)?.write_all(bytes),
-        }
     }
 }
 
@@ -449,6 +410,7 @@ async fn attend(trial: Trial, told: Arc<Told>) -> Result<Attended, Failure> {
     let report = ended.map_err(|error| Failure::internal(format_args!("the run failed: {error}")))?;
     let report = report.map_err(|refusal| match refusal {
         Refusal::NotAPlugin(what) => Problem::new(ProblemKind::PluginRefused, what).into(),
+        Refusal::Config(what) => Failure::config(what),
         Refusal::Fault(what) => Failure::internal(format_args!("the harness failed: {what}")),
     });
     Ok(Attended { report, interrupted })

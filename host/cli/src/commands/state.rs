@@ -14,6 +14,7 @@ use crate::{
     args::{self, StateCommand},
     exit::{Exit, Failure},
     output::Output,
+    place::Place,
     render::clean,
     state::{blocking, folder},
     table::table,
@@ -216,6 +217,9 @@ async fn export(folder: PathBuf, to: Option<PathBuf>, output: &Output) -> Result
     }
 }
 
+/// The permissions of an export, before the umask: what a cluster's containers are told is for its owner alone.
+const EXPORT_MODE: u32 = 0o600;
+
 fn export_to_standard_output(folder: &Path) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     longshore_store::export(folder, &mut out).map_err(|error| match error {
@@ -227,27 +231,16 @@ fn export_to_standard_output(folder: &Path) -> Result<(), Failure> {
 
 /// The file has its name when it is complete and on the disk; what had the name before is there until then.
 fn export_to_file(folder: &Path, file: &Path) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        Failure::new(
-            Exit::State,
-            "state",
-            format_args!("cannot write the export {}: {error}", file.display()),
-        )
-    };
-    let within = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut out =
-        tempfile::Builder::new().prefix(".longshore-export-").tempfile_in(within).map_err(failed)?;
-    let mut buffer = BufWriter::new(out.as_file_mut());
-    longshore_store::export(folder, &mut buffer).map_err(|error| match error {
-        ExportError::Write(error) => failed(error),
+    let place = Place::of(file, EXPORT_MODE).map_err(ExportError::Write);
+    let written =
+        place.and_then(|place| place.write(ExportError::Write, |out| longshore_store::export(folder, out)));
+    written.map_err(|error| match error {
+        ExportError::Write(error) => {
+            let what = format_args!("cannot write the export {}: {error}", file.display());
+            Failure::new(Exit::State, "state", what)
+        }
         error => Failure::state(&error),
-    })?;
-    buffer.flush().map_err(failed)?;
-    drop(buffer);
-    out.as_file().sync_all().map_err(failed)?;
-    out.persist(file).map_err(|error| failed(error.error))?;
-    // The name is on the disk with its folder.
-    File::open(within).and_then(|folder| folder.sync_all()).map_err(failed)
+    })
 }
 
 async fn import(folder: PathBuf, file: PathBuf, output: &Output) -> Result<(), Failure> {

@@ -300,7 +300,9 @@ fn what_is_asked_wrongly_ends_with_2_or_3() {
     let list = house.file("config.json", "[1, 2]");
     let hosts = house.file("web.toml", "[[provider]]\nname = \"memory\"\n");
     let quirks = house.file("quirks.toml", "outlivs = \"process\"\n");
-    let cases: [(&[&str], i32, &[&str]); 12] = [
+    let slip = house.file("slip.toml", "capacty = 3\n");
+    let slipped = house.file("slipped.toml", "[config]\ncapacity = \"much\"\n");
+    let cases: [(&[&str], i32, &[&str]); 14] = [
         (&[], 2, &["<LIB>"]),
         (&["memory", "--filter", "runn-*"], 2, &["runn-*", "RUN-1"]),
         (&["memory", "--filter", "run-[few"], 2, &["pattern"]),
@@ -312,6 +314,8 @@ fn what_is_asked_wrongly_ends_with_2_or_3() {
         (&["memory", "--config", &list], 3, &["config.json", "[provider.config]"]),
         (&["memory", "--config", &hosts], 3, &["web.toml", "[[provider]]", "[provider.config]"]),
         (&["memory", "--quirks", &quirks], 3, &["quirks.toml", "outlivs", "outlives"]),
+        (&["memory", "--config", &slip], 3, &["capacty", "configuration given", "plugin inspect"]),
+        (&["memory", "--quirks", &slipped], 3, &["capacity", "[config]", "plugin inspect"]),
         (&["memory", "--quirks", "nowhere.toml"], 3, &["nowhere.toml", "No such file"]),
     ];
     for (arguments, code, words) in cases {
