@@ -136,7 +136,9 @@ pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), 
         return Ok(());
     }
     let limit = humantime::format_duration(up.stop_timeout);
-    Err(Failure::gave_up(format_args!("not all workers were stopped within {limit}; at last: {last}")))
+    // On a busy machine a short limit may pass before any news of it.
+    let last = if last.is_empty() { last } else { format!("; at last: {last}") };
+    Err(Failure::gave_up(format_args!("not all workers were stopped within {limit}{last}")))
 }
 
 fn stopped(folder: &str) -> String {

@@ -70,7 +70,8 @@ fn a_second_signal_leaves_at_once() {
 
 #[test]
 fn workers_that_do_not_stop_are_not_waited_for_for_ever() {
-    let mut house = up(&stubborn(), &["--stop-timeout", "300ms"]);
+    // Long enough for a busy machine to hear that they are stopping.
+    let mut house = up(&stubborn(), &["--stop-timeout", "3s"]);
     until_running(&house, 2);
     house.signal(Signal::INT);
     assert_eq!(house.ended(), Some(7));
