@@ -279,7 +279,7 @@ KillWholeContainer "kill-whole-container" Must [KillWhole] [] kill::kill_whole_c
 KillChildren "kill-children" Must [KillWhole] [] kill::kill_children
     "The processes that a worker has started end with it.";
 KillChildrenThatLeft "kill-children-that-left" Must [KillWhole] [] kill::kill_children_that_left
-    "So do those of them that have left its session and group, as daemons do.";
+    "The processes that a worker has started and that have left its session and group, as daemons do, end with it, too.";
 KillNobodyElse "kill-nobody-else" Must [KillNobodyElse] [] kill::kill_nobody_else
     "Other workers of the launch, of other launches and of other clusters live on.";
 KillNearMisses "kill-near-misses" Must [KillNobodyElse] [] kill::kill_near_misses
@@ -329,7 +329,7 @@ ServerStatusComesToRun "server-status-comes-to-run" Must [ServerStatus] [Server]
 CleanupSparesWorkers "cleanup-spares-workers" Must [CleanupSpares] [Cleanup] cleanup::cleanup_spares_workers
     "A cleanup leaves live workers alive, known and, where it can, listed.";
 CleanupDeepSparesWorkers "cleanup-deep-spares-workers" Must [CleanupSpares] [Cleanup] cleanup::cleanup_deep_spares_workers
-    "So does a deep one, of this cluster's workers and of others'.";
+    "A deep cleanup leaves live workers alive, known and, where it can, listed: this cluster's and others'.";
 CleanupSparesTheServer "cleanup-spares-the-server" Must [CleanupSpares] [Cleanup, Server] cleanup::cleanup_spares_the_server
     "A cleanup, also a deep one, leaves a running server alone.";
 CleanupAgain "cleanup-again" Must [CleanupAgain] [Cleanup] cleanup::cleanup_again
@@ -371,4 +371,5 @@ InstancesLeaveNothing "instances-leave-nothing" Must [HygieneLeaks] [] hygiene::
 OutputStaysEmpty "output-stays-empty" Should [HygieneQuiet] [] hygiene::output_stays_empty
     "A whole life of workers, failures and the end of the process included, writes nothing to standard output or error.";
 Model "model" Must [RunCount, StatusFinal, KillTrue, ListComplete] [] model::model
-    "Random sequences of run, status, kill and list, over several clusters and instances, agree with a model; what does not is shrunk to the shortest sequence that shows it.";}
+    "Random sequences of run, status, kill and list, over several clusters and instances, agree with a model; what does not is shrunk to the shortest sequence that shows it.";
+}

@@ -323,7 +323,7 @@ fn what_is_asked_wrongly_ends_with_2_or_3() {
     }
 }
 
-/// A run of one check that stays in it until it is told to end; the folder is where it keeps what it works with.
+/// A run of two checks that stays in the first until it is told to end; the folder is where it keeps what it works with.
 fn stuck(what: &str, quirks: &str) -> (House, PathBuf) {
     let (mut house, library, config) = broken(what);
     let quirks = house.file("quirks.toml", quirks);
@@ -338,7 +338,7 @@ fn stuck(what: &str, quirks: &str) -> (House, PathBuf) {
         "--filter",
         "kill-stops",
         "--filter",
-        "kill-twice",
+        "kill-whole-container",
         "--jobs",
         "1",
     ];
@@ -360,7 +360,7 @@ fn has_made(temp: &Path) -> bool {
 
 #[test]
 fn an_interruption_ends_what_runs_and_sweeps() {
-    // The worker takes for ever to start, and the check waits for it.
+    // The worker takes for ever to start, and the first check waits for it before it does anything else.
     let (mut house, temp) = stuck("start_ms = 600_000", "start = \"1h\"\ncheck = \"1h\"");
     until("a worker was made", || has_made(&temp));
     house.signal(Signal::INT);
