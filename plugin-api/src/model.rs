@@ -172,12 +172,17 @@ pub struct ListedHandle {
 }
 
 /// A request for a cluster's server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServerRequest {
-    /// What to run.
+    /// What to run. Variables of the configuration are filled in already, and `max_workers` means nothing here.
     pub container: Container,
     /// On what.
     pub hardware: Hardware,
+    /// The port that the server listens on, 1 to 65535, as the cluster's configuration says: the host fills it in, and a
+    /// provider answers with it in [`ServerAddress::port`]. It may publish the port, and answers with another where it
+    /// assigns one. `None`: nobody said. A host that is older than this field never sends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 /// Where a cluster's server is reached.
@@ -185,7 +190,7 @@ pub struct ServerRequest {
 pub struct ServerAddress {
     /// A host name or an address, as the workers reach it.
     pub host: String,
-    /// The port, where the provider assigns one.
+    /// The port: the one that the provider assigned, or else the request's; `None` where there was neither.
     pub port: Option<u16>,
 }
 
@@ -213,5 +218,21 @@ mod tests {
         let text = r#"{"container":{"command":"sleep","novel":1},"hardware":{},"workers":2,"token":"t-1","more":[]}"#;
         let request: RunRequest = serde_json::from_str(text).expect("unknown fields are ignored");
         assert_eq!(request.container.command.as_deref(), Some("sleep"));
+    }
+
+    #[test]
+    fn a_server_request_of_an_older_host_has_no_port() {
+        let text = r#"{"container":{"command":"serve"},"hardware":{}}"#;
+        let request: ServerRequest = serde_json::from_str(text).expect("a missing field is its default");
+        assert_eq!(request.port, None);
+        assert_eq!(
+            serde_json::to_string(&request).expect("it can be written"),
+            text,
+            "an older side knows no port"
+        );
+        let request = ServerRequest { port: Some(6379), ..request };
+        let text = serde_json::to_string(&request).expect("it can be written");
+        assert!(text.contains(r#""port":6379"#), "{text}");
+        assert_eq!(serde_json::from_str::<ServerRequest>(&text).expect("it can be read"), request);
     }
 }

@@ -123,7 +123,7 @@ fn a_list_arrives_whole() {
 #[test]
 fn the_server_s_documents_arrive_whole() {
     let probe = probe();
-    let request = ServerRequest { container: container(), hardware: hardware() };
+    let request = ServerRequest { container: container(), hardware: hardware(), port: Some(6379) };
     let text = serde_json::to_string(&request).expect("it can be written");
     let text = RStr::from_str(&text);
     let seen = probe.call("c", |ctx| call!(probe, ServerV1.run_server, ctx, text));

@@ -208,7 +208,7 @@ fn a_server_starts_once_and_stops() {
     let state = || call(|ctx| memory.server_status(ctx)).expect("it answers");
     let address = || call(|ctx| memory.server_address(ctx)).expect("it answers").map(|found| found.host);
     let start = || {
-        let request = ServerRequest { container: Container::default(), hardware: Hardware::default() };
+        let request = ServerRequest::default();
         call(|ctx| memory.run_server(ctx, &request))
     };
     assert_eq!(state(), Stopped);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_plugin_api::{Clause, Container, ErrorKind, Hardware, Killed, ServerRequest, WorkerStatus};
+use longshore_plugin_api::{Clause, ErrorKind, Killed, ServerRequest, WorkerStatus};
 use longshore_providers::{CallError, CallLimits, Function, Provider, Violation};
 use longshore_support::example;
 use serde_json::json;
@@ -56,7 +56,7 @@ fn a_sound_provider_runs_a_server() {
         let provider = create(&memory(), json!({}), CallLimits::default()).await;
         let scope = scope(LONG);
         assert_eq!(provider.server_status(&scope).reply().await, Ok(WorkerStatus::Stopped));
-        let server = ServerRequest { container: Container::default(), hardware: Hardware::default() };
+        let server = ServerRequest::default();
         provider.run_server(&scope, server).reply().await.expect("it starts");
         assert_ne!(provider.server_status(&scope).reply().await, Ok(WorkerStatus::Stopped));
         let address = provider.server_address(&scope).reply().await.expect("it answers");
@@ -151,7 +151,7 @@ fn an_unsound_server_is_refused_with_its_clause() {
     block_on(async {
         let faults = json!({ "server_status": "bad_value", "server_address": "bad_document" });
         let provider = mutant(json!({ "faults": faults })).await;
-        let server = ServerRequest { container: Container::default(), hardware: Hardware::default() };
+        let server = ServerRequest::default();
         provider.run_server(&scope(LONG), server).reply().await.expect("it starts");
         let refused = violation(provider.server_status(&scope(LONG)).reply().await);
         assert_eq!(refused.clause, Clause::ServerStatus);

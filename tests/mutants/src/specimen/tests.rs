@@ -257,7 +257,7 @@ fn cleanup_leaves_the_living_and_nothing_else() {
 fn a_cluster_has_one_server_at_an_address_of_its_own() {
     let root = folder();
     let one = specimen(root.path(), &json!({}));
-    let request = ServerRequest { container: sleeper(), hardware: Hardware::default() };
+    let request = ServerRequest { container: sleeper(), ..ServerRequest::default() };
     call("c", |ctx| {
         assert_eq!(one.server_status(ctx).expect("it answers"), WorkerStatus::Stopped);
         one.stop_server(ctx).expect("there is none");

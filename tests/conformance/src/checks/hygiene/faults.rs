@@ -192,7 +192,7 @@ fn odd_servers(bench: &Bench, subject: &Subject<'_>) -> Verdict {
     }
     for (place, text, container) in containers(&server.container, true) {
         let cluster = bench.cluster();
-        let request = ServerRequest { container, hardware: server.hardware.clone() };
+        let request = ServerRequest { container, hardware: server.hardware.clone(), port: None };
         sane(subject.run_server(&cluster, &request)?, place, &text)?;
         sane(subject.server_status(&cluster), place, &text)?;
         sane(subject.server_address(&cluster), place, &text)?;

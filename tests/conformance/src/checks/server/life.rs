@@ -31,7 +31,7 @@ pub(crate) fn request(bench: &Bench) -> Verdict<ServerRequest> {
         return skip("the quirks file has no `[server]`: what a server runs there is not known");
     };
     bench.cheap(Costly::Servers)?;
-    Ok(ServerRequest { container: quirks.container.clone(), hardware: quirks.hardware.clone() })
+    Ok(ServerRequest { container: quirks.container.clone(), hardware: quirks.hardware.clone(), port: None })
 }
 
 /// A server that is a witness, and where it reports: for providers whose workers can run one, and which have servers.
