@@ -1,13 +1,14 @@
 //! The one function that changes a state: every legal transition is here.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     handles::{Handle, Handles, Phase},
     ids::{HandleId, LaunchId},
     policy::{Desired, Policy, ProviderTraits},
-    record::{Change, KillReason, NewHandle, Record},
-    state::{Call, Calls, Launch, LaunchPhase, State, Stray, Suspicion},
+    record::{Change, KillReason, NewHandle, Record, StopReason},
+    server::{Address, Server, ServerPhase, ServerPolicy},
+    state::{Call, Calls, Launch, LaunchPhase, ServerCalls, State, Stray, Suspicion},
     time::Time,
     trouble::Trouble,
 };
@@ -37,10 +38,11 @@ impl State {
         }
         let seed = self.uid;
         match &record.change {
-            Change::Created { uid, policy, traits, expected, desired } => {
+            Change::Created { uid, policy, traits, expected, desired, server, per_container } => {
                 // Nothing of a cluster that had the name before is left.
                 *self = Self { uid: *uid, desired: *desired, latest: self.latest, ..Self::default() };
                 self.configure(policy, *traits, *expected);
+                self.configure_server(*server, *per_container);
             }
             Change::Recovered { term } => self.recover(*term, now),
             Change::Scaled { expected } | Change::Reconnected { expected, .. } => {
@@ -49,8 +51,9 @@ impl State {
                 // Whoever names a number has it: nothing more is guessed from what runs.
                 self.reconnect = None;
             }
-            Change::Updated { policy, traits, expected } => {
+            Change::Updated { policy, traits, expected, server, per_container } => {
                 self.configure(policy, *traits, *expected);
+                self.configure_server(*server, *per_container);
                 self.reconnect = None;
             }
             Change::DesiredSet { desired } => {
@@ -60,6 +63,7 @@ impl State {
                     // An operator who starts a cluster wants it tried now.
                     self.launch_backoff.succeed();
                     self.crash_backoff.succeed();
+                    self.try_server_now();
                 }
             }
             Change::Attached { traits } => self.attach(*traits),
@@ -78,6 +82,10 @@ impl State {
                 self.launches = BTreeMap::new();
                 self.strays = BTreeMap::new();
                 self.suspicion = None;
+                self.has_stale = false;
+                if let Some(server) = &mut self.server {
+                    server.phase = ServerPhase::Down;
+                }
             }
             Change::Refreshed => {
                 // What an operator asks for does not wait for an earlier failure to be forgiven.
@@ -85,6 +93,10 @@ impl State {
                 self.crash_backoff.hurry();
                 self.calls.status.hurry();
                 self.calls.initialize.backoff.hurry();
+                self.calls.server.hurry();
+                if let Some(server) = &mut self.server {
+                    server.crashes.hurry();
+                }
                 if self.traits.list {
                     self.calls.list.hurry();
                 }
@@ -138,8 +150,11 @@ impl State {
             Change::StraysCondemned { handles } => self.condemn(handles, now),
             Change::KillStarted { handles, why, .. } => {
                 self.start_kill(handles, now);
-                if *why == KillReason::LaunchTimeout {
-                    self.crash(now);
+                match why {
+                    KillReason::LaunchTimeout => self.crash(now),
+                    // It named all that there were.
+                    KillReason::OtherServer => self.has_stale = false,
+                    KillReason::Surplus | KillReason::StillThere | KillReason::Outstanding => {}
                 }
             }
             Change::KillAnswered { handles } => {
@@ -191,7 +206,109 @@ impl State {
             Change::InitializeEnded { trouble } => {
                 self.calls.initialize.end(trouble.as_ref(), &self.policy, seed, now);
             }
+            Change::ServerStarted => {
+                self.set_server_phase(ServerPhase::Starting { since: now });
+                self.calls.server.run.start(now);
+                (self.calls.server.run_hangs, self.calls.server.not_up) = (false, None);
+            }
+            Change::ServerUp { address, replaces } => self.server_up(address, *replaces, now),
+            Change::ServerLost { .. } => self.set_server_phase(ServerPhase::Lost { since: now }),
+            Change::ServerStopStarted { why } => self.stop_server(*why, now),
+            Change::ServerGone { died } => self.server_gone(*died, now),
+            Change::ServerRunEnded { trouble, retryable, returned } => {
+                let run = &mut self.calls.server.run;
+                let until = now + self.policy.backoff_max;
+                run.end_in(trouble.as_ref(), self.policy.backoff, &self.policy, seed, now);
+                if !*retryable {
+                    run.backoff.extend(until);
+                }
+                // Nothing else is asked about the server while the provider may still be at it.
+                run.in_flight = !*returned;
+                self.calls.server.run_hangs = !*returned;
+                self.calls.server.look.wanted = true;
+            }
+            Change::ServerStopEnded { trouble } => {
+                let patience = self.policy.kill_retry;
+                self.calls.server.stop.end_in(trouble.as_ref(), patience, &self.policy, seed, now);
+                self.calls.server.look.wanted = true;
+            }
+            Change::ServerLookStarted => self.calls.server.look.start(now),
+            Change::ServerLookEnded { trouble, not_up } => {
+                self.calls.server.look.end(trouble.as_ref(), &self.policy, seed, now);
+                if trouble.is_none() {
+                    self.calls.server.not_up.clone_from(not_up);
+                }
+            }
         }
+    }
+
+    fn configure_server(&mut self, policy: Option<ServerPolicy>, per_container: u32) {
+        self.per_container = per_container;
+        match (&mut self.server, policy) {
+            (Some(server), Some(policy)) if server.policy.kind == policy.kind => server.policy = policy,
+            // One that is there is never let go of: whoever wants another has it taken down first.
+            (server, policy) => *server = policy.map(Server::new),
+        }
+        self.try_server_now();
+    }
+
+    fn try_server_now(&mut self) {
+        self.calls.server.run.backoff.succeed();
+        self.calls.server.look.hurry();
+        if let Some(server) = &mut self.server {
+            server.crashes.succeed();
+        }
+    }
+
+    fn set_server_phase(&mut self, phase: ServerPhase) {
+        if let Some(server) = &mut self.server {
+            server.phase = phase;
+        }
+    }
+
+    fn server_up(&mut self, address: &Address, replaces: bool, now: Time) {
+        let next = LaunchId(self.next_launch);
+        let Some(server) = &mut self.server else { return };
+        if !server.is_up() {
+            server.phase = ServerPhase::Up { since: now };
+            server.starts += 1;
+        }
+        server.address = Some(address.clone());
+        if replaces {
+            server.stale_before = next;
+            self.has_stale = !self.handles.is_empty();
+        }
+    }
+
+    fn stop_server(&mut self, why: StopReason, now: Time) {
+        let (first, longest, seed) = (self.policy.backoff, self.policy.backoff_max, self.uid);
+        let Some(server) = &mut self.server else { return };
+        if !matches!(server.phase, ServerPhase::Stopping { .. }) {
+            server.phase = ServerPhase::Stopping { since: now };
+            if why == StopReason::StartTimeout {
+                server.crashes.fail(now, first, longest, FREE_CRASHES, seed);
+            }
+        }
+        self.calls.server.stop.start(now);
+        self.calls.server.not_up = None;
+    }
+
+    fn server_gone(&mut self, died: bool, now: Time) {
+        let (policy, seed) = (&self.policy, self.uid);
+        let Some(server) = &mut self.server else { return };
+        let lasted = match server.phase {
+            ServerPhase::Up { since } | ServerPhase::Lost { since } => {
+                now.since(since) >= policy.stable_after
+            }
+            _ => false,
+        };
+        server.phase = ServerPhase::Down;
+        if died && lasted {
+            server.crashes.succeed();
+        } else if died {
+            server.crashes.fail(now, policy.backoff, policy.backoff_max, FREE_CRASHES, seed);
+        }
+        (self.calls.server.stop, self.calls.server.not_up) = (Call::default(), None);
     }
 
     /// Cuts off what was under way: the calls of a host that is gone will not be answered.
@@ -255,6 +372,8 @@ impl State {
             }
             self.strays.remove(&new.name);
             self.insert(new, Phase::Initializing { since: now }, now);
+            let stale_before = self.server.as_ref().map(|server| server.stale_before);
+            self.has_stale |= new.launch.zip(stale_before).is_some_and(|(launch, before)| launch < before);
         }
         self.calls.status.wanted |= !handles.is_empty();
     }
@@ -397,6 +516,11 @@ impl Call {
     }
 
     fn end(&mut self, trouble: Option<&Trouble>, policy: &Policy, seed: u64, now: Time) {
+        self.end_in(trouble, policy.busy_poll_interval, policy, seed, now);
+    }
+
+    /// Ends it; where it failed, the first wait is the one given.
+    fn end_in(&mut self, trouble: Option<&Trouble>, first: Duration, policy: &Policy, seed: u64, now: Time) {
         self.in_flight = false;
         self.trouble = trouble.cloned();
         match trouble {
@@ -404,7 +528,15 @@ impl Call {
                 self.succeeded_at = self.started_at;
                 self.backoff.succeed();
             }
-            Some(_) => self.backoff.fail(now, policy.busy_poll_interval, policy.backoff_max, 0, seed),
+            Some(_) => self.backoff.fail(now, first, policy.backoff_max.max(first), 0, seed),
         }
+    }
+}
+
+impl ServerCalls {
+    fn hurry(&mut self) {
+        self.run.backoff.hurry();
+        self.stop.hurry();
+        self.look.hurry();
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     policy::{Desired, Policy, PolicyError, ProviderTraits},
     record::{Change, Record},
+    server::{ServerKind, ServerPolicy},
     state::{LaunchPhase, State},
     time::Time,
 };
@@ -27,6 +28,10 @@ pub enum Command {
         expected: u32,
         /// Whether it starts out running or stopped.
         desired: Desired,
+        /// How its server is looked after, where it has one.
+        server: Option<ServerPolicy>,
+        /// The most workers in one container, at least 1.
+        per_container: u32,
     },
     /// Expect another number of workers.
     Scale {
@@ -41,6 +46,12 @@ pub enum Command {
         traits: ProviderTraits,
         /// How many workers.
         expected: u32,
+        /// How its server is looked after, where it has one.
+        server: Option<ServerPolicy>,
+        /// The most workers in one container, at least 1.
+        per_container: u32,
+        /// Whether the server is another one than before in what it runs, or where: not while it is there.
+        other_server: bool,
     },
     /// Its provider is there, and can do this: it may be another one than before.
     Attach {
@@ -88,6 +99,17 @@ pub enum Denied {
     /// The policy cannot be kept.
     #[error("{0}")]
     Policy(PolicyError),
+    /// A server is to be run by a provider that can run none.
+    #[error(
+        "the provider cannot run a server: leave [cluster.server] out, or name one that others run with its `external`"
+    )]
+    CannotServe,
+    /// A server is there, and another one cannot take its place.
+    #[error(
+        "its server is there, and what it runs cannot be changed under its workers: stop the cluster first (`longshore \
+         stop`), which takes the server down after the workers, and start it afterwards"
+    )]
+    ServerIsThere,
     /// A cluster can be taken over only from a provider that lists its workers.
     #[error("the provider cannot list its workers, so that nothing can be taken over from it")]
     CannotList,
@@ -147,10 +169,12 @@ pub enum Denied {
 pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>, Denied> {
     let gone = state.desired == Desired::Deleted;
     let change = match command {
-        Command::Create { uid, policy, traits, expected, desired } => {
+        Command::Create { uid, policy, traits, expected, desired, server, per_container } => {
             check(policy, *expected)?;
+            check_server(server.as_ref(), *traits)?;
             let (uid, traits, expected, desired) = (*uid, *traits, *expected, *desired);
-            Some(Change::Created { uid, policy: policy.clone(), traits, expected, desired })
+            let (policy, server, per_container) = (policy.clone(), *server, *per_container);
+            Some(Change::Created { uid, policy, traits, expected, desired, server, per_container })
         }
         Command::Delete { force: true } => {
             let going = Change::DesiredSet { desired: Desired::Deleted };
@@ -169,14 +193,27 @@ pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>,
             (*expected != state.expected || state.reconnect.is_some())
                 .then_some(Change::Scaled { expected: *expected })
         }
-        Command::Update { policy, traits, expected } => {
+        Command::Update { policy, traits, expected, server, per_container, other_server } => {
             check(policy, *expected)?;
-            let same = *policy == state.policy && *traits == state.traits && *expected == state.expected;
+            check_server(server.as_ref(), *traits)?;
+            let before = state.server.as_ref().map(|server| server.policy);
+            let other_kind = before.map(|before| before.kind) != server.map(|server| server.kind);
+            if (other_kind || *other_server) && !state.has_no_server() {
+                return Err(Denied::ServerIsThere);
+            }
+            let same = *policy == state.policy
+                && *traits == state.traits
+                && *expected == state.expected
+                && *server == before
+                && *per_container == state.per_container
+                && !other_server;
             // Whoever names a number while it is being found out has it.
             (!same || state.reconnect.is_some()).then(|| Change::Updated {
                 policy: policy.clone(),
                 traits: *traits,
                 expected: *expected,
+                server: *server,
+                per_container: *per_container,
             })
         }
         Command::Reconnect if !state.traits.list => return Err(Denied::CannotList),
@@ -193,6 +230,11 @@ fn check(policy: &Policy, expected: u32) -> Result<(), Denied> {
     policy.check().map_err(Denied::Policy)?;
     let (min, max) = (policy.min, policy.max);
     if (min..=max).contains(&expected) { Ok(()) } else { Err(Denied::OutOfLimits { expected, min, max }) }
+}
+
+fn check_server(server: Option<&ServerPolicy>, traits: ProviderTraits) -> Result<(), Denied> {
+    let is_managed = server.is_some_and(|server| server.kind == ServerKind::Managed);
+    if is_managed && !traits.server { Err(Denied::CannotServe) } else { Ok(()) }
 }
 
 fn resolve(state: &State, token: &str, handles: &[(Arc<str>, u32)]) -> Result<Change, Denied> {

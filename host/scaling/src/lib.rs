@@ -41,7 +41,7 @@ pub use ids::{HandleId, LaunchId};
 pub use observe::{LaunchOutcome, Listing, Observation, Seen, observe};
 pub use plan::{Action, Plan, plan};
 pub use policy::{Desired, Policy, PolicyError, ProviderTraits, Strays, WORKERS_LIMIT};
-pub use record::{Aim, Change, KillReason, NewHandle, Record};
+pub use record::{Aim, Change, KillReason, NewHandle, Record, StopReason};
 pub use report::{PlanReport, Reason, Remedy};
 pub use server::{Address, OnRestart, Server, ServerKind, ServerPhase, ServerPolicy, ServerSeen};
 pub use snapshot::{KeptHandle, Snapshot, SnapshotError, SnapshotHead};

@@ -10,6 +10,7 @@ use crate::{
     ids::{HandleId, LaunchId},
     policy::Strays,
     record::{Change, NewHandle, Record},
+    server::{ServerKind, ServerPhase, ServerSeen},
     state::{Launch, LaunchPhase, State},
     time::Time,
     trouble::Trouble,
@@ -107,6 +108,19 @@ pub enum Observation {
     Listed(Result<Vec<Listing>, Trouble>),
     /// The provider was told of the cluster, or failed.
     Initialized(Result<(), Trouble>),
+    /// The provider answered that it was asked for the server, or is not waited for any more.
+    ServerRan {
+        /// Why it failed, where it did.
+        trouble: Option<Trouble>,
+        /// Whether asking again soon may help.
+        retryable: bool,
+        /// Whether the provider's call has ended, so that nothing more can come of it. Where not, that is told later.
+        returned: bool,
+    },
+    /// The provider answered that it was told to stop the server.
+    ServerStopAnswered(Result<(), Trouble>),
+    /// The server was looked at, or could not be.
+    ServerLooked(Result<ServerSeen, Trouble>),
 }
 
 /// What an observation means for a state, as records.
@@ -124,6 +138,17 @@ pub fn observe(state: &State, now: Time, observation: &Observation) -> Vec<Recor
         Observation::Listed(Err(trouble)) => vec![Change::ListEnded { trouble: Some(trouble.clone()) }],
         Observation::Initialized(outcome) => {
             vec![Change::InitializeEnded { trouble: outcome.as_ref().err().cloned() }]
+        }
+        Observation::ServerRan { trouble, retryable, returned } => {
+            let (trouble, retryable, returned) = (trouble.clone(), *retryable, *returned);
+            vec![Change::ServerRunEnded { trouble, retryable, returned }]
+        }
+        Observation::ServerStopAnswered(answer) => {
+            vec![Change::ServerStopEnded { trouble: answer.as_ref().err().cloned() }]
+        }
+        Observation::ServerLooked(Ok(seen)) => server_seen(state, seen),
+        Observation::ServerLooked(Err(trouble)) => {
+            vec![Change::ServerLookEnded { trouble: Some(trouble.clone()), not_up: None }]
         }
     };
     changes.into_iter().map(|change| change.at(now)).collect()
@@ -171,6 +196,65 @@ fn launch_answered(state: &State, launch: LaunchId, outcome: &LaunchOutcome) -> 
         },
     };
     vec![change]
+}
+
+/// What a look at the server means. No other call about it was out meanwhile.
+fn server_seen(state: &State, seen: &ServerSeen) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut not_up = None;
+    if let Some(server) = &state.server {
+        let is_managed = server.policy.kind == ServerKind::Managed;
+        match (seen, server.phase) {
+            // One that was told to stop is on its way out, however it looks.
+            (
+                ServerSeen::Up { .. } | ServerSeen::Initializing | ServerSeen::Unreachable { .. },
+                ServerPhase::Stopping { .. },
+            )
+            | (ServerSeen::Stopped, ServerPhase::Down) => {}
+            (ServerSeen::Up { address }, phase) => {
+                let is_news = server.address.as_ref() != Some(address);
+                if !matches!(phase, ServerPhase::Up { .. }) || is_news {
+                    let (address, replaces) = (address.clone(), server.replaces(address));
+                    changes.push(Change::ServerUp { address, replaces });
+                }
+            }
+            (ServerSeen::Stopped, phase) if is_managed => {
+                changes.push(Change::ServerGone { died: has_died(state, phase) });
+            }
+            (seen, phase) => {
+                let trouble = why_not_up(seen);
+                if matches!(phase, ServerPhase::Up { .. }) {
+                    let trouble = trouble.clone().unwrap_or_else(|| Trouble::new("it is initializing again"));
+                    changes.push(Change::ServerLost { trouble });
+                }
+                not_up = trouble;
+            }
+        }
+    }
+    changes.push(Change::ServerLookEnded { trouble: None, not_up });
+    changes
+}
+
+/// Whether a server that was seen stopped had come to life and was not told to stop.
+fn has_died(state: &State, phase: ServerPhase) -> bool {
+    match phase {
+        ServerPhase::Up { .. } | ServerPhase::Lost { .. } => true,
+        // One that could not be started has its own wait.
+        ServerPhase::Starting { .. } => {
+            state.calls.server.run.succeeded_at.is_some() && state.calls.server.run.trouble.is_none()
+        }
+        ServerPhase::Down | ServerPhase::Stopping { .. } => false,
+    }
+}
+
+fn why_not_up(seen: &ServerSeen) -> Option<Trouble> {
+    match seen {
+        ServerSeen::Unreachable { address, trouble } => {
+            let text = format!("{address} cannot be reached: {}", trouble.text);
+            Some(Trouble { text, clause: trouble.clause.clone() })
+        }
+        ServerSeen::Initializing | ServerSeen::Stopped | ServerSeen::Up { .. } => None,
+    }
 }
 
 fn was_repeated(state: &State, launch: LaunchId) -> bool {

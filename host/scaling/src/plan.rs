@@ -1,14 +1,16 @@
 //! What to do next, from the state alone. It does not matter which event woke the planner: a plan follows from what is
 //! wanted and what is known, and the report says what keeps the two apart.
 
+mod server;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     backoff::Backoff,
-    handles::Phase,
+    handles::{Handle, Phase},
     ids::{HandleId, LaunchId},
     policy::{Desired, Policy},
-    record::{Aim, Change, KillReason, Record},
+    record::{Aim, Change, KillReason, Record, StopReason},
     report::{PlanReport, Reason, Remedy},
     state::{Call, LaunchPhase, State},
     time::Time,
@@ -48,6 +50,15 @@ pub enum Action {
         /// Of these only whether they have stopped.
         terminating: Vec<HandleId>,
     },
+    /// Ask the provider for the cluster's server; where it runs already, that changes nothing.
+    RunServer,
+    /// Tell the provider to stop the server.
+    StopServer {
+        /// Why.
+        why: StopReason,
+    },
+    /// Look how the server is, and whether it can be reached.
+    LookAtServer,
 }
 
 /// What to do now, and when to look again.
@@ -76,6 +87,9 @@ impl Plan {
                 Change::KillStarted { handles: handles.clone(), why: *why, aim: self.aim }
             }
             Action::Status { .. } => Change::StatusStarted,
+            Action::RunServer => Change::ServerStarted,
+            Action::StopServer { why } => Change::ServerStopStarted { why: *why },
+            Action::LookAtServer => Change::ServerLookStarted,
         };
         self.actions.iter().map(|action| change(action).at(now)).collect()
     }
@@ -94,6 +108,8 @@ pub fn plan(state: &State, now: Time) -> (Plan, PlanReport) {
     planner.explain_desired();
     planner.kill_again();
     planner.kill_late_starters();
+    planner.kill_stale();
+    planner.look_after_server();
     planner.resolve_unknown();
     if planner.knows_its_workers() {
         planner.meet_target();
@@ -103,6 +119,13 @@ pub fn plan(state: &State, now: Time) -> (Plan, PlanReport) {
     planner.ask_statuses();
     planner.explain_waiting();
     (planner.plan, planner.report)
+}
+
+/// As many workers of one launch as make all its containers hold the same number: full ones, or a single one that does not
+/// fill up. So the number can be told to each.
+fn whole_containers(workers: u32, per_container: u32) -> u32 {
+    let each = per_container.max(1);
+    if workers > each { workers - workers % each } else { workers }
 }
 
 struct Planner<'a> {
@@ -195,6 +218,25 @@ impl Planner<'_> {
         self.kill(due, KillReason::LaunchTimeout);
     }
 
+    /// Kills the workers that know another server than the one that is there now.
+    fn kill_stale(&mut self) {
+        if !self.state.has_stale {
+            return;
+        }
+        let already: BTreeSet<_> = self.killed_now().collect();
+        let is_stale = |(id, handle): &(HandleId, &Handle)| {
+            !matches!(handle.phase, Phase::Terminating { .. })
+                && self.state.is_stale(handle)
+                && !already.contains(id)
+        };
+        let stale: Vec<_> = self.state.handles().filter(is_stale).map(|(id, _)| id).collect();
+        if stale.is_empty() {
+            // Somebody has to say that none is left.
+            return;
+        }
+        self.kill(stale, KillReason::OtherServer);
+    }
+
     fn kill(&mut self, handles: Vec<HandleId>, why: KillReason) {
         if !handles.is_empty() {
             self.because(Reason::Killing { handles: handles.len(), why });
@@ -261,7 +303,9 @@ impl Planner<'_> {
 
     fn killed_now(&self) -> impl Iterator<Item = HandleId> {
         let late = |action: &Action| match action {
-            Action::Kill { handles, why: KillReason::LaunchTimeout } => handles.clone(),
+            Action::Kill { handles, why: KillReason::LaunchTimeout | KillReason::OtherServer } => {
+                handles.clone()
+            }
             _ => Vec::new(),
         };
         self.plan.actions.iter().flat_map(late).collect::<Vec<_>>().into_iter()
@@ -318,6 +362,7 @@ impl Planner<'_> {
                 break;
             }
             let workers = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.policy().launch_batch);
+            let workers = whole_containers(workers, self.state.per_container);
             wanted -= u64::from(workers);
             launched += u64::from(workers);
             self.plan.actions.push(Action::Launch { launch, workers, again: false });
@@ -348,7 +393,7 @@ impl Planner<'_> {
 
     /// Whether nothing but room stands in the way of a launch.
     fn may_launch(&mut self) -> bool {
-        let mut clear = self.is_initialized();
+        let mut clear = self.is_initialized() & self.has_server();
         if let Some(until) = self.state.launch_backoff.until(self.now) {
             clear = false;
             self.wake(until);

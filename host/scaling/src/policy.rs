@@ -164,6 +164,7 @@ impl Policy {
 
 /// What the cluster's provider can do beyond run, status and kill.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "one yes or no an ability, each asked for by itself")]
 pub struct ProviderTraits {
     /// It must be told of the cluster before the first launch.
     pub initialize: bool,
@@ -171,4 +172,7 @@ pub struct ProviderTraits {
     pub list: bool,
     /// The same launch may be asked for again without launching twice.
     pub idempotent_run: bool,
+    /// It can run the cluster's server.
+    #[serde(default)]
+    pub server: bool,
 }

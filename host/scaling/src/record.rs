@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{HandleId, LaunchId},
     policy::{Desired, Policy, ProviderTraits},
+    server::{Address, ServerPolicy},
     time::Time,
     trouble::Trouble,
 };
@@ -46,6 +47,18 @@ pub enum KillReason {
     StillThere,
     /// It was decided before, and not carried out to its end.
     Outstanding,
+    /// They know a server that was started again since.
+    OtherServer,
+}
+
+/// Why a server is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopReason {
+    /// The cluster shall have no workers, and has none any more.
+    Unwanted,
+    /// It was not up in time, and is started anew.
+    StartTimeout,
 }
 
 /// What was wanted and what was there when something was decided: why a cluster grew or shrank.
@@ -73,6 +86,12 @@ pub enum Change {
         expected: u32,
         /// Whether it starts out running or stopped.
         desired: Desired,
+        /// How its server is looked after, where it has one.
+        #[serde(default)]
+        server: Option<ServerPolicy>,
+        /// The most workers in one container.
+        #[serde(default = "one")]
+        per_container: u32,
     },
     /// Another host, or the same one anew, has taken the cluster up from its journal. What was under way is cut off.
     Recovered {
@@ -92,6 +111,12 @@ pub enum Change {
         traits: ProviderTraits,
         /// How many workers are expected.
         expected: u32,
+        /// How its server is looked after, where it has one.
+        #[serde(default)]
+        server: Option<ServerPolicy>,
+        /// The most workers in one container.
+        #[serde(default = "one")]
+        per_container: u32,
     },
     /// Its provider can do something else than before.
     Attached {
@@ -261,6 +286,57 @@ pub enum Change {
         /// Why it failed, where it did.
         trouble: Option<Trouble>,
     },
+    /// The server is about to be asked for.
+    ServerStarted,
+    /// It is up.
+    ServerUp {
+        /// Where.
+        address: Address,
+        /// Whether the workers of before are to be replaced.
+        replaces: bool,
+    },
+    /// It cannot be reached any more.
+    ServerLost {
+        /// Why.
+        trouble: Trouble,
+    },
+    /// The server is about to be told to stop.
+    ServerStopStarted {
+        /// Why.
+        why: StopReason,
+    },
+    /// It was seen stopped.
+    ServerGone {
+        /// Whether nobody had told it to.
+        died: bool,
+    },
+    /// The provider answered that it was asked for the server, or is not waited for any more.
+    ServerRunEnded {
+        /// Why it failed, where it did.
+        trouble: Option<Trouble>,
+        /// Whether asking again soon may help.
+        retryable: bool,
+        /// Whether the provider's call has ended, so that nothing more can come of it.
+        returned: bool,
+    },
+    /// The provider answered that it was told to stop the server.
+    ServerStopEnded {
+        /// Why it failed, where it did.
+        trouble: Option<Trouble>,
+    },
+    /// The server is being looked at.
+    ServerLookStarted,
+    /// That has ended.
+    ServerLookEnded {
+        /// Why it failed, where it did.
+        trouble: Option<Trouble>,
+        /// Why the server, which is there, is not up yet, where that was seen.
+        not_up: Option<Trouble>,
+    },
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Change {
@@ -275,17 +351,26 @@ impl Change {
                 | Self::ListEnded { .. }
                 | Self::InitializeStarted
                 | Self::InitializeEnded { .. }
+                | Self::ServerRunEnded { .. }
+                | Self::ServerStopEnded { .. }
+                | Self::ServerLookStarted
+                | Self::ServerLookEnded { .. }
         )
     }
 
     /// What went wrong, where something did.
     pub fn trouble(&self) -> Option<&Trouble> {
         match self {
-            Self::LaunchUnknown { trouble, .. } | Self::KillFailed { trouble, .. } => Some(trouble),
+            Self::LaunchUnknown { trouble, .. }
+            | Self::KillFailed { trouble, .. }
+            | Self::ServerLost { trouble } => Some(trouble),
             Self::LaunchSettled { trouble, .. }
             | Self::StatusEnded { trouble }
             | Self::ListEnded { trouble }
-            | Self::InitializeEnded { trouble } => trouble.as_ref(),
+            | Self::InitializeEnded { trouble }
+            | Self::ServerRunEnded { trouble, .. }
+            | Self::ServerStopEnded { trouble }
+            | Self::ServerLookEnded { trouble, .. } => trouble.as_ref(),
             _ => None,
         }
     }

@@ -160,6 +160,47 @@ pub enum Reason {
         /// The last one.
         trouble: Trouble,
     },
+    /// The server is not up yet, and workers wait for it.
+    ServerStarting {
+        /// Why it was not up when it was looked at last, where that was seen.
+        trouble: Option<Trouble>,
+    },
+    /// This host has not looked at the server yet, and workers wait for that.
+    ServerUnseen,
+    /// The server cannot be reached, and workers wait for it; one that the host runs is not started again, for it has not
+    /// stopped.
+    ServerLost {
+        /// Why, where that was seen.
+        trouble: Option<Trouble>,
+    },
+    /// Starting the server failed, or it died soon after, and it is tried again later.
+    ServerBackingOff {
+        /// Failures in a row.
+        failures: u32,
+        /// How long until it is tried again.
+        retry_in: Duration,
+        /// Why the provider failed to start it, where it did.
+        trouble: Option<Trouble>,
+    },
+    /// The provider was asked for the server, has not answered in time, and is still at it. Nothing else is asked about the
+    /// server before it has.
+    ServerHangs,
+    /// It is not known how the server is: what was known is kept.
+    ServerStatusFailing {
+        /// Failures in a row.
+        failures: u32,
+        /// The last one.
+        trouble: Trouble,
+    },
+    /// The server goes after the last worker.
+    ServerOutlivesWorkers,
+    /// The server was told to stop and is not seen stopped yet.
+    ServerStopping {
+        /// Why telling it failed, where it did.
+        trouble: Option<Trouble>,
+    },
+    /// The provider at hand can run no server.
+    ServerUnsupported,
     /// A handle was killed and is still there.
     KillFailing {
         /// The handle.
@@ -191,11 +232,16 @@ impl Reason {
         let trouble = match self {
             Self::HeldForUnknown { trouble, .. }
             | Self::StatusFailing { trouble, .. }
-            | Self::ListFailing { trouble, .. } => Some(trouble),
+            | Self::ListFailing { trouble, .. }
+            | Self::ServerStatusFailing { trouble, .. } => Some(trouble),
             Self::KillFailing { trouble: None, .. } => return Some(KILL_HOLDS),
             Self::FindingWorkers { trouble }
             | Self::Initializing { trouble }
             | Self::BackingOff { trouble, .. }
+            | Self::ServerStarting { trouble }
+            | Self::ServerLost { trouble }
+            | Self::ServerBackingOff { trouble, .. }
+            | Self::ServerStopping { trouble }
             | Self::KillFailing { trouble, .. } => trouble.as_ref(),
             _ => None,
         };
@@ -260,6 +306,7 @@ impl fmt::Display for Reason {
                     KillReason::Surplus => "of the surplus",
                     KillReason::LaunchTimeout => "that did not start in time",
                     KillReason::StillThere => "that were killed before and are still there",
+                    KillReason::OtherServer => "that know a server which was started again since",
                     KillReason::Outstanding => "that were to be killed before, which may not have been done",
                 };
                 write!(f, "killing {handles} container{} {why}", if *handles == 1 { "" } else { "s" })
@@ -330,6 +377,41 @@ impl fmt::Display for Reason {
             Self::ListFailing { failures, trouble } => {
                 write!(f, "the provider failed to list its workers {} in a row: {trouble}", Times(*failures))
             }
+            Self::ServerStarting { trouble } => {
+                f.write_str("no worker is launched before the server is up")?;
+                after(f, trouble.as_ref())
+            }
+            Self::ServerUnseen => f.write_str("no worker is launched before this host has looked at the server"),
+            Self::ServerLost { trouble } => {
+                f.write_str("no worker is launched while the server cannot be reached")?;
+                after(f, trouble.as_ref())
+            }
+            Self::ServerBackingOff { failures, retry_in, trouble } => {
+                write!(
+                    f,
+                    "the server failed to start, or died soon after, {} in a row; next try in {}",
+                    Times(*failures),
+                    Seconds(*retry_in)
+                )?;
+                after(f, trouble.as_ref())
+            }
+            Self::ServerHangs => f.write_str(
+                "the provider was asked for the server and is still at it after its deadline; nothing else is done about \
+                 the server before that call has ended (it ends with the host at the latest)",
+            ),
+            Self::ServerStatusFailing { failures, trouble } => write!(
+                f,
+                "how the server is could not be found out {} in a row, so that what was known is kept: {trouble}",
+                Times(*failures)
+            ),
+            Self::ServerOutlivesWorkers => f.write_str("the server goes after the last worker"),
+            Self::ServerStopping { trouble } => {
+                f.write_str("the server was told to stop and is not yet seen stopped")?;
+                after(f, trouble.as_ref())
+            }
+            Self::ServerUnsupported => f.write_str(
+                "the provider at hand can run no server, so that the cluster's cannot be brought up, looked at or taken down",
+            ),
             Self::KillFailing { handle, attempts, trouble } => {
                 write!(f, "{handle} was killed {} and is still there", Times(*attempts))?;
                 match trouble {

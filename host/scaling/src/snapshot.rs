@@ -9,6 +9,7 @@ use crate::{
     handles::{Handle, Handles},
     ids::{HandleId, LaunchId},
     policy::{Desired, Policy, ProviderTraits},
+    server::Server,
     state::{Calls, Launch, State, Stray, Suspicion},
     time::Time,
     trouble::Trouble,
@@ -48,6 +49,12 @@ pub struct SnapshotHead {
     last_gone: Time,
     strays: Vec<(Arc<str>, Stray)>,
     latest: Time,
+    #[serde(default)]
+    per_container: u32,
+    #[serde(default)]
+    server: Option<Server>,
+    #[serde(default)]
+    has_stale: bool,
 }
 
 /// A handle of a snapshot.
@@ -105,6 +112,9 @@ impl State {
             last_gone: self.last_gone,
             strays: self.strays.iter().map(|(name, stray)| (Arc::clone(name), stray.clone())).collect(),
             latest: self.latest,
+            per_container: self.per_container,
+            server: self.server.clone(),
+            has_stale: self.has_stale,
         };
         Snapshot { head, handles }
     }
@@ -151,6 +161,9 @@ impl State {
             last_gone: head.last_gone,
             strays: head.strays.into_iter().collect(),
             latest: head.latest,
+            per_container: head.per_container,
+            server: head.server,
+            has_stale: head.has_stale,
             calls: Calls::default(),
         })
     }

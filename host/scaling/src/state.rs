@@ -12,6 +12,7 @@ use crate::{
     handles::{Handle, Handles, Tally},
     ids::{HandleId, LaunchId},
     policy::{Desired, Policy, ProviderTraits},
+    server::{Server, ServerKind, ServerPhase},
     time::Time,
     trouble::Trouble,
 };
@@ -82,10 +83,29 @@ pub(crate) struct Calls {
     pub(crate) status: Call,
     pub(crate) list: Call,
     pub(crate) initialize: Call,
+    pub(crate) server: ServerCalls,
     /// Handles that were still initializing when a look was taken that was late enough to kill them for it.
     pub(crate) late: BTreeSet<HandleId>,
     /// Names of handles that were buried while a list was under way.
     pub(crate) buried_meanwhile: BTreeSet<Arc<str>>,
+}
+
+/// The calls about a server. At most one of them is out, so that what a look saw is never older than what was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServerCalls {
+    pub(crate) run: Call,
+    /// Whether the host has given up waiting for the answer of a `run` that is still in the provider.
+    pub(crate) run_hangs: bool,
+    pub(crate) stop: Call,
+    pub(crate) look: Call,
+    /// Why the server, which is there, was not up at the last look.
+    pub(crate) not_up: Option<Trouble>,
+}
+
+impl ServerCalls {
+    pub(crate) fn is_any_out(&self) -> bool {
+        self.run.in_flight || self.stop.in_flight || self.look.in_flight
+    }
 }
 
 /// A mass death that is looked at a second time.
@@ -120,6 +140,11 @@ pub struct State {
     /// Where the cluster is being taken over: how many lists in a row had nothing new.
     pub(crate) reconnect: Option<u32>,
     pub(crate) expected: u32,
+    /// The most workers in one container; 0 counts as 1.
+    pub(crate) per_container: u32,
+    pub(crate) server: Option<Server>,
+    /// Whether there may be workers that know another server than the one that is there now.
+    pub(crate) has_stale: bool,
     pub(crate) handles: Handles,
     pub(crate) launches: BTreeMap<LaunchId, Launch>,
     pub(crate) next_launch: u64,
@@ -179,6 +204,32 @@ impl State {
     /// Whether it shall have workers.
     pub fn desired(&self) -> Desired {
         self.desired
+    }
+
+    /// Its server, where it has one.
+    pub fn server(&self) -> Option<&Server> {
+        self.server.as_ref()
+    }
+
+    /// Whether its server shall be there: it is taken down after the last worker.
+    pub(crate) fn wants_server(&self) -> bool {
+        self.desired == Desired::Running && !self.resting
+    }
+
+    /// Whether no worker is there, nor any that may yet come to light.
+    pub(crate) fn has_no_workers(&self) -> bool {
+        self.handles.is_empty() && self.launches.is_empty()
+    }
+
+    /// Whether nothing of its server is left that would have to be taken down.
+    pub(crate) fn has_no_server(&self) -> bool {
+        self.server.as_ref().is_none_or(Server::is_gone) && !self.calls.server.run.in_flight
+    }
+
+    /// Whether a handle's workers were launched for a server that was started again since.
+    pub(crate) fn is_stale(&self, handle: &Handle) -> bool {
+        let stale_before = self.server.as_ref().map_or(LaunchId(0), |server| server.stale_before);
+        handle.launch.is_some_and(|launch| launch < stale_before)
     }
 
     /// How many workers its user asked for. Stopping the cluster does not change it.
@@ -259,13 +310,22 @@ impl State {
     pub fn is_finished(&self) -> bool {
         self.desired == Desired::Deleted
             && self.is_empty()
+            && (self.forgotten || self.has_no_server())
             && (self.forgotten || self.has_looked_since_last_death())
     }
 
     /// Whether nothing but expected, running workers is there, and as many as there shall be.
     pub fn is_converged(&self) -> bool {
         let tally = self.tally();
-        self.launches.is_empty()
+        let wants_server = self.wants_server();
+        let is_served = if wants_server {
+            // A host that has not looked yet does not know.
+            self.server.as_ref().is_none_or(|server| server.is_up() && self.knows_its_server())
+        } else {
+            self.has_no_server()
+        };
+        is_served
+            && self.launches.is_empty()
             && tally.initializing == 0
             && tally.terminating == 0
             && tally.running == u64::from(self.target())
@@ -280,6 +340,22 @@ impl State {
         // Nobody asks for the statuses of no handles.
         (is_on(&self.calls.status) && !self.handles.is_empty())
             || (self.traits.list && is_on(&self.calls.list))
+            || (self.is_server_looked_at() && is_on(&self.calls.server.look))
+    }
+
+    /// Whether looks at the server are taken: where it should be there, or has yet to be seen gone.
+    pub(crate) fn is_server_looked_at(&self) -> bool {
+        let Some(server) = &self.server else { return false };
+        match (server.policy.kind, server.phase) {
+            (ServerKind::External, _) => self.wants_server(),
+            (ServerKind::Managed, ServerPhase::Down) => false,
+            (ServerKind::Managed, _) => self.traits.server,
+        }
+    }
+
+    /// Whether this host has seen how the server is.
+    pub(crate) fn knows_its_server(&self) -> bool {
+        self.calls.server.look.succeeded_at.is_some()
     }
 
     /// Whether the workers that ran before this host did are known, where the provider can tell.

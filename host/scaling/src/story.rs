@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{
     ids::{HandleId, LaunchId},
     policy::Desired,
-    record::{Aim, Change, KillReason, NewHandle},
+    record::{Aim, Change, KillReason, NewHandle, StopReason},
     report::Workers,
 };
 
@@ -100,6 +100,7 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
                 KillReason::LaunchTimeout => "did not start in time".to_owned(),
                 KillReason::StillThere => "killed before and still there".to_owned(),
                 KillReason::Outstanding => "decided before, and perhaps not done".to_owned(),
+                KillReason::OtherServer => "they know a server that was started again since".to_owned(),
             };
             format!("killing {}: {why}", of(handles))
         }
@@ -127,6 +128,24 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
         Change::ListEnded { trouble } => ended("the list of all workers", trouble.as_ref()),
         Change::InitializeStarted => "asking the provider to prepare itself".to_owned(),
         Change::InitializeEnded { trouble } => ended("the provider's preparation", trouble.as_ref()),
+        Change::ServerStarted => "starting the server".to_owned(),
+        Change::ServerUp { address, replaces } => {
+            let then = if *replaces { "; the workers of before are replaced" } else { "" };
+            format!("the server is up at {address}{then}")
+        }
+        Change::ServerLost { trouble } => format!("the server cannot be reached any more: {trouble}"),
+        Change::ServerStopStarted { why: StopReason::Unwanted } => {
+            "stopping the server: no worker is left, and none is wanted".to_owned()
+        }
+        Change::ServerStopStarted { why: StopReason::StartTimeout } => {
+            "stopping the server, which was not up in time".to_owned()
+        }
+        Change::ServerGone { died: true } => "the server died".to_owned(),
+        Change::ServerGone { died: false } => "the server is not there".to_owned(),
+        Change::ServerRunEnded { trouble, .. } => ended("the start of the server", trouble.as_ref()),
+        Change::ServerStopEnded { trouble } => ended("the stop of the server", trouble.as_ref()),
+        Change::ServerLookStarted => "looking at the server".to_owned(),
+        Change::ServerLookEnded { trouble, .. } => ended("the look at the server", trouble.as_ref()),
     }
 }
 
