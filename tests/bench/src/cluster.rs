@@ -40,6 +40,8 @@ impl Cluster {
             traits: ProviderTraits::default(),
             expected: workers,
             desired: Desired::Running,
+            server: None,
+            per_container: 1,
         };
         let mut records = admit(&State::default(), now, &create).expect("a legal cluster");
         let record = records.pop().expect("a cluster begins with a record");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::world::{Container, World, launch, launches};
+use crate::world::{Container, World, launch, launches, update};
 use longshore_scaling::{
     Action, Change, Command, Denied, LaunchOutcome, LaunchPhase, Observation, Policy, PolicyError,
     ProviderTraits, Reason, Remedy, Seen, Trouble,
@@ -277,7 +277,7 @@ fn a_failure_that_no_retry_can_mend_waits_long_unless_the_configuration_changes(
     world.pass(Duration::from_mins(4));
     assert!(!launches(&world.turn()));
     let policy = Policy { max: 10, ..Policy::default() };
-    let update = Command::Update { policy, traits: ProviderTraits::default(), expected: 1 };
+    let update = update(policy, ProviderTraits::default(), 1);
     world.command(&update).expect("legal");
     assert!(launches(&world.turn()));
 }
@@ -392,7 +392,7 @@ fn commands_outside_the_limits_are_denied_and_change_nothing() {
         assert_eq!(world.command(&Command::Scale { expected }), Err(denied));
     }
     let crossed = Policy { min: 5, ..policy };
-    let update = Command::Update { policy: crossed, traits: ProviderTraits::default(), expected: 5 };
+    let update = update(crossed, ProviderTraits::default(), 5);
     assert_eq!(world.command(&update), Err(Denied::Policy(PolicyError::MinAboveMax { min: 5, max: 4 })));
     assert_eq!(world.state, before);
 }

@@ -330,8 +330,15 @@ fn who_names_a_number_ends_the_taking_over() {
 }
 
 fn cycle(traits: ProviderTraits) -> Cycle {
-    let create =
-        Command::Create { uid: 7, policy: Policy::default(), traits, expected: 2, desired: Desired::Running };
+    let create = Command::Create {
+        uid: 7,
+        policy: Policy::default(),
+        traits,
+        expected: 2,
+        desired: Desired::Running,
+        server: None,
+        per_container: 1,
+    };
     Cycle::new(State::replay(&admit(&State::default(), Time::default(), &create).expect("legal")))
 }
 
@@ -400,6 +407,9 @@ fn refuse(world: &mut World, actions: &[Action]) {
             Action::Status { .. } => world.see(&Observation::StatusEnded { trouble: Some(trouble) }),
             Action::List => world.see(&Observation::Listed(Err(trouble))),
             Action::Launch { launch, .. } => world.fail_launch(*launch, "it is not there", true),
+            Action::RunServer | Action::StopServer { .. } | Action::LookAtServer => {
+                unreachable!("this cluster has no server")
+            }
         }
     }
 }
@@ -444,7 +454,7 @@ fn a_clock_that_was_moved_while_there_was_no_host_is_no_evidence() {
 
 #[test]
 fn a_launch_is_repeated_only_once_the_provider_is_prepared() {
-    let traits = ProviderTraits { initialize: true, list: false, idempotent_run: true };
+    let traits = ProviderTraits { initialize: true, idempotent_run: true, ..ProviderTraits::default() };
     let mut world = World::new(Policy::default(), traits, 3);
     world.step();
     let (id, _) = launch(&world.turn());
@@ -578,6 +588,8 @@ fn what_was_forgotten_does_not_come_back_and_its_numbers_neither() {
         traits: ProviderTraits::default(),
         expected: 1,
         desired: Desired::Running,
+        server: None,
+        per_container: 1,
     };
     // A cluster of the same name begins with nothing of the one before.
     world.command(&create).expect("legal");

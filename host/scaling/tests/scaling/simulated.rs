@@ -6,7 +6,7 @@ use longshore_scaling::{
     Change, Command, LaunchOutcome, Observation, Policy, ProviderTraits, Reason, Seen, Trouble,
 };
 
-use crate::world::{World, launch};
+use crate::world::{World, launch, update};
 
 fn lost() -> Trouble {
     Trouble::new("the connection was reset")
@@ -63,11 +63,11 @@ fn a_container_that_is_listed_again_after_its_end_counts_once() {
 #[test]
 fn whoever_names_a_number_ends_the_taking_over() {
     let scale = |world: &mut World| world.command(&Command::Scale { expected: 2 });
-    let update = |world: &mut World| {
+    let renew = |world: &mut World| {
         let traits = ProviderTraits { list: true, ..ProviderTraits::default() };
-        world.command(&Command::Update { policy: Policy::default(), traits, expected: 2 })
+        world.command(&update(Policy::default(), traits, 2))
     };
-    for name in [scale as fn(&mut World) -> _, update] {
+    for name in [scale as fn(&mut World) -> _, renew] {
         let mut world = World::listing(2);
         world.settle();
         world.run_for(Duration::from_secs(10));

@@ -41,7 +41,8 @@ impl World {
             created: 0,
         };
         let desired = Desired::Running;
-        let create = Command::Create { uid: UID, policy, traits, expected, desired };
+        let (server, per_container) = (None, 1);
+        let create = Command::Create { uid: UID, policy, traits, expected, desired, server, per_container };
         world.command(&create).expect("the cluster is legal");
         world
     }
@@ -149,6 +150,9 @@ impl World {
                 self.see(&Observation::Killed { answers });
             }
             Action::Status { live, terminating } => self.tell([live.clone(), terminating.clone()].concat()),
+            Action::RunServer | Action::StopServer { .. } | Action::LookAtServer => {
+                unreachable!("this cluster has no server")
+            }
         }
     }
 
@@ -256,4 +260,9 @@ pub(crate) fn launch(actions: &[Action]) -> (LaunchId, u32) {
 
 pub(crate) fn launches(actions: &[Action]) -> bool {
     actions.iter().any(|action| matches!(action, Action::Launch { .. }))
+}
+
+/// An update of a cluster that has no server.
+pub(crate) fn update(policy: Policy, traits: ProviderTraits, expected: u32) -> Command {
+    Command::Update { policy, traits, expected, server: None, per_container: 1, other_server: false }
 }

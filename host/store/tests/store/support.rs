@@ -63,6 +63,8 @@ pub(crate) fn beginnings(workers: u32) -> Vec<Record> {
             traits: ProviderTraits::default(),
             expected: workers,
             desired: Desired::Running,
+            server: None,
+            per_container: 1,
         }
         .at(at),
         Change::LaunchStarted { launch: LaunchId(0), workers, aim: Aim { target: workers, had: 0 } }.at(at),
