@@ -1,12 +1,15 @@
 //! What a configuration must keep beyond its form: names, references, limits. The same check for a file and for what
 //! arrives over the wire, which no reader of ours has to have made.
 
+mod server;
+mod variables;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
+use longshore_plugin_api::{Container, Hardware, MAX_WORKERS_ON_A_HANDLE};
 use longshore_scaling::PolicyError;
 
 use crate::{
@@ -86,9 +89,13 @@ pub(crate) fn check(config: &Config, notes: &mut Notes) {
         let mut checker = Checker { notes, at: Table::new(Kind::Cluster, index), name: &cluster.name };
         check_reference(&cluster.provider, &providers, &mut checker);
         check_limits(cluster, &mut checker);
-        check_container(cluster, &mut checker);
-        check_hardware(cluster, &mut checker);
+        check_container("container", &cluster.container, &mut checker);
+        check_hardware("hardware", &cluster.hardware, &mut checker);
         check_deadlines(cluster, &mut checker);
+        if let Some(server) = &cluster.server {
+            server::check(server, &mut checker);
+        }
+        variables::check(cluster, &mut checker);
     }
 }
 
@@ -122,7 +129,16 @@ impl Checker<'_> {
     }
 
     fn deadline(&mut self, section: Option<&'static str>, key: &'static str, given: Duration) {
-        let (low, high) = DEADLINES;
+        self.duration(section, key, given, DEADLINES);
+    }
+
+    fn duration(
+        &mut self,
+        section: Option<&'static str>,
+        key: &'static str,
+        given: Duration,
+        (low, high): (Duration, Duration),
+    ) {
         if given < low || given > high {
             let [low, high, given] = [low, high, given].map(in_words);
             self.wrong(section, key, &format!("must be between {low} and {high}, not {given}"));
@@ -248,49 +264,48 @@ fn in_words(duration: Duration) -> String {
     }
 }
 
-fn check_container(cluster: &ClusterConfig, checker: &mut Checker<'_>) {
-    const AT: Option<&str> = Some("container");
-    let container = &cluster.container;
-    checker.plain(AT, "image", container.image.as_deref());
-    checker.plain(AT, "command", container.command.as_deref());
-    checker.plain(AT, "working_dir", container.working_dir.as_deref());
+/// Checks the container of a section; that of a server has no `max_workers`, which is checked there.
+fn check_container(section: &'static str, container: &Container, checker: &mut Checker<'_>) {
+    let at = Some(section);
+    checker.plain(at, "image", container.image.as_deref());
+    checker.plain(at, "command", container.command.as_deref());
+    checker.plain(at, "working_dir", container.working_dir.as_deref());
     if container.args.iter().any(|arg| arg.contains('\0')) {
-        checker.wrong(AT, "args", "must not have a zero byte");
+        checker.wrong(at, "args", "must not have a zero byte");
     }
     for (name, value) in &container.env {
         if name.is_empty() || name.contains(['=', '\0']) {
             let what =
                 format!("has a variable named \"{}\": a name is not empty and has no `=`", short(name));
-            checker.wrong(AT, "env", &what);
+            checker.wrong(at, "env", &what);
         } else if value.contains('\0') {
-            checker.wrong(AT, "env", &format!("has a zero byte in `{}`", short(name)));
+            checker.wrong(at, "env", &format!("has a zero byte in `{}`", short(name)));
         }
     }
     if let Some(max) = container.max_workers
         && !(1..=MAX_WORKERS_ON_A_HANDLE).contains(&max)
     {
         checker.wrong(
-            AT,
+            at,
             "max_workers",
             &format!("must be between 1 and {MAX_WORKERS_ON_A_HANDLE}, not {max}"),
         );
     }
 }
 
-fn check_hardware(cluster: &ClusterConfig, checker: &mut Checker<'_>) {
-    const AT: Option<&str> = Some("hardware");
-    let hardware = &cluster.hardware;
+fn check_hardware(section: &'static str, hardware: &Hardware, checker: &mut Checker<'_>) {
+    let at = Some(section);
     if let Some(cpu) = hardware.cpu
         && !(cpu > 0.0 && cpu <= CORES_LIMIT)
     {
-        checker.wrong(AT, "cpu", &format!("must be above 0 and at most {CORES_LIMIT} cores, not {cpu}"));
+        checker.wrong(at, "cpu", &format!("must be above 0 and at most {CORES_LIMIT} cores, not {cpu}"));
     }
     if let Some(memory) = hardware.memory
         && !(1..=MEMORY_LIMIT).contains(&memory)
     {
-        checker.wrong(AT, "memory", &format!("must be between 1 byte and 1 EiB, not {memory} bytes"));
+        checker.wrong(at, "memory", &format!("must be between 1 byte and 1 EiB, not {memory} bytes"));
     }
-    checker.plain(AT, "id", hardware.id.as_deref());
+    checker.plain(at, "id", hardware.id.as_deref());
 }
 
 fn check_deadlines(cluster: &ClusterConfig, checker: &mut Checker<'_>) {
@@ -302,6 +317,7 @@ fn check_deadlines(cluster: &ClusterConfig, checker: &mut Checker<'_>) {
         ("list", deadlines.list),
         ("initialize", deadlines.initialize),
         ("cleanup", deadlines.cleanup),
+        ("server", deadlines.server),
     ] {
         checker.deadline(Some("timeouts"), key, given);
     }

@@ -10,6 +10,8 @@ use longshore_scaling::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::server::ServerConfig;
+
 /// All that a configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -56,6 +58,9 @@ pub struct ClusterConfig {
     /// What one worker needs of the machine below it.
     #[serde(default)]
     pub hardware: Hardware,
+    /// The server that its workers report to; `None` where they need none, or find it by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerConfig>,
     /// How long the calls of its provider may take.
     #[serde(default)]
     pub deadlines: Deadlines,
@@ -65,6 +70,10 @@ pub struct ClusterConfig {
     /// Whether it starts out stopped: it is made and remembered, and has no workers until it is started.
     #[serde(default)]
     pub stopped: bool,
+    /// Whether its workers, and its server, stop when the host ends; `None` leaves it to how the host was begun: `longshore
+    /// up` stops them, `longshore serve` does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_on_exit: Option<bool>,
 }
 
 /// How long each function of a provider may take. A call that takes longer is given up: what it did is then not known.
@@ -83,6 +92,8 @@ pub struct Deadlines {
     pub initialize: Duration,
     /// To remove what the cluster left behind: 5 minutes.
     pub cleanup: Duration,
+    /// To start the cluster's server, and to stop it: 2 minutes. Asking how and where it is counts as a status.
+    pub server: Duration,
 }
 
 impl Default for Deadlines {
@@ -94,6 +105,7 @@ impl Default for Deadlines {
             list: Duration::from_mins(1),
             initialize: Duration::from_mins(5),
             cleanup: Duration::from_mins(5),
+            server: Duration::from_mins(2),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Reads the TOML text: keys to fields, defaults for what is left out, faults for what is wrong.
 
+mod server;
+
 use std::{
     fs::File,
     io::{self, Read},
@@ -84,6 +86,9 @@ fn read_document(table: &DeTable<'_>, lines: &Lines, notes: &mut Notes, origin: 
         let line = lines.of(key.span().start);
         let meant = match nearest(name, keys::TOP.iter().copied()) {
             Some(meant) => format!("; did you mean [[{meant}]]?"),
+            None if keys::SECTIONS.iter().any(|(section, _)| *section == name) => {
+                format!("; did you mean [cluster.{name}], after its [[cluster]]?")
+            }
             None => "; a file has [[provider]] and [[cluster]] tables".to_owned(),
         };
         let name = short(name);
@@ -181,16 +186,21 @@ fn read_cluster(section: &mut Section<'_, '_>) -> ClusterConfig {
         policy: read_limits(section),
         container: Container::default(),
         hardware: Hardware::default(),
+        server: None,
         deadlines: Deadlines::default(),
         verbose: section.count("verbose", u32::from(u8::MAX)).map_or(1, |level| level as u8),
         stopped: section.flag("stopped").unwrap_or_default(),
     };
-    section.section("container", |section| cluster.container = read_container(section));
+    section.section("container", |section| {
+        section.check_keys(keys::CONTAINER);
+        cluster.container = read_container(section);
+    });
     section.section("hardware", |section| cluster.hardware = read_hardware(section));
     section.section("timeouts", |section| {
         read_timeouts(section, &mut cluster.deadlines, &mut cluster.policy);
     });
     section.section("scaling", |section| read_scaling(section, &mut cluster.policy));
+    section.section("server", |section| cluster.server = Some(server::read_server(section)));
     cluster
 }
 
@@ -206,8 +216,8 @@ fn read_limits(section: &mut Section<'_, '_>) -> Policy {
     }
 }
 
+/// Reads a container whose keys are checked already: that of a server has fewer.
 fn read_container(section: &mut Section<'_, '_>) -> Container {
-    section.check_keys(keys::CONTAINER);
     Container {
         image: section.text("image"),
         command: section.text("command"),
@@ -232,6 +242,7 @@ fn read_timeouts(section: &mut Section<'_, '_>, deadlines: &mut Deadlines, polic
         ("list", &mut deadlines.list),
         ("initialize", &mut deadlines.initialize),
         ("cleanup", &mut deadlines.cleanup),
+        ("server", &mut deadlines.server),
         ("launch", &mut policy.launch_timeout),
         ("kill_retry", &mut policy.kill_retry),
     ] {

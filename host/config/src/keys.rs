@@ -57,6 +57,7 @@
 //! | `list` | to name all workers | `"1m"` | 10 ms to 1 day |
 //! | `initialize` | to prepare for the cluster | `"5m"` | 10 ms to 1 day |
 //! | `cleanup` | to remove what the cluster left behind | `"5m"` | 10 ms to 1 day |
+//! | `server` | to start the cluster's server, and to stop it | `"2m"` | 10 ms to 1 day |
 //! | `launch` | how long a worker may stay initializing before it is killed and counted as a failure | `"10m"` | 1 ms to 30 days |
 //! | `kill_retry` | how long after a kill a worker may still be alive before it is killed again; doubled at each further attempt | `"30s"` | 1 ms to 1 day |
 //!
@@ -76,6 +77,42 @@
 //! | `stable_after` | a worker that dies sooner than this after its launch counts as a crash | `"10s"` | 0 to 1 day |
 //! | `mass_death_workers` | a death of at least so many workers at once ... | 10 | from 1 |
 //! | `mass_death_percent` | ... that are at least so many percent of the live ones is believed only when it is seen a second time | 50 | 1 to 100 |
+//!
+//! # `[cluster.server]`
+//!
+//! The server that the workers report to. It is there before the first worker and goes after the last; while it is down,
+//! no worker is launched. Without this section a cluster has none.
+//!
+//! | key | what it is | default | range |
+//! |---|---|---|---|
+//! | `port` | the port that it listens on | none, or the provider's | 1 to 65 535 |
+//! | `password` | its password, of which `${server.password}` tells it and the workers. It is never shown | made by the host, and kept; none with `external` | 1 to 1024 bytes, no control characters |
+//! | `external` | `"host:port"` of a server that others run, in place of `port`, `container` and `hardware`; an IPv6 address has brackets | none: the provider runs it | |
+//! | `probe` | how it is seen to be up: `"tcp"`, a connection to its address succeeds, or `"status"`, the provider says that it runs | `"tcp"` | |
+//! | `start_timeout` | how long it may take to be up before it is stopped and started anew | `"2m"` | 1 s to 1 day |
+//! | `on_restart` | what becomes of the workers when a server that had died is up again: `"replace_if_moved"` launches them anew where its address is another one, `"replace"` in any case, `"keep"` in none | `"replace_if_moved"` | |
+//!
+//! # `[cluster.server.container]` and `[cluster.server.hardware]`
+//!
+//! What the server runs, and on what: the keys of `[cluster.container]` but for `max_workers`, and those of
+//! `[cluster.hardware]`.
+//!
+//! # Variables
+//!
+//! In `command`, `args` and the values of `env`, of the workers' container and of the server's, these are filled in at each
+//! launch:
+//!
+//! | variable | its value | where it has none |
+//! |---|---|---|
+//! | `${server.host}` | the name or the address of the server's host; an IPv6 address without brackets | without a server; for the server itself |
+//! | `${server.port}` | its port | without a server; for the server itself, without `port` |
+//! | `${server.password}` | its password | without a server; with `external`, without `password` |
+//! | `${cluster.name}` | the cluster's name | |
+//! | `${worker.count}` | how many workers this container holds | for the server |
+//!
+//! `$${` stands for `${`, and every other `$` for itself. A variable that is not in this table, or can have no value there,
+//! is an error. A value is put in as it is, quoted for nobody, and nothing in it is filled in again. A container may have
+//! 1000 of them.
 
 /// The keys of the file itself.
 pub const TOP: &[&str] = &["provider", "cluster"];
@@ -95,6 +132,7 @@ pub const CLUSTER: &[&str] = &[
     "hardware",
     "timeouts",
     "scaling",
+    "server",
 ];
 /// The keys of `[cluster.container]`.
 pub const CONTAINER: &[&str] = &["image", "command", "args", "env", "working_dir", "max_workers"];
@@ -102,7 +140,7 @@ pub const CONTAINER: &[&str] = &["image", "command", "args", "env", "working_dir
 pub const HARDWARE: &[&str] = &["cpu", "memory", "id"];
 /// The keys of `[cluster.timeouts]`.
 pub const TIMEOUTS: &[&str] =
-    &["run", "status", "kill", "list", "initialize", "cleanup", "launch", "kill_retry"];
+    &["run", "status", "kill", "list", "initialize", "cleanup", "server", "launch", "kill_retry"];
 /// The keys of `[cluster.scaling]`.
 pub const SCALING: &[&str] = &[
     "poll_interval",
@@ -118,9 +156,21 @@ pub const SCALING: &[&str] = &[
     "mass_death_workers",
     "mass_death_percent",
 ];
-/// The sections of `[[cluster]]` with their keys.
-pub const SECTIONS: &[(&str, &[&str])] =
-    &[("container", CONTAINER), ("hardware", HARDWARE), ("timeouts", TIMEOUTS), ("scaling", SCALING)];
+/// The keys of `[cluster.server]`, its sections included.
+pub const SERVER: &[&str] =
+    &["port", "password", "external", "probe", "start_timeout", "on_restart", "container", "hardware"];
+/// The keys of `[cluster.server.container]`.
+pub const SERVER_CONTAINER: &[&str] = &["image", "command", "args", "env", "working_dir"];
+/// The sections of `[[cluster]]` with their keys; `a.b` is the section `b` of the section `a`.
+pub const SECTIONS: &[(&str, &[&str])] = &[
+    ("container", CONTAINER),
+    ("hardware", HARDWARE),
+    ("timeouts", TIMEOUTS),
+    ("scaling", SCALING),
+    ("server", SERVER),
+    ("server.container", SERVER_CONTAINER),
+    ("server.hardware", HARDWARE),
+];
 
 /// The name that was most likely meant by one that is not known; `None` where nothing is near.
 pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

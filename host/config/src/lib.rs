@@ -30,11 +30,17 @@ mod error;
 mod file;
 pub mod keys;
 mod notes;
+mod secret;
 mod section;
+mod server;
 mod spot;
+mod variables;
 mod wire;
 
 pub use check::{NAME_LIMIT, THREADS_LIMIT, is_name};
 pub use config::{ClusterConfig, Config, Deadlines, ProviderConfig};
 pub use error::{ConfigError, FAULTS_LIMIT, Fault, Faults};
 pub use file::FILE_LIMIT;
+pub use secret::{HIDDEN, Secret};
+pub use server::{PASSWORD_LIMIT, Probe, ServerConfig, ServerSource, redact_definition};
+pub use variables::{FillError, ServerValues, VARIABLES_LIMIT, Values, Variable, fill, uses};

@@ -1,17 +1,30 @@
 //! What is noted while a document is read and checked: where each key stands, and what is wrong with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter::successors,
+};
 
 use crate::{
     error::{ConfigError, FAULTS_LIMIT, Fault, Faults},
     spot::{Spot, Table},
 };
 
+/// One of several texts under one key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Entry {
+    /// Of a list, from 0.
+    Number(usize),
+    /// Of a table.
+    Name(String),
+}
+
 /// The notes on one document. A document without lines, such as one from the wire, has no notes on lines.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     tables: BTreeMap<Table, usize>,
     keys: BTreeMap<Spot, usize>,
+    entries: BTreeMap<(Spot, Entry), usize>,
     faulty: BTreeSet<Spot>,
     faults: Vec<Fault>,
 }
@@ -23,6 +36,11 @@ impl Notes {
 
     pub(crate) fn key_is_in(&mut self, spot: Spot, line: usize) {
         self.keys.insert(spot, line);
+    }
+
+    /// Notes the line of one of several texts under a key.
+    pub(crate) fn entry_is_in(&mut self, spot: Spot, entry: Entry, line: usize) {
+        self.entries.insert((spot, entry), line);
     }
 
     /// The line of a key that the document has.
@@ -51,6 +69,13 @@ impl Notes {
         }
         self.set_faulty(spot);
         let line = self.line_of(spot).or_else(|| self.line_of_table(spot.table));
+        self.fault(name, spot.table, spot.key, line, &format!("`{}` in", spot.key), what);
+    }
+
+    /// Notes that one of several texts under a key is wrong. Other than of [`wrong`](Self::wrong), a key may have several.
+    pub(crate) fn wrong_entry(&mut self, name: &str, spot: Spot, entry: Option<Entry>, what: &str) {
+        let line = entry.and_then(|entry| self.entries.get(&(spot, entry)).copied());
+        let line = line.or_else(|| self.line_of(spot)).or_else(|| self.line_of_table(spot.table));
         self.fault(name, spot.table, spot.key, line, &format!("`{}` in", spot.key), what);
     }
 
@@ -84,8 +109,8 @@ impl Notes {
     }
 
     fn line_of_table(&self, table: Table) -> Option<usize> {
-        let whole = Table { section: None, ..table };
-        self.tables.get(&table).or_else(|| self.tables.get(&whole)).copied()
+        let mut tables = successors(Some(table), |table| table.outer());
+        tables.find_map(|table| self.tables.get(&table).copied())
     }
 
     /// The error, where something is wrong.

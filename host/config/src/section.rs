@@ -1,7 +1,7 @@
 //! One table of the file, read key by key. A value of the wrong type is noted, and reading goes on without it, so that one
 //! look at the file finds all that is wrong.
 
-use std::{collections::BTreeMap, fmt::Display, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, time::Duration};
 
 use bytesize::ByteSize;
 use serde_json::{Map, Value};
@@ -12,7 +12,8 @@ use toml::{
 
 use crate::{
     keys::{self, nearest},
-    notes::Notes,
+    notes::{Entry, Notes},
+    secret::Secret,
     spot::{Table, short},
 };
 
@@ -73,11 +74,15 @@ impl<'a, 't> Section<'a, 't> {
         if self.at.kind != crate::spot::Kind::Cluster {
             return None;
         }
-        let of_section = keys::SECTIONS.iter().find(|(_, known)| known.contains(&key));
-        match (self.at.section, of_section) {
-            (_, Some((section, _))) => Some(format!("[cluster.{section}]")),
-            (Some(_), None) if keys::CLUSTER.contains(&key) => Some("[[cluster]]".to_owned()),
-            _ => None,
+        let outermost = |section: &'static str| section.split('.').next();
+        let mut of_sections =
+            keys::SECTIONS.iter().filter(|(_, known)| known.contains(&key)).map(|(section, _)| *section);
+        let here = self.at.section.and_then(outermost);
+        let near = of_sections.clone().find(|section| here.is_some() && outermost(section) == here);
+        let is_clusters = self.at.section.is_some() && keys::CLUSTER.contains(&key);
+        match near {
+            None if is_clusters => Some("[[cluster]]".to_owned()),
+            near => Some(format!("[cluster.{}]", near.or_else(|| of_sections.next())?)),
         }
     }
 
@@ -116,14 +121,28 @@ impl<'a, 't> Section<'a, 't> {
         }
     }
 
+    /// A text that no message repeats.
+    pub(crate) fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        let DeValue::String(text) = self.value(key)? else {
+            self.wrong(key, "must be a text in quotes");
+            return None;
+        };
+        Some(Secret::new(text.as_ref()))
+    }
+
     /// A whole number from 0 to `most`.
     pub(crate) fn count(&mut self, key: &'static str, most: u32) -> Option<u32> {
+        self.count_in(key, 0..=most)
+    }
+
+    /// A whole number of a range.
+    pub(crate) fn count_in(&mut self, key: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
         let value = self.value(key)?;
         match whole(value) {
             None => self.not(key, "a whole number", value),
             Some(number) => match u32::try_from(number) {
-                Ok(count) if count <= most => Some(count),
-                _ => self.not(key, format_args!("between 0 and {most}"), value),
+                Ok(count) if range.contains(&count) => Some(count),
+                _ => self.not(key, format_args!("between {} and {}", range.start(), range.end()), value),
             },
         }
     }
@@ -169,7 +188,13 @@ impl<'a, 't> Section<'a, 't> {
         let mut texts = Vec::with_capacity(list.len());
         for (at, entry) in list.iter().enumerate() {
             match entry.get_ref() {
-                DeValue::String(text) => texts.push(text.as_ref().to_owned()),
+                DeValue::String(text) => {
+                    if text.contains("${") {
+                        let line = self.lines.of(entry.span().start);
+                        self.notes.entry_is_in(self.at.key(key), Entry::Number(at), line);
+                    }
+                    texts.push(text.as_ref().to_owned());
+                }
                 other => {
                     let found = described(other);
                     self.wrong(key, &format!("must be a list of texts, but number {} is {found}", at + 1));
@@ -184,10 +209,14 @@ impl<'a, 't> Section<'a, 't> {
         let value = self.value(key)?;
         let DeValue::Table(table) = value else { return self.not(key, "a table of texts", value) };
         let mut texts = BTreeMap::new();
-        for (name, entry) in table {
-            let name = name.get_ref().as_ref();
+        for (spanned, entry) in table {
+            let name = spanned.get_ref().as_ref();
             match entry.get_ref() {
                 DeValue::String(text) => {
+                    if text.contains("${") {
+                        let line = self.lines.of(spanned.span().start);
+                        self.notes.entry_is_in(self.at.key(key), Entry::Name(name.to_owned()), line);
+                    }
                     texts.insert(name.to_owned(), text.as_ref().to_owned());
                 }
                 other => {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::keys::SECTIONS;
+
 /// The two kinds of tables that a document has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -24,7 +26,7 @@ pub(crate) struct Table {
     pub(crate) kind: Kind,
     /// From 0, in the document's order.
     pub(crate) index: usize,
-    /// Such as `container` for `[cluster.container]`.
+    /// Such as `container` for `[cluster.container]`, or `server.container` for `[cluster.server.container]`.
     pub(crate) section: Option<&'static str>,
 }
 
@@ -33,8 +35,20 @@ impl Table {
         Self { kind, index, section: None }
     }
 
-    pub(crate) fn section(self, section: &'static str) -> Self {
-        Self { section: Some(section), ..self }
+    /// A section of this table.
+    pub(crate) fn section(self, key: &'static str) -> Self {
+        let inner = |outer: &str| {
+            let is_it =
+                |name: &&str| name.strip_prefix(outer).and_then(|rest| rest.strip_prefix('.')) == Some(key);
+            SECTIONS.iter().map(|(name, _)| *name).find(is_it)
+        };
+        Self { section: Some(self.section.and_then(inner).unwrap_or(key)), ..self }
+    }
+
+    /// The table that this one is a section of.
+    pub(crate) fn outer(self) -> Option<Self> {
+        let section = self.section?;
+        Some(Self { section: section.rsplit_once('.').map(|(outer, _)| outer), ..self })
     }
 
     pub(crate) fn key(self, key: &'static str) -> Spot {

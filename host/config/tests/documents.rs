@@ -6,9 +6,12 @@ use std::{
     time::Duration,
 };
 
-use longshore_config::{ClusterConfig, Config, Deadlines, ProviderConfig, keys};
+use longshore_config::{
+    ClusterConfig, Config, Deadlines, Probe, ProviderConfig, Secret, ServerConfig, ServerSource, Variable,
+    keys,
+};
 use longshore_plugin_api::{Container, Hardware};
-use longshore_scaling::{Policy, Prefer, Strays};
+use longshore_scaling::{OnRestart, Policy, Prefer, ServerPolicy, Strays};
 use serde_json::json;
 
 fn example(name: &str) -> PathBuf {
@@ -49,6 +52,7 @@ kill = 0.25
 list = "4s"
 initialize = "5s"
 cleanup = "6s"
+server = "9s"
 launch = "7s"
 kill_retry = "8s"
 [cluster.scaling]
@@ -64,6 +68,14 @@ backoff_max = "17s"
 stable_after = "18s"
 mass_death_workers = 19
 mass_death_percent = 20
+[cluster.server]
+port = 6379
+password = "hunter2"
+probe = "status"
+start_timeout = "22s"
+on_restart = "keep"
+container = { image = "is", command = "cs", args = ["${server.port}"], env = { S = "v" }, working_dir = "ws" }
+hardware = { cpu = 1, memory = "1KiB", id = "server" }
 "#;
 
 fn full() -> Config {
@@ -114,6 +126,7 @@ fn full() -> Config {
             max_workers: Some(2),
         },
         hardware: Hardware { cpu: Some(2.0), memory: Some(512 << 20), id: Some("small".into()) },
+        server: Some(server()),
         deadlines: Deadlines {
             run: secs(61),
             status: secs(2),
@@ -121,11 +134,31 @@ fn full() -> Config {
             list: secs(4),
             initialize: secs(5),
             cleanup: secs(6),
+            server: secs(9),
         },
         verbose: 2,
         stopped: true,
     };
     Config { providers: vec![local, own], clusters: vec![cluster] }
+}
+
+fn server() -> ServerConfig {
+    let container = Container {
+        image: Some("is".into()),
+        command: Some("cs".into()),
+        args: vec!["${server.port}".into()],
+        env: BTreeMap::from([("S".into(), "v".into())]),
+        working_dir: Some("ws".into()),
+        max_workers: None,
+    };
+    let hardware = Hardware { cpu: Some(1.0), memory: Some(1024), id: Some("server".into()) };
+    ServerConfig {
+        source: ServerSource::Managed { container, hardware, port: Some(6379) },
+        password: Some(Secret::new("hunter2")),
+        probe: Probe::Status,
+        start_timeout: Duration::from_secs(22),
+        on_restart: OnRestart::Keep,
+    }
 }
 
 #[cfg(unix)]
@@ -147,6 +180,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(cluster.deadlines, Deadlines::default());
     assert_eq!((cluster.verbose, cluster.stopped), (1, false));
     assert_eq!((&cluster.container, &cluster.hardware), (&Container::default(), &Hardware::default()));
+    assert_eq!(cluster.server, None);
     assert_eq!(Config::parse("", Path::new("c.toml")).expect("an empty file is valid"), Config::default());
 }
 
@@ -228,16 +262,16 @@ fn the_examples_are_valid() {
 fn the_example_shows_every_key_and_its_default() {
     let commented = std::fs::read_to_string(example("process.toml")).expect("it is there");
     let uncommented = |line| match str::strip_prefix(line, "#") {
-        Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase()) => key,
+        Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase() || first == '[') => key,
         _ => line,
     };
     let text = commented.lines().map(uncommented).collect::<Vec<_>>().join("\n");
-    for key in [keys::PROVIDER, keys::CLUSTER, keys::CONTAINER, keys::HARDWARE, keys::TIMEOUTS, keys::SCALING]
-        .concat()
-    {
-        let is_there = text
-            .lines()
-            .any(|line| line.starts_with(&format!("{key} = ")) || line.ends_with(&format!(".{key}]")));
+    let of_sections = keys::SECTIONS.iter().flat_map(|(_, keys)| *keys);
+    for key in [keys::PROVIDER, keys::CLUSTER].concat().iter().chain(of_sections) {
+        // What cannot stand beside the rest is behind two signs.
+        let is_there = text.lines().map(|line| line.strip_prefix("##").unwrap_or(line)).any(|line| {
+            line.starts_with(&format!("{key} = ")) || line.ends_with(&format!(".{key}]"))
+        });
         assert!(is_there, "`{key}` is not in the example");
     }
     let all = Config::parse(&text, &example("process.toml")).expect("it is valid");
@@ -246,20 +280,28 @@ fn the_example_shows_every_key_and_its_default() {
     assert_eq!((&all.policy, &all.deadlines), (&some.policy, &some.deadlines), "they are the defaults");
     assert_eq!((all.verbose, all.stopped), (some.verbose, some.stopped));
     assert_eq!(all.policy, Policy { max: 20, ..Policy::default() });
+    let server = all.server.as_ref().expect("it is uncommented");
+    assert_eq!((server.probe, server.policy()), (Probe::Tcp, ServerPolicy::default()));
 }
 
 /// The table of keys in the documentation is what the reader knows.
 #[test]
 fn every_key_is_documented() {
     let source = include_str!("../src/keys.rs");
-    let documented: Vec<_> = source
+    let documented: Vec<&str> = source
         .lines()
         .filter_map(|line| line.strip_prefix("//! | `")?.split_once('`'))
         .map(|(key, _)| key)
         .collect();
+    let (documented, variables): (Vec<&str>, Vec<&str>) =
+        documented.into_iter().partition(|key| !key.starts_with('$'));
+    assert_eq!(variables, Variable::ALL.map(|variable| format!("${{{}}}", variable.name())));
     let mut known = [keys::PROVIDER, keys::CLUSTER].concat();
     known.retain(|key| keys::SECTIONS.iter().all(|(section, _)| section != key));
-    known.extend(keys::SECTIONS.iter().flat_map(|(_, keys)| *keys));
+    // The sections within a section have the keys of others, and say so.
+    let sections = keys::SECTIONS.iter().filter(|(section, _)| !section.contains('.'));
+    known.extend(sections.flat_map(|(_, keys)| *keys));
+    known.retain(|key| !["container", "hardware"].contains(key));
     assert_eq!(documented, known);
 }
 
