@@ -1,4 +1,4 @@
-//! What is left of launches, and its removal once nobody is: by `cleanup`, or by the upkeep.
+//! What is left of launches and servers, and its removal once nobody is: by `cleanup`, or by the upkeep.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     folder::{Folder, Intent, State, Target, tag},
     kill::{Asked, Killer},
     logs,
-    names::Handle,
+    names::{Kind, Unit},
     store::Store,
 };
 
@@ -27,12 +27,12 @@ impl Shared {
     }
 }
 
-/// What a look at one launch found.
+/// What a look at one unit found.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     /// Some container is alive.
     pub(crate) is_live: bool,
-    /// Some container may start yet: the launch is under way, or was cut off.
+    /// Some container may start yet: the unit is being started, or that was cut off.
     pub(crate) is_waiting: bool,
     /// Containers whose first process has ended, or that were asked to end: something may be left of each.
     pub(crate) cases: Vec<(u32, Target)>,
@@ -65,38 +65,42 @@ impl Survey {
     }
 }
 
-/// Clears a launch away if nothing of it is left, and nobody is at work on it.
-pub(crate) fn clear_if_over(shared: &Shared, cluster: &str, token: &str) -> Result<(), Error> {
-    let Some(locked) = shared.store.try_lock(cluster, token)? else { return Ok(()) };
-    // Under the lock, a container that waits is one whose launch was cut off: it never starts once the folder is gone.
+/// Clears a unit away if nothing of it is left, and nobody is at work on it.
+pub(crate) fn clear_if_over(shared: &Shared, unit: Unit<'_>) -> Result<(), Error> {
+    let Some(locked) = shared.store.try_lock(unit)? else { return Ok(()) };
+    // Under the lock, a container that waits is one whose start was cut off: it never starts once the folder is gone.
     let is_over = match locked.folder.intent()? {
         Some(intent) => Survey::of(&locked.folder, &intent, &shared.asked)?.is_over(),
         None => true,
     };
-    if is_over { shared.store.clear(cluster, token, &locked) } else { Ok(()) }
+    if is_over { shared.store.clear(unit, &locked) } else { Ok(()) }
 }
 
-/// Removes what the stopped containers of a cluster left; `deep` also forgets its tokens.
+/// Removes what the stopped containers of a cluster left, its servers' too; `deep` also forgets its tokens.
 pub(crate) fn cleanup(shared: &Shared, ctx: &Context<'_>, deep: bool) -> Result<(), Error> {
     let (store, cluster) = (&shared.store, ctx.cluster());
-    for token in store.tokens(cluster)? {
-        ctx.check()?;
-        let Some(folder) = store.find(cluster, &token)? else { continue };
-        if let Some(intent) = folder.intent()? {
-            let found = Survey::of(&folder, &intent, &shared.asked)?;
-            let handles: Vec<String> =
-                found.cases.iter().map(|(index, _)| Handle { token: &token, index: *index }.text()).collect();
-            let handles: Vec<&str> = handles.iter().map(String::as_str).collect();
-            for (handle, answer) in handles.iter().zip(shared.killer().kill(ctx, &handles)?) {
-                if let Killed::No(why) = answer {
-                    return Err(Error::other(format_args!("something is left of {handle}: {why}")));
-                }
-            }
-            for index in found.over.into_iter().chain(found.cases.iter().map(|(index, _)| *index)) {
-                logs::remove(folder.path(), index);
-            }
+    for kind in Kind::ALL {
+        for token in store.tokens(cluster, kind)? {
+            ctx.check()?;
+            clean_unit(shared, ctx, Unit { cluster, kind, token: &token })?;
         }
-        clear_if_over(shared, cluster, &token)?;
     }
     if deep { store.forget(cluster, Duration::ZERO) } else { Ok(()) }
+}
+
+fn clean_unit(shared: &Shared, ctx: &Context<'_>, unit: Unit<'_>) -> Result<(), Error> {
+    let Some(folder) = shared.store.find(unit)? else { return Ok(()) };
+    if let Some(intent) = folder.intent()? {
+        let found = Survey::of(&folder, &intent, &shared.asked)?;
+        let spots: Vec<_> = found.cases.iter().map(|(index, _)| unit.container(*index)).collect();
+        for (spot, answer) in spots.iter().zip(shared.killer().end(ctx, &spots)?) {
+            if let Killed::No(why) = answer {
+                return Err(Error::other(format_args!("something is left of {spot}: {why}")));
+            }
+        }
+        for index in found.over.into_iter().chain(found.cases.iter().map(|(index, _)| *index)) {
+            logs::remove(folder.path(), index);
+        }
+    }
+    clear_if_over(shared, unit)
 }

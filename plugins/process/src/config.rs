@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,13 +16,15 @@ use serde::{Deserialize, Serialize};
 const GRACE_LIMIT: Duration = Duration::from_hours(1);
 /// The smallest log limit other than 0: what one page of text takes.
 const LOG_LIMIT_LEAST: u64 = 4096;
+/// The longest host name, in bytes, as resolvers have it.
+const HOST_LIMIT: usize = 253;
 
 /// The configuration of the process provider. Every field may be left out.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The folder that holds the records and logs of the workers: an absolute path on a local file system, for this
-    /// machine alone. Left out: `$XDG_STATE_HOME/longshore/process`, or `~/.local/state/longshore/process`.
+    /// machine and one host alone. Left out: `$XDG_STATE_HOME/longshore/process`, or `~/.local/state/longshore/process`.
     pub root: Option<PathBuf>,
     /// How long a worker may take to end after SIGTERM, before SIGKILL: a number of seconds, or a text such as `"1m 30s"`.
     /// 0 to 1 hour; 10 seconds unless said otherwise.
@@ -31,8 +34,12 @@ pub struct Config {
     pub log_limit: Size,
     /// What workers inherit of the host's environment: `true` all of it, `false` nothing, or the names of the variables.
     pub inherit_env: InheritEnv,
-    /// How many launches whose workers have all stopped keep their logs, in each cluster. The oldest go first.
+    /// How many launches whose workers have all stopped keep their logs, in each cluster. The oldest go first. Of servers
+    /// that have stopped, it is this number or 3, whichever is smaller.
     pub keep_stopped: u32,
+    /// Where workers reach a cluster's server: an address or a host name of this machine, without a port. `127.0.0.1` unless
+    /// said otherwise.
+    pub server_host: String,
 }
 
 impl Default for Config {
@@ -43,6 +50,7 @@ impl Default for Config {
             log_limit: Size::Text("10 MiB".to_owned()),
             inherit_env: InheritEnv::All(true),
             keep_stopped: 100,
+            server_host: "127.0.0.1".to_owned(),
         }
     }
 }
@@ -86,6 +94,7 @@ pub(crate) struct Settings {
     pub(crate) log_limit: u64,
     pub(crate) inherit_env: InheritEnv,
     pub(crate) keep_stopped: usize,
+    pub(crate) server_host: String,
 }
 
 impl TryFrom<Config> for Settings {
@@ -98,6 +107,7 @@ impl TryFrom<Config> for Settings {
             log_limit: log_limit(&config.log_limit)?,
             inherit_env: inherit_env(config.inherit_env)?,
             keep_stopped: usize::try_from(config.keep_stopped).unwrap_or(usize::MAX),
+            server_host: server_host(config.server_host)?,
         })
     }
 }
@@ -168,6 +178,18 @@ fn inherit_env(inherit: InheritEnv) -> Result<InheritEnv, Error> {
     Ok(inherit)
 }
 
+fn server_host(host: String) -> Result<String, Error> {
+    // A name as resolvers take it, with `_` as some networks have it; whether it leads anywhere, only its users can tell.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    let is_name = (1..=HOST_LIMIT).contains(&host.len()) && host.bytes().all(is_plain);
+    if is_name || host.parse::<IpAddr>().is_ok() {
+        return Ok(host);
+    }
+    let wrong = "it is no address and no host name; write one alone, such as \"127.0.0.1\", \"::1\" or \"node-1.lan\": the \
+                 port is the cluster's";
+    Err(Error::config("server_host", wrong))
+}
+
 /// Whether the system takes a text for a variable's name.
 pub(crate) fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
@@ -193,6 +215,19 @@ mod tests {
         assert_eq!(settings.grace, Duration::from_secs(10));
         assert_eq!(settings.log_limit, 10 << 20);
         assert_eq!(settings.inherit_env, InheritEnv::All(true));
+        assert_eq!(settings.server_host, "127.0.0.1");
+    }
+
+    #[test]
+    fn a_server_s_host_is_an_address_or_a_name() {
+        for host in ["10.0.0.7", "::1", "fe80::1", "node-1", "node_1.lan", &"x".repeat(253)] {
+            let settings = read(json!({"server_host": host})).expect("it can be reached so");
+            assert_eq!(settings.server_host, host);
+        }
+        for host in ["", "a b", "node:6379", "[::1]", "tcp://node", "ä.de", "a\0", &"x".repeat(254)] {
+            let error = read(json!({"server_host": host})).expect_err("nobody reaches it so");
+            assert_eq!((error.kind(), error.field()), (ErrorKind::Config, Some("server_host")), "{host:?}");
+        }
     }
 
     #[test]
@@ -241,7 +276,7 @@ mod tests {
         let fields = schema["properties"].as_object().expect("an object").keys();
         let mut fields: Vec<_> = fields.map(String::as_str).collect();
         fields.sort_unstable();
-        assert_eq!(fields, ["grace", "inherit_env", "keep_stopped", "log_limit", "root"]);
+        assert_eq!(fields, ["grace", "inherit_env", "keep_stopped", "log_limit", "root", "server_host"]);
         assert_eq!(schema["additionalProperties"], json!(false));
     }
 }

@@ -1,4 +1,4 @@
-//! One launch on disk: what was intended, which child became which container, and what was answered.
+//! One launch, or one server, on disk: what was intended, which child became which container, and what was answered.
 //!
 //! `intent.json` is durable before the first child exists. In `identities`, every child writes down who it is before it
 //! becomes its program, so that no worker runs without a record. `outcome.json` is what `run` answered.
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) const SLOT: usize = 512;
 /// Where in the head the host stands that carries out the launch: behind the place.
 const LAUNCHER_AT: u64 = 256;
+/// The file that says that a server was told to stop.
+const STOPPING: &str = "stopping";
 /// What a container's slot says once all of its processes are known to be gone.
 const OVER: &[u8; 6] = b"\nover\n";
 
@@ -41,6 +43,9 @@ pub(crate) struct Intent {
     pub(crate) command: String,
     pub(crate) args: Vec<String>,
     pub(crate) working_dir: Option<String>,
+    /// The port that a server is reached at, where the request had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) port: Option<u16>,
     /// For a person who looks: when it was intended, in UTC.
     pub(crate) at: String,
 }
@@ -235,6 +240,19 @@ impl Folder {
         fs::write(&draft, document)
             .and_then(|()| fs::rename(&draft, &path))
             .map_err(|error| trouble("write", &path, &error))
+    }
+
+    /// Notes that a server is to stop, so that whoever meets it alive, in this process or a later one, does not take it for
+    /// one that stays.
+    pub(crate) fn mark_stopping(&self) -> Result<(), Error> {
+        let path = self.path.join(STOPPING);
+        File::create(&path).map(drop).map_err(|error| trouble("make", &path, &error))
+    }
+
+    /// Whether a server was told to stop.
+    pub(crate) fn is_stopping(&self) -> Result<bool, Error> {
+        let path = self.path.join(STOPPING);
+        path.try_exists().map_err(|error| trouble("look for", &path, &error))
     }
 
     /// Whether a container's process was ever there, or was called off.

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use crate::{
     folder::{State, Target},
     group::{self, KnownTags, Remains, Snapshot},
-    names::Handle,
+    names::Spot,
     store::Store,
 };
 
@@ -81,7 +81,7 @@ pub(crate) enum Progress {
 
 /// A container of a call.
 struct Case<'a> {
-    handle: &'a str,
+    spot: Spot<'a>,
     target: Target,
     /// How many looks in a row found nobody.
     looks: u8,
@@ -93,68 +93,76 @@ struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    fn new(handle: &'a str, target: Target) -> Self {
-        Self { handle, target, looks: 0, doubted: None, last: Progress::Nobody, answer: None }
+    fn new(spot: Spot<'a>, target: Target) -> Self {
+        Self { spot, target, looks: 0, doubted: None, last: Progress::Nobody, answer: None }
     }
 }
 
 impl Killer<'_> {
     /// Kills the containers of all handles, and answers for each, in order.
     pub(crate) fn kill(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<Killed>, Error> {
-        let mut answers: HashMap<&str, Killed> = HashMap::with_capacity(handles.len());
+        let spots: Vec<_> = handles.iter().map(|handle| Spot::of_handle(ctx.cluster(), handle)).collect();
+        let ours: Vec<Spot<'_>> = spots.iter().flatten().copied().collect();
+        let mut answers = self.end(ctx, &ours)?.into_iter();
+        // What is no handle of ours has nothing to stop.
+        let answer = |spot: Option<Spot<'_>>| spot.and_then(|_| answers.next()).unwrap_or(Killed::Yes);
+        Ok(spots.into_iter().map(answer).collect())
+    }
+
+    /// Ends containers, and answers for each, in order.
+    pub(crate) fn end(&self, ctx: &Context<'_>, spots: &[Spot<'_>]) -> Result<Vec<Killed>, Error> {
+        let mut answers: HashMap<Spot<'_>, Killed> = HashMap::with_capacity(spots.len());
         // Those about to start may have to be waited for, which must not keep the others alive.
         let mut about_to_start = Vec::new();
         let mut cases = Vec::new();
-        for handle in handles {
-            if answers.insert(handle, Killed::Yes).is_some() {
+        for spot in spots {
+            if answers.insert(*spot, Killed::Yes).is_some() {
                 continue;
             }
-            match self.store.state(ctx.cluster(), handle) {
-                Ok(State::Waiting) => about_to_start.push(*handle),
-                state => self.open_case(ctx, handle, state, &mut cases, &mut answers),
+            match self.store.state(*spot) {
+                Ok(State::Waiting) => about_to_start.push(*spot),
+                state => self.open_case(*spot, state, &mut cases, &mut answers),
             }
         }
-        self.end(ctx, &mut cases)?;
-        for handle in about_to_start {
-            let state = self.call_off(ctx, handle);
-            self.open_case(ctx, handle, state, &mut cases, &mut answers);
+        self.close_cases(ctx, &mut cases)?;
+        for spot in about_to_start {
+            let state = self.call_off(ctx, spot);
+            self.open_case(spot, state, &mut cases, &mut answers);
         }
-        self.end(ctx, &mut cases)?;
-        answers.extend(cases.into_iter().filter_map(|case| Some((case.handle, case.answer?))));
-        Ok(handles.iter().map(|handle| answers.get(handle).cloned().unwrap_or(Killed::Yes)).collect())
+        self.close_cases(ctx, &mut cases)?;
+        answers.extend(cases.into_iter().filter_map(|case| Some((case.spot, case.answer?))));
+        Ok(spots.iter().map(|spot| answers.get(spot).cloned().unwrap_or(Killed::Yes)).collect())
     }
 
     /// Makes a case of a container of which something may be left.
-    fn open_case<'h>(
+    fn open_case<'s>(
         &self,
-        ctx: &Context<'_>,
-        handle: &'h str,
+        spot: Spot<'s>,
         state: Result<State, Error>,
-        cases: &mut Vec<Case<'h>>,
-        answers: &mut HashMap<&'h str, Killed>,
+        cases: &mut Vec<Case<'s>>,
+        answers: &mut HashMap<Spot<'s>, Killed>,
     ) {
-        match state.and_then(|state| self.store.target(ctx.cluster(), handle, &state)) {
-            Ok(Some(target)) => cases.push(Case::new(handle, target)),
+        match state.and_then(|state| self.store.target(spot, &state)) {
+            Ok(Some(target)) => cases.push(Case::new(spot, target)),
             Ok(None) => {}
             Err(error) => {
-                answers.insert(handle, Killed::No(error.to_string()));
+                answers.insert(spot, Killed::No(error.to_string()));
             }
         }
     }
 
     /// Sees to it that a container that has not started never does. Under the launch's lock it cannot be on its way: it
     /// has started meanwhile, or its launch was cut off.
-    fn call_off(&self, ctx: &Context<'_>, handle: &str) -> Result<State, Error> {
-        let Some(Handle { token, index }) = Handle::parse(handle) else { return Ok(State::Over) };
-        let locked = self.store.lock(ctx, ctx.cluster(), token)?;
-        match locked.folder.state(index)? {
-            State::Waiting => locked.folder.mark_over(index).map(|()| State::Over),
+    fn call_off(&self, ctx: &Context<'_>, spot: Spot<'_>) -> Result<State, Error> {
+        let locked = self.store.lock(ctx, spot.unit)?;
+        match locked.folder.state(spot.index)? {
+            State::Waiting => locked.folder.mark_over(spot.index).map(|()| State::Over),
             state => Ok(state),
         }
     }
 
     /// Ends every case, or says why not.
-    fn end(&self, ctx: &Context<'_>, cases: &mut [Case<'_>]) -> Result<(), Error> {
+    fn close_cases(&self, ctx: &Context<'_>, cases: &mut [Case<'_>]) -> Result<(), Error> {
         let mut known = KnownTags::new();
         let mut pause = PAUSES.0;
         loop {
@@ -168,7 +176,7 @@ impl Killer<'_> {
             let mut next: Option<Instant> = None;
             for case in cases.iter_mut().filter(|case| case.answer.is_none()) {
                 case.last = self.advance(&snapshot, &case.target);
-                let due = self.judge(ctx.cluster(), case);
+                let due = self.judge(case);
                 next = next.into_iter().chain(due).min();
             }
             // Where nobody is left, all that is missing is another look; where somebody is, one is due when a grace ends.
@@ -189,13 +197,13 @@ impl Killer<'_> {
     }
 
     /// Draws the conclusions of the last look at a case. Gives when something is due, while it has to be waited for.
-    fn judge(&self, cluster: &str, case: &mut Case<'_>) -> Option<Instant> {
+    fn judge(&self, case: &mut Case<'_>) -> Option<Instant> {
         match &case.last {
             Progress::Nobody => {
                 case.looks += 1;
                 if case.looks >= LOOKS {
                     case.answer = Some(Killed::Yes);
-                    self.settle(cluster, case.handle, &case.target);
+                    self.settle(case.spot, &case.target);
                 }
                 None
             }
@@ -250,11 +258,10 @@ impl Killer<'_> {
     }
 
     /// Notes that nothing is left of a container.
-    pub(crate) fn settle(&self, cluster: &str, handle: &str, target: &Target) {
+    pub(crate) fn settle(&self, spot: Spot<'_>, target: &Target) {
         self.asked.forget(&target.tag);
-        let Some(Handle { token, index }) = Handle::parse(handle) else { return };
-        let noted = match self.store.find(cluster, token) {
-            Ok(Some(folder)) => folder.mark_over(index),
+        let noted = match self.store.find(spot.unit) {
+            Ok(Some(folder)) => folder.mark_over(spot.index),
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };

@@ -1,5 +1,5 @@
 //! Carries out a launch: the intent first, then one process after the other, then the answer, so that the same token
-//! asked for again gets the same answer and never a second process.
+//! asked for again gets the same answer and never a second process. A server is started by the same steps: see `server`.
 
 use std::time::SystemTime;
 
@@ -8,13 +8,16 @@ use longshore_plugin_api::{Container, Context, Error, ErrorKind, Launch, RunRequ
 use crate::{
     config::{Settings, is_variable_name},
     folder::{Ended, Folder, Intent, Outcome, tag},
-    names::{self, Handle, NAME_RULE},
+    locked::Locked,
+    names::{self, Handle, Kind, NAME_RULE, Unit},
     spawn::Order,
-    store::{Locked, Store},
+    store::Store,
 };
 
 /// The variable that marks every process of a container.
 pub(crate) const TAG_VARIABLE: &str = "LONGSHORE_TAG";
+/// Variables of workers alone. A host that is a worker itself has them, and a server does not inherit them.
+const WORKER_VARIABLES: [&str; 3] = ["LONGSHORE_TOKEN", "LONGSHORE_HANDLE", "LONGSHORE_WORKERS"];
 /// The most containers of one launch. Linux numbers at most four million processes.
 const CONTAINERS_LIMIT: u32 = 100_000;
 
@@ -26,22 +29,28 @@ pub(crate) fn run(
     request: &RunRequest,
 ) -> Result<Launch, Error> {
     let (cluster, token) = (ctx.cluster(), request.token.as_str());
-    let program = check(cluster, request)?;
+    check_name("cluster", cluster)?;
+    check_name("token", token)?;
+    let program = check(request)?;
+    let unit = Unit::launch(cluster, token);
     if request.workers == 0 {
         return Ok(Launch::complete(Vec::new()));
     }
     // Until it is known whether the token was launched before, an error must not say that nothing is there.
-    let locked = store.lock(ctx, cluster, token).map_err(unknown)?;
+    let locked = store.lock(ctx, unit).map_err(unknown)?;
     if let Some(answer) = store.ended(cluster, token).map_err(unknown)? {
         discard(store, cluster, &locked);
         return Ok(answer);
     }
     let earlier = locked.folder.intent().map_err(unknown)?;
     let is_new = earlier.is_none();
-    let intent = match earlier {
-        Some(intent) => intent,
-        None => intend(store, &locked.folder, cluster, request, program)
-            .inspect_err(|_| discard(store, cluster, &locked))?,
+    let intent = if let Some(intent) = earlier {
+        intent
+    } else {
+        let asked = (request.workers, request.container.max_workers());
+        let intent = intent(unit, asked, &request.container, program)?;
+        intend(store, &locked, unit, &intent)?;
+        intent
     };
     if (intent.workers, intent.max_workers) != (request.workers, request.container.max_workers()) {
         return Err(Error::permanent(format_args!(
@@ -52,27 +61,32 @@ pub(crate) fn run(
     if let Some(outcome) = locked.folder.outcome().map_err(unknown)? {
         return Ok(Ended::new(&intent, outcome).answer(token));
     }
-    let work = Work { store, settings, ctx, container: &request.container, program, intent: &intent };
+    let work = Work { store, settings, ctx, unit, container: &request.container, program, intent: &intent };
     work.carry_out(&locked, is_new)
 }
 
-/// What can be seen to be wrong before anything is touched. Gives the program.
-fn check<'a>(cluster: &str, request: &'a RunRequest) -> Result<&'a str, Error> {
-    for (what, name) in [("cluster", cluster), ("token", request.token.as_str())] {
-        if !names::is_valid(name) {
-            return Err(Error::permanent(format_args!(
-                "the {what}'s name {name:?} cannot be used: it must be {NAME_RULE}"
-            )));
-        }
+/// Demands that a name can become a path.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
+    if names::is_valid(name) {
+        return Ok(());
     }
-    let container = &request.container;
-    let containers = request.workers.div_ceil(container.max_workers());
+    Err(Error::permanent(format_args!("the {what}'s name {name:?} cannot be used: it must be {NAME_RULE}")))
+}
+
+/// What can be seen to be wrong before anything is touched. Gives the program.
+fn check(request: &RunRequest) -> Result<&str, Error> {
+    let containers = request.workers.div_ceil(request.container.max_workers());
     if containers > CONTAINERS_LIMIT {
         return Err(Error::permanent(format_args!(
             "{containers} containers are more than one launch may have, which is {CONTAINERS_LIMIT}; \
              launch fewer at once, or raise container.max_workers"
         )));
     }
+    check_container(&request.container)
+}
+
+/// What can be seen to be wrong with a container. Gives the program.
+pub(crate) fn check_container(container: &Container) -> Result<&str, Error> {
     if let Some(name) = container.env.keys().find(|name| !is_variable_name(name)) {
         return Err(Error::permanent(format_args!(
             "container.env: {name:?} cannot be a variable's name: it is empty, or has '=' or a zero byte"
@@ -83,33 +97,40 @@ fn check<'a>(cluster: &str, request: &'a RunRequest) -> Result<&'a str, Error> {
     })
 }
 
-fn intend(
-    store: &Store,
-    folder: &Folder,
-    cluster: &str,
-    request: &RunRequest,
+/// What is going to be started: so many workers, and so many of them in a container at the most.
+pub(crate) fn intent(
+    unit: Unit<'_>,
+    (workers, max_workers): (u32, u32),
+    container: &Container,
     program: &str,
 ) -> Result<Intent, Error> {
-    let Container { args, working_dir, .. } = request.container.clone();
-    let intent = Intent {
-        cluster: cluster.to_owned(),
-        token: request.token.to_string(),
-        workers: request.workers,
-        max_workers: request.container.max_workers(),
-        tag: procfs::sys::kernel::random::uuid().map_err(|error| {
-            Error::retryable(format_args!("cannot read /proc/sys/kernel/random/uuid: {error}"))
-        })?,
+    Ok(Intent {
+        cluster: unit.cluster.to_owned(),
+        token: unit.token.to_owned(),
+        workers,
+        max_workers,
+        tag: fresh_name()?,
         command: program.to_owned(),
-        args,
-        working_dir,
+        args: container.args.clone(),
+        working_dir: container.working_dir.clone(),
+        port: None,
         at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-    };
-    folder.intend(&intent)?;
-    store.sync(cluster, request.token.as_str())?;
-    Ok(intent)
+    })
 }
 
-/// Removes the folder of a launch that never began. Should that fail, it is an intent without a process, which `list` and
+/// A name like nothing else on earth.
+pub(crate) fn fresh_name() -> Result<String, Error> {
+    procfs::sys::kernel::random::uuid()
+        .map_err(|error| Error::retryable(format_args!("cannot read /proc/sys/kernel/random/uuid: {error}")))
+}
+
+/// Writes an intent down, durably; on an error nothing is left of it.
+pub(crate) fn intend(store: &Store, locked: &Locked, unit: Unit<'_>, intent: &Intent) -> Result<(), Error> {
+    let written = locked.folder.intend(intent).and_then(|()| store.sync(unit));
+    written.inspect_err(|_| discard(store, unit.cluster, locked))
+}
+
+/// Removes the folder of a unit that never began. Should that fail, it is an intent without a process, which `list` and
 /// `status` pass over and the upkeep removes.
 fn discard(store: &Store, cluster: &str, locked: &Locked) {
     if let Err(error) = store.remove(cluster, locked) {
@@ -117,20 +138,21 @@ fn discard(store: &Store, cluster: &str, locked: &Locked) {
     }
 }
 
-/// A launch with what is needed to carry it out.
-struct Work<'a> {
-    store: &'a Store,
-    settings: &'a Settings,
-    ctx: &'a Context<'a>,
-    container: &'a Container,
-    program: &'a str,
-    intent: &'a Intent,
+/// A launch, or a server's start, with what is needed to carry it out.
+pub(crate) struct Work<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) settings: &'a Settings,
+    pub(crate) ctx: &'a Context<'a>,
+    pub(crate) unit: Unit<'a>,
+    pub(crate) container: &'a Container,
+    pub(crate) program: &'a str,
+    pub(crate) intent: &'a Intent,
 }
 
 impl Work<'_> {
-    /// Starts the containers that were never started, and settles the launch. The lock says that no child of an earlier
+    /// Starts the containers that were never started, and settles the unit. The lock says that no child of an earlier
     /// attempt is on its way, so that an empty slot is a process that never became a worker.
-    fn carry_out(&self, locked: &Locked, is_new: bool) -> Result<Launch, Error> {
+    pub(crate) fn carry_out(&self, locked: &Locked, is_new: bool) -> Result<Launch, Error> {
         let total = self.intent.containers();
         // Where the system was started anew, an empty slot may be one whose content was lost.
         let may_start = locked.folder.is_here().map_err(unknown)?;
@@ -151,7 +173,7 @@ impl Work<'_> {
             }
         }
         if let Some(error) = trouble.take_if(|_| used == 0) {
-            discard(self.store, &self.intent.cluster, locked);
+            discard(self.store, self.unit.cluster, locked);
             return Err(error);
         }
         let shortfall = trouble.map(|error| Shortfall {
@@ -167,18 +189,23 @@ impl Work<'_> {
     }
 
     fn start(&self, folder: &Folder, index: u32) -> Result<(), Error> {
-        let Intent { cluster, token, .. } = self.intent;
-        let variables = [
-            ("LONGSHORE_CLUSTER", cluster.clone()),
-            ("LONGSHORE_TOKEN", token.clone()),
-            ("LONGSHORE_HANDLE", Handle { token, index }.text()),
-            ("LONGSHORE_WORKERS", self.intent.workers_of(index).to_string()),
-            (TAG_VARIABLE, tag(self.intent, index)),
-        ];
+        let Unit { cluster, kind, token } = self.unit;
+        let mut variables =
+            vec![("LONGSHORE_CLUSTER", cluster.to_owned()), (TAG_VARIABLE, tag(self.intent, index))];
+        let mut withheld: &[&str] = &[];
+        match kind {
+            Kind::Launch => variables.extend([
+                ("LONGSHORE_TOKEN", token.to_owned()),
+                ("LONGSHORE_HANDLE", Handle { token, index }.text()),
+                ("LONGSHORE_WORKERS", self.intent.workers_of(index).to_string()),
+            ]),
+            Kind::Server => withheld = &WORKER_VARIABLES,
+        }
         let order = Order {
             program: self.program,
             container: self.container,
             inherit: &self.settings.inherit_env,
+            withheld,
             variables: &variables,
             folder: folder.path(),
             index,

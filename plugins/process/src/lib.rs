@@ -16,6 +16,16 @@
 //! has ended is ended too, as a container engine does it; so is a process that left the session (a daemon) but still has
 //! the `LONGSHORE_TAG` that it inherited. Keep a container's first process alive for as long as its work goes on.
 //!
+//! # A cluster's server
+//!
+//! It is one more process, started, logged and ended as a worker's container is, with its children and those that left its
+//! session. It sees `LONGSHORE_CLUSTER` and `LONGSHORE_TAG` of Longshore's variables. Its address is [`Config::server_host`] and
+//! the port of the request, which is kept beside its record; the provider looks after neither: the program listens where its
+//! own arguments say. It counts as running as soon as it has become its program.
+//!
+//! There is one a cluster, whoever asks for it, from however many threads, instances and processes on one root. One that died
+//! is started anew by the next `run_server` alone, once nothing is left of it, its children included.
+//!
 //! # What holds when something dies
 //!
 //! * Workers outlive the provider and the host. (Under systemd, set `KillMode=process` for the host.)
@@ -50,8 +60,10 @@ mod identity;
 mod kill;
 mod launch;
 mod lock;
+mod locked;
 mod logs;
 mod names;
+mod server;
 mod spawn;
 mod store;
 mod upkeep;
@@ -61,12 +73,18 @@ use std::sync::Arc;
 pub use config::{Config, InheritEnv, Size, Time};
 use longshore_plugin_api::{
     Cleanup, Context, Error, Killed, Launch, LaunchToken, List, ListedHandle, Log, Provider, RunRequest,
-    WorkerStatus, export_provider,
+    Server, ServerAddress, ServerRequest, WorkerStatus, export_provider,
 };
 
 use crate::{
-    cleanup::Shared, config::Settings, folder::State, identity::Place, kill::Asked, names::Handle,
-    store::Store, upkeep::Upkeep,
+    cleanup::Shared,
+    config::Settings,
+    folder::State,
+    identity::Place,
+    kill::Asked,
+    names::{Handle, Kind, Spot, Unit},
+    store::Store,
+    upkeep::Upkeep,
 };
 
 /// Workers that are processes of this machine.
@@ -95,7 +113,8 @@ impl Provider for LocalProcesses {
 
     fn status(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<WorkerStatus>, Error> {
         let status = |handle: &&str| {
-            Ok(match self.shared.store.state(ctx.cluster(), handle)? {
+            let Some(spot) = Spot::of_handle(ctx.cluster(), handle) else { return Ok(WorkerStatus::Stopped) };
+            Ok(match self.shared.store.state(spot)? {
                 State::Waiting => WorkerStatus::Initializing,
                 State::Live(_) => WorkerStatus::Running,
                 State::Ended(_) | State::Over => WorkerStatus::Stopped,
@@ -113,9 +132,10 @@ impl List for LocalProcesses {
     fn list(&self, ctx: &Context<'_>) -> Result<Vec<ListedHandle>, Error> {
         let (store, cluster) = (&self.shared.store, ctx.cluster());
         let mut listed = Vec::new();
-        for token in store.tokens(cluster)? {
+        for token in store.tokens(cluster, Kind::Launch)? {
             ctx.check()?;
-            let Some(folder) = store.find_with_all_marks(ctx, cluster, &token)? else { continue };
+            let unit = Unit::launch(cluster, &token);
+            let Some(folder) = store.find_with_all_marks(ctx, unit)? else { continue };
             let Some(intent) = folder.intent()? else { continue };
             for index in 0..intent.containers() {
                 if let State::Live(_) = folder.state(index)? {
@@ -131,10 +151,28 @@ impl List for LocalProcesses {
     }
 }
 
+impl Server for LocalProcesses {
+    fn run_server(&self, ctx: &Context<'_>, request: &ServerRequest) -> Result<(), Error> {
+        server::run(&self.shared, ctx, request)
+    }
+
+    fn stop_server(&self, ctx: &Context<'_>) -> Result<(), Error> {
+        server::stop(&self.shared, ctx)
+    }
+
+    fn server_status(&self, ctx: &Context<'_>) -> Result<WorkerStatus, Error> {
+        server::status(&self.shared, ctx)
+    }
+
+    fn server_address(&self, ctx: &Context<'_>) -> Result<Option<ServerAddress>, Error> {
+        server::address(&self.shared, ctx)
+    }
+}
+
 impl Cleanup for LocalProcesses {
     fn cleanup(&self, ctx: &Context<'_>, deep: bool) -> Result<(), Error> {
         cleanup::cleanup(&self.shared, ctx, deep)
     }
 }
 
-export_provider!(LocalProcesses, capabilities = [List, Cleanup]);
+export_provider!(LocalProcesses, capabilities = [List, Server, Cleanup]);

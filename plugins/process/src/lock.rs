@@ -1,7 +1,7 @@
-//! Locks on open files, which tell whether anybody works on a launch. A child inherits the open file, and with it the lock,
+//! Locks on open files, which tell whether anybody works on a launch or a server. A child inherits the open file, and with it the lock,
 //! until it has become its program: so a lock that is free says that no child is on its way, whatever became of the host.
 
-use std::{fs::File, io, time::Duration};
+use std::{fmt, fs::File, io, time::Duration};
 
 use longshore_plugin_api::{Context, Error};
 use rustix::{fs::FlockOperation, io::Errno};
@@ -45,17 +45,17 @@ fn try_lock(file: &File, operation: FlockOperation) -> io::Result<bool> {
     }
 }
 
-/// Waits for the lock of a launch, as long as the call may take.
-pub(crate) fn wait_for(ctx: &Context<'_>, file: File, token: &str) -> Result<Lock, Error> {
+/// Waits for the lock of something, as long as the call may take.
+pub(crate) fn wait_for(ctx: &Context<'_>, file: File, what: impl fmt::Display) -> Result<Lock, Error> {
     loop {
         match try_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(true) => return Ok(Lock(file)),
             Ok(false) => {}
-            Err(error) => return Err(Error::retryable(format_args!("cannot lock launch {token}: {error}"))),
+            Err(error) => return Err(Error::retryable(format_args!("cannot lock {what}: {error}"))),
         }
         if ctx.sleep(PAUSE).is_err() {
             return Err(Error::unknown(format_args!(
-                "another call is still at work on launch {token}; ask again when it has ended"
+                "another call is still at work on {what}; ask again when it has ended"
             )));
         }
     }

@@ -1,4 +1,7 @@
-//! Names that become paths and handles. Nothing that comes from outside reaches a path without passing here.
+//! Names that become paths and handles, and what they name. Nothing that comes from outside reaches a path without passing
+//! here.
+
+use std::fmt;
 
 /// The longest name of a cluster or token, in bytes.
 pub(crate) const NAME_LIMIT: usize = 128;
@@ -11,6 +14,78 @@ pub(crate) fn is_valid(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     // A token may begin with '-', which harms nobody in the midst of a path.
     (1..=NAME_LIMIT).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+/// What a unit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// Workers.
+    Launch,
+    /// A cluster's server: a unit of one container, under a token of our own.
+    Server,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 2] = [Self::Launch, Self::Server];
+}
+
+/// What is started as one, and has a folder of its own: a launch, or a server. A server that is started anew is another
+/// unit, so that nothing that is known of the one before is ever taken for its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Unit<'a> {
+    pub(crate) cluster: &'a str,
+    pub(crate) kind: Kind,
+    pub(crate) token: &'a str,
+}
+
+impl<'a> Unit<'a> {
+    pub(crate) fn launch(cluster: &'a str, token: &'a str) -> Self {
+        Self { cluster, kind: Kind::Launch, token }
+    }
+
+    pub(crate) fn server(cluster: &'a str, token: &'a str) -> Self {
+        Self { cluster, kind: Kind::Server, token }
+    }
+
+    /// Its container of an index.
+    pub(crate) fn container(self, index: u32) -> Spot<'a> {
+        Spot { unit: self, index }
+    }
+}
+
+impl fmt::Display for Unit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Launch => write!(f, "launch {}", self.token),
+            Kind::Server => write!(f, "the server of cluster {}", self.cluster),
+        }
+    }
+}
+
+/// One container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Spot<'a> {
+    pub(crate) unit: Unit<'a>,
+    pub(crate) index: u32,
+}
+
+impl<'a> Spot<'a> {
+    /// The container of a handle in a cluster; nothing where no handle of ours reads so. A server has no handle.
+    pub(crate) fn of_handle(cluster: &'a str, text: &'a str) -> Option<Self> {
+        let Handle { token, index } = Handle::parse(text)?;
+        Some(Unit::launch(cluster, token).container(index))
+    }
+}
+
+impl fmt::Display for Spot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.unit.kind {
+            Kind::Launch => {
+                write!(f, "handle {}", Handle { token: self.unit.token, index: self.index }.text())
+            }
+            Kind::Server => self.unit.fmt(f),
+        }
+    }
 }
 
 /// A handle taken apart: the container of one index in the launch of one token.

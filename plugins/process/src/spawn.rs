@@ -35,6 +35,8 @@ pub(crate) struct Order<'a> {
     pub(crate) program: &'a str,
     pub(crate) container: &'a Container,
     pub(crate) inherit: &'a InheritEnv,
+    /// Variables of the host that are not inherited in any case.
+    pub(crate) withheld: &'a [&'a str],
     /// The variables of Longshore; they win over all others.
     pub(crate) variables: &'a [(&'static str, String)],
     pub(crate) folder: &'a std::path::Path,
@@ -86,6 +88,9 @@ impl Order<'_> {
                 command.env_clear();
                 command.envs(names.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
             }
+        }
+        for name in self.withheld {
+            command.env_remove(name);
         }
         command.envs(&self.container.env).envs(self.variables.iter().map(|(name, value)| (name, value)));
         if self.logs {

@@ -1,38 +1,37 @@
-//! The state folder: where each launch has its own folder, which launches there were, and who may change one.
+//! The state folder: where each launch and each server has its own folder, which there were, and who may change one.
 //!
 //! ```text
 //! ROOT/machine                                  the machine that the folder belongs to
 //! ROOT/upkeep                                   a lock: one host at a time tidies up
 //! ROOT/clusters/CLUSTER/launches/TOKEN/         one launch: see `folder`
+//! ROOT/clusters/CLUSTER/servers/TOKEN/          a server, under a token of our own; its folder is a launch's, too
+//! ROOT/clusters/CLUSTER/servers/                its lock: one call at a time starts or stops the cluster's server
 //! ROOT/clusters/CLUSTER/ended/TOKEN             a launch that has ended and was cleared away, so that it is not repeated
 //! ```
 
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use longshore_plugin_api::{Context, Error, Launch};
+use longshore_plugin_api::{Error, Launch};
 
 use crate::{
     files::{make_folder, read_document, remove_file, trouble, write_durably, write_durably_among_others},
     folder::{Ended, Folder, State, Target, tag},
     identity::{Identity, Place},
-    lock::{self, Lock},
-    names::{self, Handle},
+    lock::Lock,
+    locked::Locked,
+    names::{self, Kind, Spot, Unit},
 };
-
-/// How often a launch's folder may vanish under our hands before we give up: each time, another host cleared it away.
-const OPEN_ATTEMPTS: u32 = 100;
 
 /// The state folder of one provider.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     root: PathBuf,
-    here: Place,
+    pub(crate) here: Place,
     /// The process that this is, which stands by the launches that it carries out.
     pub(crate) itself: Identity,
 }
@@ -86,25 +85,37 @@ impl Store {
         self.root.join("clusters").join(cluster)
     }
 
-    fn launch(&self, cluster: &str, token: &str) -> PathBuf {
-        self.cluster(cluster).join("launches").join(token)
+    pub(crate) fn units(&self, cluster: &str, kind: Kind) -> PathBuf {
+        self.cluster(cluster).join(match kind {
+            Kind::Launch => "launches",
+            Kind::Server => "servers",
+        })
+    }
+
+    pub(crate) fn unit(&self, unit: Unit<'_>) -> PathBuf {
+        self.units(unit.cluster, unit.kind).join(unit.token)
     }
 
     fn ended_path(&self, cluster: &str, token: &str) -> PathBuf {
         self.cluster(cluster).join("ended").join(token)
     }
 
-    /// The clusters that ever had a launch.
+    /// The clusters that ever had a launch or a server.
     pub(crate) fn clusters(&self) -> Result<Vec<String>, Error> {
         self.names_in(&self.root.join("clusters"))
     }
 
-    /// The tokens of a cluster's launches that were not cleared away.
-    pub(crate) fn tokens(&self, cluster: &str) -> Result<Vec<String>, Error> {
+    /// The tokens of a cluster's launches, or servers, that were not cleared away.
+    pub(crate) fn tokens(&self, cluster: &str, kind: Kind) -> Result<Vec<String>, Error> {
         if !names::is_valid(cluster) {
             return Ok(Vec::new());
         }
-        self.names_in(&self.cluster(cluster).join("launches"))
+        self.names_in(&self.units(cluster, kind))
+    }
+
+    /// Whether a cluster has, or is about to have, a folder for servers.
+    pub(crate) fn has_servers(&self, cluster: &str) -> bool {
+        names::is_valid(cluster) && self.units(cluster, Kind::Server).is_dir()
     }
 
     fn names_in(&self, folder: &Path) -> Result<Vec<String>, Error> {
@@ -126,125 +137,45 @@ impl Store {
     }
 
     /// A state folder that is gone says nothing of the workers.
-    fn check_present(&self) -> Result<(), Error> {
+    pub(crate) fn check_present(&self) -> Result<(), Error> {
         let path = self.root.join("clusters");
         fs::metadata(&path).map(drop).map_err(|error| trouble("read", &path, &error))
     }
 
-    /// A launch's folder, if there is one.
-    pub(crate) fn find(&self, cluster: &str, token: &str) -> Result<Option<Folder>, Error> {
-        if !names::is_valid(cluster) || !names::is_valid(token) {
+    /// A unit's folder, if there is one.
+    pub(crate) fn find(&self, unit: Unit<'_>) -> Result<Option<Folder>, Error> {
+        if !names::is_valid(unit.cluster) || !names::is_valid(unit.token) {
             return Ok(None);
         }
-        let found = Folder::open(self.launch(cluster, token), &self.here)?;
+        let found = Folder::open(self.unit(unit), &self.here)?;
         if found.is_none() {
             self.check_present()?;
         }
         Ok(found)
     }
 
-    /// How the container of one handle is. One that is not known is over.
-    pub(crate) fn state(&self, cluster: &str, handle: &str) -> Result<State, Error> {
-        let Some(Handle { token, index }) = Handle::parse(handle) else { return Ok(State::Over) };
-        match self.find(cluster, token)? {
-            Some(folder) => folder.state(index),
+    /// How one container is. One that is not known is over.
+    pub(crate) fn state(&self, spot: Spot<'_>) -> Result<State, Error> {
+        match self.find(spot.unit)? {
+            Some(folder) => folder.state(spot.index),
             None => Ok(State::Over),
         }
     }
 
     /// What there is to end of a container; nothing when it is over.
-    pub(crate) fn target(&self, cluster: &str, handle: &str, state: &State) -> Result<Option<Target>, Error> {
+    pub(crate) fn target(&self, spot: Spot<'_>, state: &State) -> Result<Option<Target>, Error> {
         let (State::Live(leader) | State::Ended(leader)) = *state else { return Ok(None) };
-        let Some(Handle { token, index }) = Handle::parse(handle) else { return Ok(None) };
-        let Some(folder) = self.find(cluster, token)? else { return Ok(None) };
+        let Some(folder) = self.find(spot.unit)? else { return Ok(None) };
         // Identities are only ever written after the intent: without it, somebody has tampered with the folder.
         let missing =
             || Error::unreachable(format_args!("{} has lost its intent.json", folder.path().display()));
         let intent = folder.intent()?.ok_or_else(missing)?;
-        Ok(Some(Target { leader, tag: tag(&intent, index) }))
+        Ok(Some(Target { leader, tag: tag(&intent, spot.index) }))
     }
 
-    /// A launch's folder, made where it is missing, under the lock that a launch is carried out with.
-    ///
-    /// The lock is one of the open file that each child inherits until it has become its program. So whoever holds it knows
-    /// that no child is on its way, even after a host was killed between two steps.
-    pub(crate) fn lock(&self, ctx: &Context<'_>, cluster: &str, token: &str) -> Result<Locked, Error> {
-        let path = self.launch(cluster, token);
-        for _ in 0..OPEN_ATTEMPTS {
-            // The folder of the clusters is made by `open` alone: where it is gone, it must not come back empty.
-            self.check_present()?;
-            match make_folder(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                made => made.map_err(|error| trouble("make", &path, &error))?,
-            }
-            let Some(file) = Folder::open_or_create(&path)? else { continue };
-            let lock = lock::wait_for(ctx, file, token)?;
-            if let Some(locked) = self.still_there(lock, path.clone())? {
-                return Ok(locked);
-            }
-        }
-        let message = format!("{} is cleared away again and again; look who does so", path.display());
-        Err(Error::retryable(message))
-    }
-
-    /// As [`lock`](Self::lock), but only for a launch that is there and that nobody works on.
-    pub(crate) fn try_lock(&self, cluster: &str, token: &str) -> Result<Option<Locked>, Error> {
-        let path = self.launch(cluster, token);
-        let file = match File::options().read(true).write(true).open(Folder::slots(&path)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A host was killed right after it had made the folder. Not empty after all: somebody is there.
-                let _ = fs::remove_dir(&path);
-                return Ok(None);
-            }
-            Err(error) => return Err(trouble("open", &path, &error)),
-        };
-        match Lock::take(file) {
-            Ok(Some(lock)) => self.still_there(lock, path),
-            Ok(None) => Ok(None),
-            Err(error) => Err(trouble("lock", &path, &error)),
-        }
-    }
-
-    /// A launch's folder, with the marks of all children that exist. Where the host that launched is dead, one of its
-    /// children may be about to leave its mark, and is waited for.
-    pub(crate) fn find_with_all_marks(
-        &self,
-        ctx: &Context<'_>,
-        cluster: &str,
-        token: &str,
-    ) -> Result<Option<Folder>, Error> {
-        loop {
-            let Some(folder) = self.find(cluster, token)? else { return Ok(None) };
-            if folder.outcome()?.is_some() || folder.is_quiet()? || folder.has_launcher()? {
-                return Ok(Some(folder));
-            }
-            if ctx.sleep(lock::PAUSE).is_err() {
-                let message = format!("a worker of launch {token} is about to start; ask again in a moment");
-                return Err(Error::retryable(message));
-            }
-        }
-    }
-
-    /// Between opening and locking, the folder may have been cleared away.
-    fn still_there(&self, lock: Lock, path: PathBuf) -> Result<Option<Locked>, Error> {
-        let of = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
-        let slots = Folder::slots(&path);
-        let ours = lock.file().metadata().map_err(|e| trouble("read", &slots, &e))?;
-        match fs::metadata(&slots) {
-            Ok(there) if of(&there) == of(&ours) => {
-                let file = lock.file().try_clone().map_err(|e| trouble("open", &slots, &e))?;
-                Ok(Some(Locked { folder: Folder::new(path, file, &self.here), _lock: lock }))
-            }
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(trouble("read", &slots, &error)),
-        }
-    }
-
-    /// Makes a launch's folder and all above it survive a loss of power.
-    pub(crate) fn sync(&self, cluster: &str, token: &str) -> Result<(), Error> {
-        let path = self.launch(cluster, token);
+    /// Makes a unit's folder and all above it survive a loss of power.
+    pub(crate) fn sync(&self, unit: Unit<'_>) -> Result<(), Error> {
+        let path = self.unit(unit);
         for folder in path.ancestors().take_while(|folder| folder.starts_with(&self.root)) {
             File::open(folder).and_then(|file| file.sync_all()).map_err(|e| trouble("sync", folder, &e))?;
         }
@@ -257,19 +188,21 @@ impl Store {
         Ok(read_document::<Ended>(&path)?.map(|ended| ended.answer(token)))
     }
 
-    /// Clears away a launch whose workers have all stopped. Its token and its answer stay known.
-    pub(crate) fn clear(&self, cluster: &str, token: &str, locked: &Locked) -> Result<(), Error> {
-        if let Some(ended) = locked.folder.ended()? {
-            let path = self.ended_path(cluster, token);
+    /// Clears away a unit of which nobody is left. A launch's token and its answer stay known.
+    pub(crate) fn clear(&self, unit: Unit<'_>, locked: &Locked) -> Result<(), Error> {
+        if unit.kind == Kind::Launch
+            && let Some(ended) = locked.folder.ended()?
+        {
+            let path = self.ended_path(unit.cluster, unit.token);
             let document = serde_json::to_vec(&ended).map_err(Error::other)?;
-            make_folder(&self.cluster(cluster).join("ended"))
+            make_folder(&self.cluster(unit.cluster).join("ended"))
                 .and_then(|()| write_durably(&path, &document))
                 .map_err(|e| trouble("write", &path, &e))?;
         }
-        self.remove(cluster, locked)
+        self.remove(unit.cluster, locked)
     }
 
-    /// Removes a launch's folder with all that is in it: the launch has never been.
+    /// Removes a unit's folder with all that is in it: it has never been.
     pub(crate) fn remove(&self, cluster: &str, locked: &Locked) -> Result<(), Error> {
         let path = locked.folder.path();
         fs::remove_dir_all(path).map_err(|error| trouble("remove", path, &error))?;
@@ -278,9 +211,14 @@ impl Store {
     }
 
     /// Removes a cluster's folders unless something is in them: then each of these fails, which is what is wanted.
-    fn remove_if_empty(&self, cluster: &str) {
+    pub(crate) fn remove_if_empty(&self, cluster: &str) {
         let folder = self.cluster(cluster);
-        for path in [folder.join("ended"), folder.join("launches"), folder] {
+        let servers = self.units(cluster, Kind::Server);
+        // Not from under a call that is about to start a server in it.
+        if let Ok(Some(_turn)) = File::open(&servers).and_then(Lock::take) {
+            let _ = fs::remove_dir(servers);
+        }
+        for path in [folder.join("ended"), self.units(cluster, Kind::Launch), folder] {
             let _ = fs::remove_dir(path);
         }
     }
@@ -299,13 +237,6 @@ impl Store {
         self.remove_if_empty(cluster);
         Ok(())
     }
-}
-
-/// A launch's folder while nobody else may change it.
-#[derive(Debug)]
-pub(crate) struct Locked {
-    pub(crate) folder: Folder,
-    _lock: Lock,
 }
 
 #[cfg(test)]

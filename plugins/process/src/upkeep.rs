@@ -1,5 +1,5 @@
 //! What has to be done while nobody calls: take notice of workers that ended, end what they left behind, keep logs within
-//! their limit, clear away launches that have long stopped. One thread an instance, which ends with it; of several hosts on
+//! their limit, clear away launches and servers that have long stopped. One thread an instance, which ends with it; of several hosts on
 //! one state folder, one at a time does more than look after its own children.
 
 use std::{
@@ -18,7 +18,7 @@ use crate::{
     group::{KnownTags, Snapshot},
     kill::Progress,
     logs,
-    names::Handle,
+    names::{Kind, Spot, Unit},
 };
 
 /// The least time between the beginnings of two rounds.
@@ -30,6 +30,8 @@ const REST: u32 = 20;
 const LOOKS: u32 = 10;
 /// How long to wait between two of them.
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
+/// How many stopped servers of a cluster keep their logs, at the most: enough to see why one died.
+const STOPPED_SERVERS: usize = 3;
 /// How long the token of a launch stays known after the launch was cleared away: far longer than a host can be in doubt
 /// of a launch.
 pub(crate) const REMEMBER: Duration = Duration::from_hours(30 * 24);
@@ -87,22 +89,39 @@ impl Drop for Upkeep {
     }
 }
 
-/// A launch: its cluster and its token.
-type Key = (String, String);
+/// A unit's name that outlives the look at it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key {
+    cluster: String,
+    kind: Kind,
+    token: String,
+}
+
+impl Key {
+    fn unit(&self) -> Unit<'_> {
+        Unit { cluster: &self.cluster, kind: self.kind, token: &self.token }
+    }
+}
 
 /// A container that needs attention.
 struct Case {
-    cluster: String,
-    handle: String,
+    key: Key,
+    index: u32,
     target: Target,
+}
+
+impl Case {
+    fn spot(&self) -> Spot<'_> {
+        self.key.unit().container(self.index)
+    }
 }
 
 /// The rounds of one thread, and what it remembers from one to the next.
 struct Rounds<'a> {
     shared: &'a Shared,
     stop: &'a Stop,
-    /// Launches that are over, by cluster and token, and when the last of each ended: at most `keep_stopped` a cluster, as
-    /// the others are cleared away.
+    /// Units that are over, and when the last container of each ended: at most `keep_stopped` a cluster and kind, as the
+    /// others are cleared away.
     over: HashMap<Key, SystemTime>,
     /// What was warned of already, so that it is said once.
     warned: HashSet<String>,
@@ -155,17 +174,19 @@ impl<'a> Rounds<'a> {
         let mut cases = Vec::new();
         let mut present = HashSet::new();
         for cluster in store.clusters()? {
-            for token in store.tokens(&cluster)? {
-                if self.stop.is_wanted() {
-                    return Ok(());
+            for kind in Kind::ALL {
+                for token in store.tokens(&cluster, kind)? {
+                    if self.stop.is_wanted() {
+                        return Ok(());
+                    }
+                    let key = Key { cluster: cluster.clone(), kind, token };
+                    if !self.over.contains_key(&key)
+                        && let Err(error) = self.look_at(&key, lock.is_some(), &mut cases)
+                    {
+                        self.warn(error.to_string());
+                    }
+                    present.insert(key);
                 }
-                let key = (cluster.clone(), token);
-                if !self.over.contains_key(&key)
-                    && let Err(error) = self.look_at(&key, lock.is_some(), &mut cases)
-                {
-                    self.warn(error.to_string());
-                }
-                present.insert(key);
             }
         }
         self.over.retain(|key, _| present.contains(key));
@@ -182,11 +203,10 @@ impl<'a> Rounds<'a> {
 
     fn look_at(&mut self, key: &Key, may_change: bool, cases: &mut Vec<Case>) -> Result<(), Error> {
         let Shared { store, settings, asked } = self.shared;
-        let (cluster, token) = (&key.0, &key.1);
-        let folder = store.find(cluster, token)?;
+        let folder = store.find(key.unit())?;
         let intent = folder.as_ref().map_or(Ok(None), Folder::intent)?;
         let (Some(folder), Some(intent)) = (folder, intent) else {
-            return if may_change { self.remove_unintended(cluster, token) } else { Ok(()) };
+            return if may_change { self.remove_unintended(key.unit()) } else { Ok(()) };
         };
         let survey = Survey::of(&folder, &intent, asked)?;
         if !may_change {
@@ -201,24 +221,24 @@ impl<'a> Rounds<'a> {
             let ended = ended.unwrap_or_else(|_| SystemTime::now());
             if !survey.is_waiting {
                 self.over.insert(key.clone(), ended);
-            } else if ended.elapsed().is_ok_and(|age| age >= REMEMBER) {
-                // It was cut off, and nobody asked for the rest. Until then, somebody may.
-                clear_if_over(self.shared, cluster, token)?;
+            } else if key.kind == Kind::Server || ended.elapsed().is_ok_and(|age| age >= REMEMBER) {
+                // It was cut off, and nobody asked for the rest. Until then, somebody may; of a server, nobody can.
+                clear_if_over(self.shared, key.unit())?;
             }
         }
         cases.extend(survey.cases.into_iter().map(|(index, target)| Case {
-            cluster: cluster.clone(),
-            handle: Handle { token, index }.text(),
+            key: key.clone(),
+            index,
             target,
         }));
         Ok(())
     }
 
     /// A host was killed before it had written down what to launch: nothing was.
-    fn remove_unintended(&self, cluster: &str, token: &str) -> Result<(), Error> {
+    fn remove_unintended(&self, unit: Unit<'_>) -> Result<(), Error> {
         let store = &self.shared.store;
-        match store.try_lock(cluster, token)? {
-            Some(locked) if locked.folder.intent()?.is_none() => store.remove(cluster, &locked),
+        match store.try_lock(unit)? {
+            Some(locked) if locked.folder.intent()?.is_none() => store.remove(unit.cluster, &locked),
             _ => Ok(()),
         }
     }
@@ -240,7 +260,7 @@ impl<'a> Rounds<'a> {
             for (case, found_nobody) in open {
                 match killer.advance(&snapshot, &case.target) {
                     Progress::Nobody if found_nobody => {
-                        killer.settle(&case.cluster, &case.handle, &case.target);
+                        killer.settle(case.spot(), &case.target);
                     }
                     Progress::Nobody => again.push((case, true)),
                     Progress::Somebody { since, .. } if since.elapsed() >= killer.grace => {
@@ -250,7 +270,7 @@ impl<'a> Rounds<'a> {
                     Progress::Somebody { .. } => {}
                     Progress::Doubtful(why) => {
                         // A doubt may pass; one that lasts to the next round is worth a word.
-                        let why = format!("handle {}: {why}", case.handle);
+                        let why = format!("{}: {why}", case.spot());
                         if self.doubts.contains(&why) {
                             self.warn(why.clone());
                         }
@@ -264,22 +284,25 @@ impl<'a> Rounds<'a> {
         Ok(())
     }
 
-    /// Clears away the launches that ended first, as far as there are more than are to be kept.
+    /// Clears away the units that ended first, as far as there are more than are to be kept.
     fn clear_away(&mut self) {
-        let mut clusters: HashMap<&str, Vec<(SystemTime, &Key)>> = HashMap::new();
+        let mut clusters: HashMap<(&str, Kind), Vec<(SystemTime, &Key)>> = HashMap::new();
         for (key, ended) in &self.over {
-            clusters.entry(&key.0).or_default().push((*ended, key));
+            clusters.entry((&key.cluster, key.kind)).or_default().push((*ended, key));
         }
-        let keep = self.shared.settings.keep_stopped;
         let mut surplus = Vec::new();
-        for mut launches in clusters.into_values() {
-            launches.sort_unstable();
-            let excess = launches.len().saturating_sub(keep);
-            surplus.extend(launches.into_iter().take(excess).map(|(_, key)| key.clone()));
+        for ((_, kind), mut units) in clusters {
+            units.sort_unstable();
+            let keep = match kind {
+                Kind::Launch => self.shared.settings.keep_stopped,
+                Kind::Server => self.shared.settings.keep_stopped.min(STOPPED_SERVERS),
+            };
+            let excess = units.len().saturating_sub(keep);
+            surplus.extend(units.into_iter().take(excess).map(|(_, key)| key.clone()));
         }
         for key in surplus {
             self.over.remove(&key);
-            if let Err(error) = clear_if_over(self.shared, &key.0, &key.1) {
+            if let Err(error) = clear_if_over(self.shared, key.unit()) {
                 self.warn(error.to_string());
             }
         }

@@ -4,6 +4,7 @@
 mod crash;
 mod kill;
 mod launch;
+mod server;
 mod stress;
 mod support;
 mod upkeep;
