@@ -45,9 +45,10 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a host in the foreground with a configuration, and with what the state folder has; when it is interrupted,
-    /// stop all workers, which the next host brings back
+    /// stop all workers, which the next host brings back, but those of clusters whose `stop_on_exit` is false
     Up(Up),
-    /// Run a host with what the state folder has; when it ends, leave the workers running
+    /// Run a host with what the state folder has; when it ends, leave the workers running, but those of clusters whose
+    /// `stop_on_exit` is true
     Serve(Keeping),
     /// Make providers and clusters as a file says
     Apply(Apply),
@@ -67,6 +68,10 @@ pub(crate) enum Command {
     Stop(Change),
     /// Ask the provider for fresh statuses now, and show them
     Update(OfCluster),
+    /// Show a cluster's server: how it is, and where workers and clients reach it
+    Server(Server),
+    /// Let the provider remove what a cluster's stopped workers and servers left behind
+    Cleanup(Cleanup),
     /// Stop all workers of a cluster, then forget the cluster
     Delete(Delete),
     /// Show what happened to a cluster, when and why; the latest comes last
@@ -161,6 +166,24 @@ pub(crate) struct Change {
     pub(crate) cluster: String,
     #[command(flatten)]
     pub(crate) waiting: Waiting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// The cluster
+    pub(crate) cluster: String,
+    /// Show its password as well
+    #[arg(long)]
+    pub(crate) show_password: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cleanup {
+    /// The cluster
+    pub(crate) cluster: String,
+    /// Remove also what further clusters may want again: networks, images, shared folders
+    #[arg(long)]
+    pub(crate) deep: bool,
 }
 
 #[derive(Debug, Args)]

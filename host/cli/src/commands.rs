@@ -1,6 +1,7 @@
 //! The commands, a file for each group of them.
 
 pub(crate) mod author;
+mod backend;
 mod begin;
 mod change;
 mod configure;
@@ -33,6 +34,8 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Scale(scale) => change::scale(&client(global)?, scale, output).await,
         Command::Start(change) => change::start(&client(global)?, change, output).await,
         Command::Stop(change) => change::stop(&client(global)?, change, output).await,
+        Command::Server(server) => backend::server(&client(global)?, server, output).await,
+        Command::Cleanup(cleanup) => backend::clean_up(&client(global)?, cleanup, output).await,
         Command::Delete(delete) => change::delete(&client(global)?, delete, output).await,
         Command::Update(of) => change::update(&client(global)?, &of.cluster, output).await,
         Command::Status(status) => show::status(&client(global)?, status, output).await,

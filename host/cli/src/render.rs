@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use longshore_http::wire::ClusterStatus;
+use longshore_http::wire::{ClusterStatus, ServerLife};
 use longshore_scaling::{Desired, Reason};
 
 /// A foreign text for one line: control characters become spaces.
@@ -89,6 +89,17 @@ fn is_count(reason: &Reason) -> bool {
             | Reason::Resting { .. }
             | Reason::Deleting
     )
+}
+
+/// How a server is, in a word.
+pub(crate) fn server_phase(phase: ServerLife) -> &'static str {
+    match phase {
+        ServerLife::Down => "down",
+        ServerLife::Starting => "starting",
+        ServerLife::Up => "up",
+        ServerLife::Lost => "lost",
+        ServerLife::Stopping => "stopping",
+    }
 }
 
 /// The first reason.

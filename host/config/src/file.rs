@@ -190,10 +190,12 @@ fn read_cluster(section: &mut Section<'_, '_>) -> ClusterConfig {
         deadlines: Deadlines::default(),
         verbose: section.count("verbose", u32::from(u8::MAX)).map_or(1, |level| level as u8),
         stopped: section.flag("stopped").unwrap_or_default(),
+        stop_on_exit: section.flag("stop_on_exit"),
     };
     section.section("container", |section| {
         section.check_keys(keys::CONTAINER);
-        cluster.container = read_container(section);
+        let max_workers = section.count("max_workers", MAX_WORKERS_ON_A_HANDLE);
+        cluster.container = Container { max_workers, ..read_container(section) };
     });
     section.section("hardware", |section| cluster.hardware = read_hardware(section));
     section.section("timeouts", |section| {
@@ -216,7 +218,7 @@ fn read_limits(section: &mut Section<'_, '_>) -> Policy {
     }
 }
 
-/// Reads a container whose keys are checked already: that of a server has fewer.
+/// Reads what the container of workers and that of a server have in common.
 fn read_container(section: &mut Section<'_, '_>) -> Container {
     Container {
         image: section.text("image"),
@@ -224,7 +226,7 @@ fn read_container(section: &mut Section<'_, '_>) -> Container {
         args: section.texts("args").unwrap_or_default(),
         env: section.text_map("env").unwrap_or_default(),
         working_dir: section.text("working_dir"),
-        max_workers: section.count("max_workers", MAX_WORKERS_ON_A_HANDLE),
+        max_workers: None,
     }
 }
 

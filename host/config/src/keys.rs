@@ -24,6 +24,7 @@
 //! | `max` | the most workers that may be asked for, and that are ever alive at once | 1 000 000 | 0 to 1 000 000 |
 //! | `prefer` | who goes first when the cluster shrinks, after those that are still initializing: `"newest"` or `"oldest"` | `"newest"` | |
 //! | `stopped` | whether it starts out stopped: remembered, and without workers until it is started | `false` | |
+//! | `stop_on_exit` | whether its workers and its server stop when the host ends | `true` under `longshore up`, `false` under `longshore serve` | |
 //! | `verbose` | how much its provider says in the log: 0 for little, 1 as usual, 2 and up for ever more | 1 | 0 to 255 |
 //!
 //! # `[cluster.container]`
@@ -127,6 +128,7 @@ pub const CLUSTER: &[&str] = &[
     "max",
     "prefer",
     "stopped",
+    "stop_on_exit",
     "verbose",
     "container",
     "hardware",

@@ -22,7 +22,8 @@ impl Config {
         let read = serde_ignored::deserialize(
             serde_path_to_error::Deserializer::new(&mut reader, &mut track),
             |path| {
-                let path = path.to_string();
+                // What may be left out is marked so, which says nothing to who wrote it.
+                let path = path.to_string().replace(".?", "");
                 notes.push(path.clone(), None, format!("unknown key `{}`", short(&path)));
             },
         );

@@ -42,6 +42,7 @@ min = 1
 max = 9
 prefer = "oldest"
 stopped = true
+stop_on_exit = false
 verbose = 2
 container = { image = "i", command = "c", args = ["a", "b"], env = { K = "v" }, working_dir = "w", max_workers = 2 }
 hardware = { cpu = 2, memory = "512MiB", id = "small" }
@@ -138,6 +139,7 @@ fn full() -> Config {
         },
         verbose: 2,
         stopped: true,
+        stop_on_exit: Some(false),
     };
     Config { providers: vec![local, own], clusters: vec![cluster] }
 }
@@ -269,9 +271,10 @@ fn the_example_shows_every_key_and_its_default() {
     let of_sections = keys::SECTIONS.iter().flat_map(|(_, keys)| *keys);
     for key in [keys::PROVIDER, keys::CLUSTER].concat().iter().chain(of_sections) {
         // What cannot stand beside the rest is behind two signs.
-        let is_there = text.lines().map(|line| line.strip_prefix("##").unwrap_or(line)).any(|line| {
-            line.starts_with(&format!("{key} = ")) || line.ends_with(&format!(".{key}]"))
-        });
+        let is_there = text
+            .lines()
+            .map(|line| line.strip_prefix("##").unwrap_or(line))
+            .any(|line| line.starts_with(&format!("{key} = ")) || line.ends_with(&format!(".{key}]")));
         assert!(is_there, "`{key}` is not in the example");
     }
     let all = Config::parse(&text, &example("process.toml")).expect("it is valid");

@@ -52,7 +52,7 @@ fn unknown_keys_everywhere() {
         "unknown key `zone` in [cluster.hardware] of cluster \"web\", line 8; it has `cpu`, `memory`, `id`",
     );
     one_fault("[clusters]", "unknown key `clusters` in line 7; did you mean [[cluster]]?");
-    one_fault("[[server]]", "unknown key `server` in line 7; a file has [[provider]] and [[cluster]] tables");
+    one_fault("[[queue]]", "unknown key `queue` in line 7; a file has [[provider]] and [[cluster]] tables");
     whole_file(
         "[[provider]]\nname = \"p\"\nplugn = \"x\"",
         "unknown key `plugn` in [[provider]] \"p\", line 3; did you mean `plugin`?",

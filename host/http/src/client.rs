@@ -18,9 +18,10 @@ use crate::{
     routes::APPLY_LIMIT,
     socket::{self, SocketError},
     wire::{
-        Admitted, Applied, ClusterStatus, Clusters, ClustersQuery, DeleteQuery, ErrorBody,
-        HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo, Planned, Plugins, Providers, Reconnect,
-        Reconnecting, Resolve, Scale, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage, WorkerView, WorkersQuery,
+        Admitted, Applied, CleanUpQuery, CleanedUp, ClusterStatus, Clusters, ClustersQuery, DeleteQuery,
+        ErrorBody, HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo, Planned, Plugins, Providers,
+        Reconnect, Reconnecting, Resolve, Scale, ServerDetails, ServerQuery, WAIT_LIMIT, WORKERS_PAGE_LIMIT,
+        WorkerPage, WorkerView, WorkersQuery,
     },
 };
 
@@ -243,6 +244,18 @@ impl Client {
     /// Asks for fresh statuses.
     pub async fn update(&self, name: &str) -> Result<Admitted, ClientError> {
         self.send(self.of_cluster(Method::POST, name, "/update")?, NO_WAIT).await
+    }
+
+    /// Asks for a cluster's server; with `password`, for its password as well.
+    pub async fn server(&self, name: &str, password: bool) -> Result<ServerDetails, ClientError> {
+        self.send(self.of_cluster(Method::GET, name, "/server")?.query(&ServerQuery { password }), NO_WAIT)
+            .await
+    }
+
+    /// Asks for what a cluster's stopped workers left behind to be removed; with `deep`, more of it.
+    pub async fn clean_up(&self, name: &str, deep: bool) -> Result<CleanedUp, ClientError> {
+        let request = self.of_cluster(Method::POST, name, "/cleanup")?.query(&CleanUpQuery { deep });
+        self.send(request, APPLY_LIMIT).await
     }
 
     /// Asks for a cluster to go; with `force`, at once and with workers that may still be alive.

@@ -4,6 +4,7 @@
 //! routes and the documents are described in [`wire`].
 
 #[cfg(unix)]
+mod backend;
 mod client;
 mod extract;
 mod problem;

@@ -137,7 +137,11 @@ impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let kind = match &error {
             CommandError::NoSuchCluster { .. } => ProblemKind::NoSuchCluster,
-            CommandError::Denied { .. } | CommandError::TakenAway { .. } => ProblemKind::Denied,
+            CommandError::Denied { .. }
+            | CommandError::TakenAway { .. }
+            | CommandError::NoCleanUp { .. }
+            | CommandError::NoServer { .. } => ProblemKind::Denied,
+            CommandError::CleanUp { .. } => ProblemKind::ProviderFailed,
             CommandError::Journal(_) => ProblemKind::Journal,
             CommandError::ShuttingDown => ProblemKind::ShuttingDown,
             _ => ProblemKind::Internal,

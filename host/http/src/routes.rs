@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    backend::{clean_up, server},
     extract::{Document, Name, Params, Text},
     problem::{Problem, ProblemKind},
     recovery::{history, reconnect, resolve},
@@ -81,6 +82,7 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/clusters/{name}/update", post(update))
         .route("/v1/clusters/{name}/history", get(history))
         .route("/v1/clusters/{name}/resolve", post(resolve).layer(DefaultBodyLimit::max(RESOLVE_LIMIT)))
+        .route("/v1/clusters/{name}/server", get(server))
         .route("/v1/providers", get(providers))
         .route("/v1/plugins", get(plugins))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -89,6 +91,7 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/apply", post(apply))
         .route("/v1/plan", post(plan))
         .route("/v1/clusters/{name}/reconnect", post(reconnect))
+        .route("/v1/clusters/{name}/cleanup", post(clean_up))
         .layer(DefaultBodyLimit::max(CONFIG_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(APPLY_LIMIT, request, next)));
     Router::new()

@@ -14,6 +14,8 @@
 //! | `POST /v1/clusters/{name}/start` | | [`Admitted`] |
 //! | `POST /v1/clusters/{name}/stop` | | [`Admitted`] |
 //! | `POST /v1/clusters/{name}/update` | | [`Admitted`] |
+//! | `GET /v1/clusters/{name}/server?password` | | [`ServerDetails`]; see [`ServerQuery`] |
+//! | `POST /v1/clusters/{name}/cleanup?deep` | | [`CleanedUp`]; see [`CleanUpQuery`] |
 //! | `GET /v1/clusters/{name}/history?before&limit` | | [`HistoryPage`]; see [`HistoryQuery`] |
 //! | `POST /v1/clusters/{name}/resolve` | [`Resolve`] | [`Admitted`] |
 //! | `POST /v1/clusters/{name}/reconnect` | [`Reconnect`] | [`Reconnecting`] |
@@ -21,7 +23,7 @@
 //! | `GET /v1/plugins` | | [`Plugins`] |
 //!
 //! An update is answered when the provider has told fresh statuses, or after 30 seconds; a reconnect of a cluster that the
-//! host does not have, when the provider has listed its workers. Every other command is answered when it is admitted; what it
+//! host does not have, when the provider has listed its workers; a cleanup when the provider is done. Every other command is answered when it is admitted; what it
 //! asks for comes about later.
 //!
 //! Whatever goes wrong is told as an [`ErrorBody`], under the status code of its [`ProblemKind`](crate::ProblemKind).
@@ -32,8 +34,8 @@ use longshore_config::Config;
 use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
 use longshore_providers::MAX_HANDLE_BYTES;
 pub use longshore_runtime::{
-    ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Preview, ProviderStatus, WorkerPage,
-    WorkerPhase, WorkerView,
+    ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Preview, ProviderStatus, ServerLife,
+    ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +143,43 @@ pub struct WorkersQuery {
 pub struct DeleteQuery {
     /// Forget it at once, with workers that may still be alive.
     pub force: bool,
+}
+
+/// What is wanted of a cluster's server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerQuery {
+    /// Its password as well.
+    pub password: bool,
+}
+
+/// A cluster's server, for those who are to report to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerDetails {
+    /// The cluster.
+    pub cluster: String,
+    /// How it is, and where.
+    pub server: ServerStatus,
+    /// Its password, where it has one and it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+/// How thoroughly a cluster is cleaned up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CleanUpQuery {
+    /// Remove also what further clusters may want again: networks, images, shared folders.
+    pub deep: bool,
+}
+
+/// What a cluster's stopped workers had left behind is removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanedUp {
+    /// The cluster.
+    pub cluster: String,
+    /// Whether also what further clusters may want again.
+    pub deep: bool,
 }
 
 /// Another number of workers.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use longshore_config::{ClusterConfig, Config, ProviderConfig};
+use longshore_config::{ClusterConfig, Config, ProviderConfig, ServerConfig};
 use longshore_providers::{CallScope, CreateError, Library, Provider, named_plugin};
 use longshore_scaling::{Action, Command, Cycle, Desired, Observation, Plan, State, admit, observe, plan};
 use longshore_store::{Entry, JournalError, Kept, Lease};
@@ -78,6 +78,7 @@ impl Host {
     /// change has begun, all of it is carried out, whether anybody waits for it or not.
     pub async fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
         let turn = self.house.my_turn().await?;
+        let config = self.house.with_passwords(config).await?;
         let house = Arc::clone(&self.house);
         let providers = self.house.unless_closed(house.look_at(&config)).await?;
         let house = Arc::clone(&self.house);
@@ -96,6 +97,7 @@ impl Host {
     /// As `apply`.
     pub async fn plan(&self, config: Config) -> Result<Vec<Preview>, ApplyError> {
         let _turn = self.house.my_turn().await?;
+        let config = self.house.with_passwords(config).await?;
         self.house.unless_closed(self.house.plan(&config)).await
     }
 }
@@ -387,11 +389,21 @@ fn create(cluster: &ClusterConfig, provider: &Provider) -> Result<Command, Apply
         traits: traits(provider),
         expected: cluster.workers,
         desired: if cluster.stopped { Desired::Stopped } else { Desired::Running },
+        server: cluster.server.as_ref().map(ServerConfig::policy),
+        per_container: cluster.container.max_workers(),
     })
 }
 
 fn update(cluster: &ClusterConfig, provider: &Provider) -> Command {
-    Command::Update { policy: cluster.policy.clone(), traits: traits(provider), expected: cluster.workers }
+    Command::Update {
+        policy: cluster.policy.clone(),
+        traits: traits(provider),
+        expected: cluster.workers,
+        server: cluster.server.as_ref().map(ServerConfig::policy),
+        per_container: cluster.container.max_workers(),
+        // Whoever has the definition of before says so.
+        other_server: false,
+    }
 }
 
 /// A number that no other cluster has: 64 random bits.

@@ -1,6 +1,8 @@
 //! Carries out what the core decided: from an action to a provider's function, and from its answer, or the lack of one, to
 //! an observation. It decides nothing.
 
+mod server;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use longshore_config::ClusterConfig;
@@ -15,7 +17,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{message::Message, registry::Made};
+use crate::{fill::worker_container, message::Message, registry::Made};
 
 /// The most handles in one `kill`, so that one slow call does not hold up the rest.
 const KILL_BATCH: usize = 1_000;
@@ -24,12 +26,15 @@ const KILLS_AT_ONCE: usize = 4;
 /// The most handles in one `status` call.
 const STATUS_BATCH: usize = 10_000;
 
+use server::{hiding, password};
+
 /// What the core may know of a provider's abilities.
 pub(crate) fn traits(provider: &Provider) -> ProviderTraits {
     ProviderTraits {
         initialize: provider.has_initialize(),
         list: provider.has_list(),
         idempotent_run: provider.idempotent_run(),
+        server: provider.has_server(),
     }
 }
 
@@ -79,6 +84,9 @@ impl Caller {
         // What has ended is forgotten, so that the set stays as small as what is under way.
         while self.tasks.try_join_next().is_some() {}
         let deadlines = &config.deadlines;
+        if *action == Action::LookAtServer {
+            return self.look_at_server(config);
+        }
         let provider = match &self.provider {
             Ok(provider) => Arc::clone(provider),
             Err(trouble) => {
@@ -113,6 +121,10 @@ impl Caller {
                 let (live, terminating) = (named(state, live), named(state, terminating));
                 self.ask_statuses(provider, live, terminating, self.scope(config, deadlines.status), now);
             }
+            Action::RunServer => self.run_server(provider, config),
+            Action::StopServer { .. } => self.stop_server(provider, config),
+            // One that others run needs no provider, so that it is looked at above.
+            Action::LookAtServer => {}
         }
     }
 
@@ -133,30 +145,37 @@ impl Caller {
         state: &State,
         config: &ClusterConfig,
     ) {
+        let container = match worker_container(config, state, workers) {
+            Ok(container) => container,
+            Err(trouble) => {
+                let outcome = LaunchOutcome::Failed { trouble, retryable: true };
+                return self.answer(async move { Observation::Launch { launch, outcome } });
+            }
+        };
         let request = RunRequest {
-            container: config.container.clone(),
+            container,
             hardware: config.hardware.clone(),
             workers,
             token: LaunchToken::new(state.token(launch)),
         };
         let scope = self.scope(config, config.deadlines.run);
-        let inbox = self.inbox.clone();
+        let (inbox, password) = (self.inbox.clone(), password(config));
         self.tasks.spawn(async move {
+            let seen =
+                |answer| hiding(password.as_ref(), Observation::Launch { launch, outcome: outcome(answer) });
             let place = match provider.place(Function::Run, scope.budget).await {
                 Ok(place) => place,
-                Err(error) => {
-                    return tell(&inbox, Observation::Launch { launch, outcome: outcome(Err(error)) }).await;
-                }
+                Err(error) => return tell(&inbox, seen(Err(error))).await,
             };
             let mut call = provider.run(&scope, request);
             let answer = call.reply().await;
             drop(place);
             let hangs = matches!(answer, Err(CallError::Deadline { .. }));
-            tell(&inbox, Observation::Launch { launch, outcome: outcome(answer) }).await;
+            tell(&inbox, seen(answer)).await;
             if hangs {
                 // Its workers may come into being yet: however late, the answer is wanted.
-                let outcome = outcome(call.late().await);
-                tell(&inbox, Observation::Launch { launch, outcome }).await;
+                let answer = call.late().await;
+                tell(&inbox, seen(answer)).await;
             }
         });
     }
@@ -239,6 +258,11 @@ fn unsent(action: &Action, trouble: &Trouble) -> Observation {
             Observation::Killed { answers: handles.iter().map(|id| (*id, Err(trouble.clone()))).collect() }
         }
         Action::Status { .. } => Observation::StatusEnded { trouble: Some(trouble) },
+        Action::RunServer => {
+            Observation::ServerRan { trouble: Some(trouble), retryable: true, returned: true }
+        }
+        Action::StopServer { .. } => Observation::ServerStopAnswered(Err(trouble)),
+        Action::LookAtServer => Observation::ServerLooked(Err(trouble)),
     }
 }
 

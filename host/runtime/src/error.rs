@@ -49,6 +49,28 @@ pub enum CommandError {
         /// The cluster.
         cluster: String,
     },
+    /// The provider can remove nothing.
+    #[error(
+        "cluster `{cluster}`: its provider leaves nothing behind that it could remove, or cannot: it has no cleanup"
+    )]
+    NoCleanUp {
+        /// The cluster.
+        cluster: String,
+    },
+    /// The provider failed to remove what is left of a cluster's stopped workers.
+    #[error("cluster `{cluster}`: not all that was left behind could be removed: {trouble}")]
+    CleanUp {
+        /// The cluster.
+        cluster: String,
+        /// Why.
+        trouble: Trouble,
+    },
+    /// A cluster has no server.
+    #[error("cluster `{cluster}` has no server: its configuration has no [cluster.server]")]
+    NoServer {
+        /// The cluster.
+        cluster: String,
+    },
     /// It could not be made durable.
     #[error(transparent)]
     Journal(#[from] JournalError),

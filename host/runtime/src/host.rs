@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use longshore_config::Secret;
 use longshore_providers::SearchPath;
 use longshore_scaling::{Command, Desired};
 use tokio::{
@@ -15,7 +16,7 @@ use crate::{
     house::House,
     message::Message,
     registry::Cluster,
-    view::{ClusterStatus, ProviderStatus, WorkerPage},
+    view::{ClusterStatus, ProviderStatus, ServerStatus, WorkerPage},
 };
 
 /// How long a cluster's loop may take to end: between two messages it waits for the journal alone.
@@ -33,6 +34,13 @@ pub enum Leaving {
     /// They are stopped first, for at most so long.
     Nothing {
         /// How long to wait until all are stopped.
+        patience: Duration,
+    },
+    /// Each cluster's as its `stop_on_exit` says.
+    AsEachSays {
+        /// What it is taken for where a cluster's configuration does not say.
+        unless_said: bool,
+        /// How long to wait until those that stop are stopped.
         patience: Duration,
     },
 }
@@ -107,6 +115,28 @@ impl Host {
         self.house.ask(cluster, |reply| Message::Workers { offset, limit, reply }).await
     }
 
+    /// A cluster's server and its password, where it has one that is known: for those who are to report to it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such cluster, or it has no server; or the host is shutting down.
+    pub async fn server(&self, cluster: &str) -> Result<(ServerStatus, Option<Secret>), CommandError> {
+        let status = self.status(cluster).await?;
+        let server = status.server.ok_or_else(|| CommandError::NoServer { cluster: cluster.to_owned() })?;
+        let definition = self.house.ask(cluster, Message::Definition).await?;
+        Ok((server, definition.server.and_then(|server| server.password)))
+    }
+
+    /// Lets a cluster's provider remove what its stopped workers and servers left in the backend; `deep` also what further
+    /// clusters may want again. It takes as long as the provider does, up to the cluster's deadline for it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such cluster; its provider has no cleanup, or failed.
+    pub async fn clean_up(&self, cluster: &str, deep: bool) -> Result<(), CommandError> {
+        self.house.ask(cluster, |reply| Message::CleanUp { deep, reply }).await?
+    }
+
     /// Gives a cluster a command and returns the generation that it leads to. The command is durable by then; what it asks
     /// for comes about later.
     ///
@@ -127,7 +157,11 @@ impl Host {
         let _turn = timeout(RECONCILER_SHUTDOWN, self.house.applying.lock()).await;
         let done = match leaving {
             Leaving::Workers => true,
-            Leaving::Nothing { patience } => timeout(patience, self.stop_all()).await.is_ok(),
+            Leaving::Nothing { patience } => timeout(patience, self.stop_all(&[])).await.is_ok(),
+            Leaving::AsEachSays { unless_said, patience } => {
+                let left = self.left_running(unless_said).await;
+                timeout(patience, self.stop_all(&left)).await.is_ok()
+            }
         };
         let (clusters, providers) = {
             let mut registry = self.house.shared.registry();
@@ -150,9 +184,25 @@ impl Host {
         done
     }
 
-    /// Stops all clusters, and returns when they are down.
-    async fn stop_all(&self) {
+    /// The clusters whose workers go on when the host ends and each does as its `stop_on_exit` says; `unless_said` is what
+    /// that is taken for where a cluster's configuration does not say.
+    pub async fn left_running(&self, unless_said: bool) -> Vec<String> {
         let names: Vec<_> = self.house.shared.registry().clusters.keys().cloned().collect();
+        let mut left = Vec::new();
+        for name in names {
+            // One that went meanwhile leaves nothing.
+            let definition = self.house.ask(&name, Message::Definition).await;
+            if definition.is_ok_and(|definition| !definition.stop_on_exit.unwrap_or(unless_said)) {
+                left.push(name);
+            }
+        }
+        left
+    }
+
+    /// Stops all clusters but some, and returns when they are down.
+    async fn stop_all(&self, but: &[String]) {
+        let mut names: Vec<_> = self.house.shared.registry().clusters.keys().cloned().collect();
+        names.retain(|name| !but.contains(name));
         let mut version = self.version();
         loop {
             version.mark_unchanged();

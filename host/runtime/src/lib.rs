@@ -7,10 +7,12 @@ mod apply;
 mod calls;
 mod clock;
 mod error;
+mod fill;
 mod history;
 mod host;
 mod house;
 mod message;
+mod passwords;
 mod reconciler;
 mod reconnect;
 mod recover;
@@ -23,4 +25,6 @@ pub use error::{ApplyError, CommandError, OpenError};
 pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
-pub use view::{ClusterStatus, Explanation, ProviderStatus, WorkerPage, WorkerPhase, WorkerView};
+pub use view::{
+    ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
+};

@@ -43,6 +43,10 @@ pub(crate) enum Message {
     Uid(oneshot::Sender<u64>),
     /// What are these called, of those that are not known to have stopped?
     Names { handles: Vec<HandleId>, reply: oneshot::Sender<Vec<(HandleId, Arc<str>)>> },
+    /// What is its definition?
+    Definition(oneshot::Sender<Box<ClusterConfig>>),
+    /// Remove what its stopped workers left in the backend; answered when the provider has.
+    CleanUp { deep: bool, reply: oneshot::Sender<Result<(), CommandError>> },
     /// End, and leave the workers alone.
     Leave,
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_config::{ClusterConfig, ProviderConfig};
+use longshore_config::{ClusterConfig, ProviderConfig, ServerConfig};
 use longshore_providers::{Provider, check_command};
 use longshore_scaling::{
     Action, Change, Command, Cycle, Denied, HandleId, PlanReport, Reason, Record, Step, Time, Trouble, admit,
@@ -253,6 +253,8 @@ impl Reconciler {
                 let workers = page.map(|(_, handle)| WorkerView::of(state, handle, now)).collect();
                 let _ = reply.send(WorkerPage { workers, total: state.handle_count() });
             }
+            Message::Definition(reply) => _ = reply.send(Box::new(self.config.clone())),
+            Message::CleanUp { deep, reply } => self.caller.clean_up(&self.config, deep, reply),
             Message::Uid(reply) => _ = reply.send(self.cycle.state().uid()),
             Message::Names { handles, reply } => {
                 let state = self.cycle.state();
@@ -293,6 +295,7 @@ impl Reconciler {
         // What was seen before the command was given counts before it, as does what the provider can do.
         self.catch_up().await?;
         self.attach().await?;
+        let command = &self.compared(command, config);
         let config = config.filter(|config| **config != self.config);
         let definition = config.map(definition).transpose()?;
         let records = self.cycle.admit(self.clock.now(), command).map_err(|denied| self.denied(denied))?;
@@ -310,6 +313,15 @@ impl Reconciler {
         let generation = self.cycle.state().generation();
         tracing::info!(cluster = &*self.name, generation, changed, "admitted: {command:?}");
         Ok(Obeyed { generation, changed })
+    }
+
+    /// The command with what only the definition of before can tell.
+    fn compared(&self, command: &Command, config: Option<&ClusterConfig>) -> Command {
+        let mut command = command.clone();
+        if let (Command::Update { other_server, .. }, Some(config)) = (&mut command, config) {
+            *other_server = is_other_server(self.config.server.as_ref(), config.server.as_ref());
+        }
+        command
     }
 
     fn denied(&self, denied: Denied) -> CommandError {
@@ -446,6 +458,22 @@ impl Reconciler {
             Change::InitializeEnded { trouble: Some(trouble) } => {
                 tracing::warn!(cluster, check, "the provider cannot prepare itself: {trouble}");
             }
+            Change::ServerRunEnded { trouble: Some(trouble), .. } => {
+                tracing::warn!(cluster, check, "the server could not be started: {trouble}");
+            }
+            Change::ServerStopEnded { trouble: Some(trouble) } => {
+                tracing::warn!(cluster, check, "the server could not be stopped: {trouble}");
+            }
+            Change::ServerLookEnded { trouble: Some(trouble), .. } => {
+                tracing::warn!(cluster, check, "how the server is cannot be had: {trouble}");
+            }
+            Change::ServerUp { address, replaces } => {
+                tracing::info!(cluster, address = %address, replaces, "the server is up");
+            }
+            Change::ServerLost { trouble } => {
+                tracing::warn!(cluster, check, "the server cannot be reached any more: {trouble}");
+            }
+            Change::ServerGone { died } => tracing::info!(cluster, died, "the server is gone"),
             Change::Suspected { handles } => {
                 tracing::warn!(
                     cluster,
@@ -490,7 +518,8 @@ impl Reconciler {
         }
         let mut state = self.cycle.state().clone();
         let (before, live) = (state.target(), state.tally().live());
-        let records = admit(&state, now, command).map_err(|denied| self.denied(denied))?;
+        let command = self.compared(command, Some(config));
+        let records = admit(&state, now, &command).map_err(|denied| self.denied(denied))?;
         for record in &records {
             state.apply(record);
         }
@@ -512,6 +541,9 @@ impl Reconciler {
             }
             Action::Initialize => tracing::debug!(cluster, "initializing the provider"),
             Action::List => tracing::debug!(cluster, "listing the provider's workers"),
+            Action::RunServer => tracing::info!(cluster, "starting the server"),
+            Action::StopServer { why } => tracing::info!(cluster, ?why, "stopping the server"),
+            Action::LookAtServer => tracing::trace!(cluster, "looking at the server"),
             Action::Status { live, terminating } => {
                 tracing::trace!(
                     cluster,
@@ -576,6 +608,15 @@ impl Reconciler {
         }
         self.shared.remove_cluster(&self.name);
         true
+    }
+}
+
+/// Whether a server is another one in what it runs, where, or under which password.
+fn is_other_server(before: Option<&ServerConfig>, after: Option<&ServerConfig>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => before.source != after.source || before.password != after.password,
+        // Whether there is one at all, and who runs it, the core sees for itself.
+        _ => false,
     }
 }
 

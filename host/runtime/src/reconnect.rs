@@ -36,11 +36,10 @@ impl Host {
         config.check()?;
         let names: Vec<_> = config.clusters.iter().map(|it| it.name.clone()).collect();
         config.clusters.retain(|it| it.name == cluster);
-        let Some(wanted) = config.clusters.first().cloned() else {
+        if config.clusters.is_empty() {
             let nearest = nearest(cluster, names.iter().map(String::as_str));
             return Err(ApplyError::NotConfigured { cluster: cluster.to_owned(), nearest });
-        };
-        config.providers.retain(|it| it.name == wanted.provider);
+        }
 
         let turn = self.house.my_turn().await?;
         // Somebody else may have made it while this waited.
@@ -48,6 +47,12 @@ impl Host {
             self.command(cluster, Command::Reconnect).await?;
             return Ok(None);
         }
+        let mut config = self.house.with_passwords(config).await?;
+        let [wanted] = &*config.clusters else {
+            return Err(CommandError::NoSuchCluster { name: cluster.to_owned(), nearest: None }.into());
+        };
+        let wanted = wanted.clone();
+        config.providers.retain(|it| it.name == wanted.provider);
         let (running, providers) = self.house.unless_closed(self.house.look_for(&wanted, &config)).await?;
         let house = Arc::clone(&self.house);
         finish(async move {

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use longshore_providers::check_command;
-use longshore_scaling::{Desired, Handle, Phase, PlanReport, Reason, State, Time, Trouble};
+use longshore_scaling::{
+    Desired, Handle, Phase, PlanReport, Reason, Server, ServerKind, ServerPhase, State, Time, Trouble,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::registry::Installed;
@@ -42,7 +44,10 @@ pub struct ClusterStatus {
     pub handles: usize,
     /// Grows with every command that changed what is wanted.
     pub generation: u64,
-    /// Whether there are just the workers that there shall be, all of them running.
+    /// Its server, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerStatus>,
+    /// Whether there are just the workers that there shall be, all of them running, and the server that there shall be.
     pub converged: bool,
     /// Why nothing moves, or what does.
     pub reasons: Vec<Explanation>,
@@ -74,14 +79,20 @@ impl ClusterStatus {
             strays: state.strays().map(|(_, stray)| u64::from(stray.workers)).sum(),
             handles: state.handle_count(),
             generation: state.generation(),
+            server: state.server().map(ServerStatus::of),
             converged: state.is_converged(),
             reasons: explanations(report, library),
         }
     }
 
-    /// Whether anything of it may run, as far as is known.
+    /// Whether anything of it may run, its server among it, as far as is known.
     pub(crate) fn may_have_workers(&self) -> bool {
-        self.handles > 0 || self.launching > 0 || self.unknown > 0 || self.strays > 0
+        let managed = self.server.as_ref().filter(|server| server.kind == ServerKind::Managed);
+        managed.is_some_and(|server| server.phase != ServerLife::Down)
+            || self.handles > 0
+            || self.launching > 0
+            || self.unknown > 0
+            || self.strays > 0
     }
 
     /// How many workers it shall have now.
@@ -91,6 +102,58 @@ impl ClusterStatus {
         } else {
             0
         }
+    }
+}
+
+/// How a cluster's server is. Its password is not in here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// Who runs it.
+    pub kind: ServerKind,
+    /// Where it is in its life.
+    pub phase: ServerLife,
+    /// Since when it has been there, where that is known; in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Where it is reached, or was reached last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// How often it has come up.
+    pub starts: u64,
+}
+
+/// Where a server is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerLife {
+    /// Not there; of one that others run: not reached yet.
+    Down,
+    /// Asked for, and not up yet.
+    Starting,
+    /// Up.
+    Up,
+    /// It was up, and cannot be reached now.
+    Lost,
+    /// Told to stop, and not seen stopped yet.
+    Stopping,
+}
+
+impl ServerStatus {
+    fn of(server: &Server) -> Self {
+        let (phase, since) = match server.phase {
+            ServerPhase::Down => (ServerLife::Down, None),
+            ServerPhase::Starting { since } => (ServerLife::Starting, Some(since)),
+            ServerPhase::Up { since } => (ServerLife::Up, Some(since)),
+            ServerPhase::Lost { since } => (ServerLife::Lost, Some(since)),
+            ServerPhase::Stopping { since } => (ServerLife::Stopping, Some(since)),
+        };
+        let address = server.address.as_ref().map(ToString::to_string);
+        Self { kind: server.policy.kind, phase, since, address, starts: server.starts }
+    }
+
+    /// Whether workers can report to it, as far as is known.
+    pub fn is_up(&self) -> bool {
+        self.phase == ServerLife::Up
     }
 }
 

@@ -141,7 +141,7 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
             "stopping the server, which was not up in time".to_owned()
         }
         Change::ServerGone { died: true } => "the server died".to_owned(),
-        Change::ServerGone { died: false } => "the server is not there".to_owned(),
+        Change::ServerGone { died: false } => "the server has stopped".to_owned(),
         Change::ServerRunEnded { trouble, .. } => ended("the start of the server", trouble.as_ref()),
         Change::ServerStopEnded { trouble } => ended("the stop of the server", trouble.as_ref()),
         Change::ServerLookStarted => "looking at the server".to_owned(),

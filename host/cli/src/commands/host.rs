@@ -22,6 +22,9 @@ use crate::{
 /// How long a host may take to end, beyond stopping its workers.
 pub(super) const END_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a service waits for those workers that stop with it.
+const STOP_LIMIT: Duration = Duration::from_mins(5);
+
 /// A host with its socket.
 struct Running {
     host: Arc<Host>,
@@ -45,7 +48,9 @@ impl Running {
         let ending = async {
             let limit = match leaving {
                 Leaving::Workers => END_LIMIT,
-                Leaving::Nothing { patience } => patience.saturating_add(END_LIMIT),
+                Leaving::Nothing { patience } | Leaving::AsEachSays { patience, .. } => {
+                    patience.saturating_add(END_LIMIT)
+                }
             };
             timeout(limit, self.host.shut_down(leaving)).await.unwrap_or(false)
         };
@@ -77,13 +82,15 @@ pub(super) async fn serve(global: &Global, keeping: &Keeping, output: &Output) -
     let running = Running::begin(begun.host, begun.socket);
     announce(&listening, output);
     signals.next().await;
-    tracing::info!("the host ends; workers go on");
-    if running.end(Leaving::Workers, &mut signals).await? {
+    tracing::info!("the host ends; workers go on, but those of clusters with `stop_on_exit`");
+    let leaving = Leaving::AsEachSays { unless_said: false, patience: STOP_LIMIT };
+    if running.end(leaving, &mut signals).await? {
         return Ok(());
     }
     Err(Failure::gave_up(format_args!(
-        "the host did not end within {} s and was cut off",
-        END_LIMIT.as_secs()
+        "the host did not end within {} s, or not all workers that stop with it had stopped within {} s; it was cut off",
+        END_LIMIT.as_secs(),
+        STOP_LIMIT.as_secs()
     )))
 }
 
@@ -126,23 +133,26 @@ pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), 
         return Ok(());
     }
     let mut last = String::new();
-    let leaving = Leaving::Nothing { patience: up.stop_timeout };
+    let left = running.host.left_running(true).await;
+    let leaving = Leaving::AsEachSays { unless_said: true, patience: up.stop_timeout };
     let done = tokio::select! {
         done = running.end(leaving, &mut signals) => done?,
         never = show_stopping(&mut feed, &mut last) => match never {},
     };
     if done {
-        tell(output, &folder.map_or_else(|| "all workers are stopped".to_owned(), |folder| stopped(&folder)));
+        let left = if left.is_empty() {
+            String::new()
+        } else {
+            format!(" but those of {}, as `stop_on_exit` says", left.join(", "))
+        };
+        let back = folder.map(|folder| format!("; the next host on {folder} brings them back"));
+        tell(output, &format!("all workers are stopped{left}{}", back.unwrap_or_default()));
         return Ok(());
     }
     let limit = humantime::format_duration(up.stop_timeout);
     // On a busy machine a short limit may pass before any news of it.
     let last = if last.is_empty() { last } else { format!("; at last: {last}") };
     Err(Failure::gave_up(format_args!("not all workers were stopped within {limit}{last}")))
-}
-
-fn stopped(folder: &str) -> String {
-    format!("all workers are stopped; the next host on {folder} brings them back")
 }
 
 fn ended_early() -> Failure {

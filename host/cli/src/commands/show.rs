@@ -97,26 +97,49 @@ fn style(cluster: &ClusterStatus) -> Style {
     }
 }
 
-/// The counts of a cluster, with its strays where any cluster has some.
-fn counts(cluster: &ClusterStatus, with_strays: bool) -> Vec<String> {
-    let mut counts = vec![
-        cluster.name.clone(),
-        cluster.provider.clone(),
-        render::desired(cluster),
+/// Which columns there are beside the usual ones: those that any cluster has something for.
+#[derive(Clone, Copy)]
+struct Columns {
+    servers: bool,
+    strays: bool,
+}
+
+impl Columns {
+    fn of(clusters: &[ClusterStatus]) -> Self {
+        Self {
+            servers: clusters.iter().any(|cluster| cluster.server.is_some()),
+            strays: clusters.iter().any(|cluster| cluster.strays > 0),
+        }
+    }
+}
+
+/// The counts of a cluster.
+fn counts(cluster: &ClusterStatus, columns: Columns) -> Vec<String> {
+    let mut counts = vec![cluster.name.clone(), cluster.provider.clone(), render::desired(cluster)];
+    if columns.servers {
+        counts.push(
+            cluster.server.as_ref().map_or("-", |server| render::server_phase(server.phase)).to_owned(),
+        );
+    }
+    counts.extend([
         format!("{}/{}", cluster.running, cluster.target()),
         (cluster.initializing + cluster.launching).to_string(),
         cluster.terminating.to_string(),
         cluster.unknown.to_string(),
-    ];
-    if with_strays {
+    ]);
+    if columns.strays {
         counts.push(cluster.strays.to_string());
     }
     counts
 }
 
-fn header(with_strays: bool) -> Vec<&'static str> {
-    let mut header = vec!["NAME", "PROVIDER", "DESIRED", "WORKERS", "INITIALIZING", "STOPPING", "UNKNOWN"];
-    if with_strays {
+fn header(columns: Columns) -> Vec<&'static str> {
+    let mut header = vec!["NAME", "PROVIDER", "DESIRED"];
+    if columns.servers {
+        header.push("SERVER");
+    }
+    header.extend(["WORKERS", "INITIALIZING", "STOPPING", "UNKNOWN"]);
+    if columns.strays {
         header.push("STRAYS");
     }
     header
@@ -127,23 +150,27 @@ fn all(clusters: &[ClusterStatus], width: Option<u16>) -> String {
     if clusters.is_empty() {
         return "no clusters; `longshore apply FILE` makes some".to_owned();
     }
-    let with_strays = clusters.iter().any(|cluster| cluster.strays > 0);
+    let columns = Columns::of(clusters);
     let rows = clusters.iter().map(|cluster| {
         let why = render::why(cluster).filter(|_| !cluster.converged).unwrap_or_default();
-        let mut cells = counts(cluster, with_strays);
+        let mut cells = counts(cluster, columns);
         cells.push(why);
         (cells, style(cluster))
     });
-    let mut header = header(with_strays);
+    let mut header = header(columns);
     header.push("WHY");
     table(&header, rows, width)
 }
 
 /// One cluster, with all reasons.
 fn one(cluster: &ClusterStatus, width: Option<u16>) -> String {
-    let with_strays = cluster.strays > 0;
-    let row = (counts(cluster, with_strays), style(cluster));
-    let mut text = table(&header(with_strays), [row], width);
+    let columns = Columns::of(std::slice::from_ref(cluster));
+    let row = (counts(cluster, columns), style(cluster));
+    let mut text = table(&header(columns), [row], width);
+    if let Some(address) = cluster.server.as_ref().and_then(|server| server.address.as_deref()) {
+        text.push_str("\n  the server's address: ");
+        text.push_str(&clean(address));
+    }
     for reason in &cluster.reasons {
         text.push_str("\n  ");
         text.push_str(&clean(&reason.text));

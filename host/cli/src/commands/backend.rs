@@ -1,0 +1,31 @@
+//! Commands about what a cluster has in its provider's backend beside workers: its server, and what was left behind.
+
+use longshore_http::Client;
+
+use crate::{
+    args::{Cleanup, Server},
+    exit::Failure,
+    output::Output,
+    render::{clean, server_phase},
+};
+
+pub(super) async fn server(client: &Client, asked: &Server, output: &Output) -> Result<(), Failure> {
+    let details = client.server(&asked.cluster, asked.show_password).await?;
+    output.either(&details, || {
+        let server = &details.server;
+        let address = server.address.as_deref().map_or_else(|| "not known yet".to_owned(), clean);
+        let mut lines =
+            vec![format!("server:   {}", server_phase(server.phase)), format!("address:  {address}")];
+        if asked.show_password {
+            // Whoever pastes it elsewhere needs it to the letter.
+            let password = details.password.as_deref().unwrap_or("none");
+            lines.push(format!("password: {password}"));
+        }
+        lines.join("\n")
+    })
+}
+
+pub(super) async fn clean_up(client: &Client, asked: &Cleanup, output: &Output) -> Result<(), Failure> {
+    let done = client.clean_up(&asked.cluster, asked.deep).await?;
+    output.either(&done, || format!("{}: what stopped workers had left is removed", done.cluster))
+}
