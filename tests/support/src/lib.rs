@@ -1,13 +1,31 @@
-//! What several tests need: the libraries of the workspace's plugins, small plugins made of one source file, and waiting
-//! for a condition. Everything here panics when it cannot be done, as a test wants it.
+//! What several tests need: the libraries of the workspace's plugins, small plugins made of one source file, waiting for a
+//! condition, and a container engine (feature `engine`: [`Engine`], and [`Dockerd`] for one of a test's own). Everything here
+//! panics when it cannot be done, as a test wants it; what a machine may lack is [`Missing`], and the test is skipped.
 
+mod cgroups;
+mod dockerd;
+#[cfg(feature = "engine")]
+mod engine;
 mod fixture;
 mod library;
+mod missing;
+mod network;
+mod podman;
+mod programs;
+mod room;
+mod service;
+pub mod socket;
 
 use std::time::{Duration, Instant};
 
+pub use dockerd::Dockerd;
+#[cfg(feature = "engine")]
+pub use engine::{Container, Ended, Engine, IMAGES, Recipe, Sweep};
 pub use fixture::fixture;
 pub use library::{Profile, example, library, library_of, program};
+pub use missing::{Missing, everything_must_be_here, or_skip, skip};
+pub use podman::Podman;
+pub use programs::find as find_program;
 
 /// How long [`until`] waits: long enough for a busy machine, so that only what never happens fails.
 pub const PATIENCE: Duration = Duration::from_mins(1);
