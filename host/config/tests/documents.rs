@@ -1,22 +1,14 @@
-//! Whole documents: the examples, what a file says becomes, and the form on the wire.
+//! Whole documents: what a file says becomes, and the form on the wire.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use longshore_config::{
     ClusterConfig, Config, Deadlines, Probe, ProviderConfig, Secret, ServerConfig, ServerSource, Variable,
     keys,
 };
 use longshore_plugin_api::{Container, Hardware};
-use longshore_scaling::{OnRestart, Policy, Prefer, ServerPolicy, Strays};
+use longshore_scaling::{OnRestart, Policy, Prefer, Strays};
 use serde_json::json;
-
-fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
-}
 
 const FULL: &str = r#"
 [[provider]]
@@ -247,44 +239,6 @@ fn the_wire_is_checked_like_a_file() {
          `workers` in [[cluster]] \"web\" must be between min (1) and max (9), not 10"
     );
     full().check().expect("it was valid before");
-}
-
-#[test]
-fn the_examples_are_valid() {
-    let config = Config::read(&example("process.toml")).expect("it is valid");
-    assert_eq!(config.clusters[0].container.command.as_deref(), Some("/bin/sh"));
-    let config = Config::read(&example("memory.toml")).expect("it is valid");
-    let names: Vec<_> = config.clusters.iter().map(|c| (c.name.as_str(), c.provider.as_str())).collect();
-    assert_eq!(names, [("web", "memory"), ("batch", "memory"), ("spare", "slow")]);
-    assert_eq!(config.providers[1].plugin, "memory");
-}
-
-/// With every key uncommented, the example is valid still: it names all of them, and shows their defaults.
-#[test]
-fn the_example_shows_every_key_and_its_default() {
-    let commented = std::fs::read_to_string(example("process.toml")).expect("it is there");
-    let uncommented = |line| match str::strip_prefix(line, "#") {
-        Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase() || first == '[') => key,
-        _ => line,
-    };
-    let text = commented.lines().map(uncommented).collect::<Vec<_>>().join("\n");
-    let of_sections = keys::SECTIONS.iter().flat_map(|(_, keys)| *keys);
-    for key in [keys::PROVIDER, keys::CLUSTER].concat().iter().chain(of_sections) {
-        // What cannot stand beside the rest is behind two signs.
-        let is_there = text
-            .lines()
-            .map(|line| line.strip_prefix("##").unwrap_or(line))
-            .any(|line| line.starts_with(&format!("{key} = ")) || line.ends_with(&format!(".{key}]")));
-        assert!(is_there, "`{key}` is not in the example");
-    }
-    let all = Config::parse(&text, &example("process.toml")).expect("it is valid");
-    let some = Config::parse(&commented, &example("process.toml")).expect("it is valid");
-    let (all, some) = (&all.clusters[0], &some.clusters[0]);
-    assert_eq!((&all.policy, &all.deadlines), (&some.policy, &some.deadlines), "they are the defaults");
-    assert_eq!((all.verbose, all.stopped), (some.verbose, some.stopped));
-    assert_eq!(all.policy, Policy { max: 20, ..Policy::default() });
-    let server = all.server.as_ref().expect("it is uncommented");
-    assert_eq!((server.probe, server.policy()), (Probe::Tcp, ServerPolicy::default()));
 }
 
 /// The table of keys in the documentation is what the reader knows.

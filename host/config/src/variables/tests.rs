@@ -7,7 +7,7 @@ use longshore_scaling::OnRestart;
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
-use crate::Probe;
+use crate::{Probe, ServerConfig, ServerSource};
 
 /// A container with texts in all places.
 fn container(command: &str, args: &[&str], env: &[(&str, &str)]) -> Container {
