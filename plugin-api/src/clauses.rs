@@ -88,6 +88,7 @@ clauses! {
     ServerStop "SERVER-2" Must "stop_server of no server succeeds";
     ServerAddress "SERVER-3" Must "a running server has an address that workers can reach";
     ServerStatus "SERVER-4" Must "server_status is a valid status, and stopped where there is no server";
+    ServerEnvironment "SERVER-5" Must "the server sees its command, arguments and environment, and its cluster's name";
     CleanupSpares "CLEANUP-1" Must "cleanup removes nothing that a live worker uses";
     CleanupAgain "CLEANUP-2" Must "cleanup may be called at any time, and again, and succeeds where nothing is left";
     PredicateCount "PRED-1" Must "a predicate answers with yes or no for each handle, in the order asked, and with none for none";

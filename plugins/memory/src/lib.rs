@@ -133,8 +133,10 @@ impl List for Memory {
 }
 
 impl Server for Memory {
-    fn run_server(&self, ctx: &Context<'_>, _request: &ServerRequest) -> Result<(), Error> {
-        self.call(ctx, Function::Server, |now| self.store.lock().run_server(ctx.cluster(), self.rules, now))
+    fn run_server(&self, ctx: &Context<'_>, request: &ServerRequest) -> Result<(), Error> {
+        self.call(ctx, Function::Server, |now| {
+            self.store.lock().run_server(ctx.cluster(), request.port, self.rules, now)
+        })
     }
 
     fn stop_server(&self, ctx: &Context<'_>) -> Result<(), Error> {
@@ -151,13 +153,14 @@ impl Server for Memory {
         })
     }
 
-    /// A name that no resolver knows (RFC 6761), since nothing listens there.
+    /// A name that no resolver knows (RFC 6761), since nothing listens there, and the port of the request.
     fn server_address(&self, ctx: &Context<'_>) -> Result<Option<ServerAddress>, Error> {
         self.call(ctx, Function::Server, |now| {
             let look = |worker: &mut Worker, rules: &Rules| worker.peek(rules, now);
-            let running = self.store.lock().server_status(ctx.cluster(), look) == WorkerStatus::Running;
+            let mut store = self.store.lock();
+            let running = store.server_status(ctx.cluster(), look) == WorkerStatus::Running;
             let host = format!("{}.memory.invalid", ctx.cluster());
-            Ok(running.then_some(ServerAddress { host, port: None }))
+            Ok(running.then(|| ServerAddress { host, port: store.server_port(ctx.cluster()) }))
         })
     }
 }

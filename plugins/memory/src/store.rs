@@ -83,11 +83,20 @@ impl Made {
     }
 }
 
+/// A cluster's server.
+#[derive(Debug)]
+struct Server {
+    worker: Worker,
+    rules: Rules,
+    /// As the request that started it had it.
+    port: Option<u16>,
+}
+
 #[derive(Debug, Default)]
 struct Cluster {
     /// The launches with live workers, oldest first.
     launches: BTreeMap<u64, Arc<str>>,
-    server: Option<(Worker, Rules)>,
+    server: Option<Server>,
 }
 
 #[derive(Debug, Default)]
@@ -200,14 +209,20 @@ impl Store {
     }
 
     /// Starts the cluster's server, unless it is there.
-    pub(crate) fn run_server(&mut self, cluster: &str, rules: Rules, now: Instant) -> Result<(), Error> {
+    pub(crate) fn run_server(
+        &mut self,
+        cluster: &str,
+        port: Option<u16>,
+        rules: Rules,
+        now: Instant,
+    ) -> Result<(), Error> {
         self.server_status(cluster, |worker, rules| worker.peek(rules, now));
         let server = &mut self.clusters.entry(cluster.to_owned()).or_default().server;
         match server {
-            Some((worker, _)) if worker.is_dying() => Err(Error::retryable("the server is still stopping")),
+            Some(server) if server.worker.is_dying() => Err(Error::retryable("the server is still stopping")),
             Some(_) => Ok(()),
             None => {
-                *server = Some((Worker::new(now), rules.for_a_server()));
+                *server = Some(Server { worker: Worker::new(now), rules: rules.for_a_server(), port });
                 Ok(())
             }
         }
@@ -215,10 +230,14 @@ impl Store {
 
     /// Stops the cluster's server, where there is one.
     pub(crate) fn stop_server(&mut self, cluster: &str, now: Instant) {
-        if let Some((worker, rules)) = self.clusters.get_mut(cluster).and_then(|found| found.server.as_mut())
-        {
-            worker.kill(rules, now);
+        if let Some(server) = self.clusters.get_mut(cluster).and_then(|found| found.server.as_mut()) {
+            server.worker.kill(&server.rules, now);
         }
+    }
+
+    /// The port of the cluster's server, where there is one and its request had one.
+    pub(crate) fn server_port(&self, cluster: &str) -> Option<u16> {
+        self.clusters.get(cluster)?.server.as_ref()?.port
     }
 
     /// How the cluster's server is, looked at with `look`. One that has stopped is forgotten.
@@ -228,8 +247,10 @@ impl Store {
         look: impl FnOnce(&mut Worker, &Rules) -> WorkerStatus,
     ) -> WorkerStatus {
         let Some(found) = self.clusters.get_mut(cluster) else { return WorkerStatus::Stopped };
-        let status =
-            found.server.as_mut().map_or(WorkerStatus::Stopped, |(worker, rules)| look(worker, rules));
+        let status = found
+            .server
+            .as_mut()
+            .map_or(WorkerStatus::Stopped, |server| look(&mut server.worker, &server.rules));
         if status == WorkerStatus::Stopped {
             found.server = None;
         }

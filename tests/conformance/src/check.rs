@@ -314,18 +314,28 @@ ServerOnce "server-once" Must [ServerOnce] [Server] server::server_once
     "Starting a server that is there changes nothing: same address, still running.";
 ServerOnceAnew "server-once-anew" Must [ServerOnce] [Server] server::server_once_anew
     "An instance that was made anew finds the server, and starts no second one.";
+ServerAtOnce "server-at-once" Must [ServerOnce] [Server] server::server_at_once
+    "A server that is asked for from eight threads at once is started once.";
 ServerStops "server-stops" Must [ServerStop] [Server] server::server_stops
     "A server that is stopped has stopped within the grace, and can be started again.";
+ServerStopsWhole "server-stops-whole" Must [ServerStop] [Server] server::server_stops_whole
+    "The processes that a server has started end with it, also those that have left its session; so does one that does not hear of being asked to end.";
 ServerStopOfNone "server-stop-of-none" Must [ServerStop] [Server] server::server_stop_of_none
     "Stopping the server of a cluster that has none succeeds, and again.";
 ServerOfItsCluster "server-of-its-cluster" Must [ServerStop] [Server] server::server_of_its_cluster
     "Stopping a cluster's server leaves another cluster's running.";
 ServerAddress "server-address" Must [ServerAddress] [Server] server::server_address
-    "A running server has an address with a host, the same whenever it is asked; where the quirks say that it connects, it does.";
+    "A running server has an address with a host and, as its request has one, a port, the same whenever it is asked; where the quirks say that it connects, it does.";
 ServerStatusOfNone "server-status-of-none" Must [ServerStatus] [Server] server::server_status_of_none
     "The server of a cluster that has none is stopped, and has no address that fails to be read.";
 ServerStatusComesToRun "server-status-comes-to-run" Must [ServerStatus] [Server] server::server_status_comes_to_run
     "A server is initializing or running, and comes to run within its time.";
+ServerOwnEnd "server-own-end" Must [ServerStatus] [Server] server::server_own_end
+    "A server that has ended by itself is stopped, stays so, and can be started again.";
+ServerInAnOutage "server-in-an-outage" Must [ServerStatus, ServerStop] [Server] server::server_in_an_outage
+    "While the backend is out of reach, `server_status` fails, and `stop_server` does not succeed while the server goes on; afterwards the server is as it was.";
+ServerSees "server-sees" Must [ServerEnvironment] [Server] server::server_sees
+    "The server sees its arguments and variables byte for byte, and `LONGSHORE_CLUSTER`, which wins over the container's own.";
 CleanupSparesWorkers "cleanup-spares-workers" Must [CleanupSpares] [Cleanup] cleanup::cleanup_spares_workers
     "A cleanup leaves live workers alive, known and, where it can, listed.";
 CleanupDeepSparesWorkers "cleanup-deep-spares-workers" Must [CleanupSpares] [Cleanup] cleanup::cleanup_deep_spares_workers

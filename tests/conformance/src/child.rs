@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::{
     bench::Bench,
     check::Check,
+    listener,
     order::{self, Brought, Errand, Order, Reported, Task},
     subject::handles,
     sweep,
@@ -48,14 +49,18 @@ pub(crate) fn command(program: &Path, order: &Path) -> Command {
     command
 }
 
-/// What every program that runs checks calls first in its `main`: where it was started to be the process of a check, or a
-/// worker that tells the check of itself, it does that, and the program ends with the code that is returned.
+/// What every program that runs checks calls first in its `main`: where it was started to be the process of a check, a
+/// worker that tells the check of itself, or a server that listens, it does that, and the program ends with the code that is returned.
 pub fn intercept() -> Option<ExitCode> {
     let mut arguments = env::args_os().skip(1);
     let first = arguments.next()?;
-    if first == witness::FLAG {
-        let rest: Option<Vec<String>> = arguments.map(|argument| argument.into_string().ok()).collect();
-        return Some(rest.map_or(ExitCode::from(2), |rest| witness::main(&rest)));
+    for (flag, program) in
+        [(witness::FLAG, witness::main as fn(&[String]) -> ExitCode), (listener::FLAG, listener::main)]
+    {
+        if first == flag {
+            let rest: Option<Vec<String>> = arguments.map(|argument| argument.into_string().ok()).collect();
+            return Some(rest.map_or(ExitCode::from(2), |rest| program(&rest)));
+        }
     }
     if first == FLAG {
         let path = arguments.next()?;

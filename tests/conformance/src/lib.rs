@@ -44,6 +44,7 @@ mod format;
 #[doc(hidden)]
 pub mod harness;
 mod ledger;
+mod listener;
 mod order;
 mod outage;
 mod process;

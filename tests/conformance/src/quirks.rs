@@ -5,7 +5,8 @@
 //! container that cannot start) cannot be brought about, and the checks that need it are skipped and say so.
 //!
 //! In every text of `config`, of the overlays and of the commands, `${scratch}` is a fresh folder of the check, `${check}` a
-//! name that no other check has, and `${program}` the program that runs the check.
+//! name that no other check has, and `${program}` the program that runs the check. In the server's container, `${port}` is the
+//! port of the request, another one for each cluster.
 
 use std::{fs, ops::RangeInclusive, path::Path, time::Duration};
 

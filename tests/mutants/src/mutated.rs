@@ -115,6 +115,12 @@ impl Mutated {
         Ok(inside)
     }
 
+    /// Whether the cluster's server has ended without being stopped: its record is still there then.
+    fn has_ended_server(&self, ctx: &Context<'_>) -> Result<bool, Error> {
+        let is_stopped = self.honest.server_status(ctx)? == WorkerStatus::Stopped;
+        Ok(is_stopped && self.honest.folder.server(ctx.cluster())?.is_some())
+    }
+
     fn predicate(
         &self,
         ctx: &Context<'_>,
@@ -218,6 +224,9 @@ impl Server for Mutated {
         if again {
             self.honest.stop_server(ctx)?;
         }
+        if self.is(Mutation::EndedServerIsNotStarted) && self.has_ended_server(ctx)? {
+            return Ok(());
+        }
         if self.bend.is_some() {
             self.state().servers.insert(ctx.cluster().to_owned());
         }
@@ -228,6 +237,7 @@ impl Server for Mutated {
         let _inside = self.enter()?;
         match self.bend {
             Some(Mutation::StopServerDoesNothing) => return self.honest.reach(),
+            Some(Mutation::OutageStopServerSaysYes) if self.honest.settings.outage => return Ok(()),
             Some(Mutation::StopOfNoServerFails)
                 if self.honest.server_status(ctx)? == WorkerStatus::Stopped =>
             {
@@ -241,8 +251,14 @@ impl Server for Mutated {
 
     fn server_status(&self, ctx: &Context<'_>) -> Result<WorkerStatus, Error> {
         let _inside = self.enter()?;
+        if self.is(Mutation::OutageServerIsStopped) && self.honest.settings.outage {
+            return Ok(WorkerStatus::Stopped);
+        }
         let status = self.honest.server_status(ctx)?;
         match (self.bend, status) {
+            (Some(Mutation::EndedServerRuns), WorkerStatus::Stopped) if self.has_ended_server(ctx)? => {
+                Ok(WorkerStatus::Running)
+            }
             (Some(Mutation::NoServerRuns), WorkerStatus::Stopped) => Ok(WorkerStatus::Running),
             (Some(Mutation::NoServerIsAnError), WorkerStatus::Stopped) => {
                 Err(Error::permanent("the cluster has no server"))
@@ -262,6 +278,7 @@ impl Server for Mutated {
                 Some(Mutation::ServerAddressIsEmpty) => {
                     Some(ServerAddress { host: String::new(), ..address })
                 }
+                Some(Mutation::ServerPortIsLost) => Some(ServerAddress { port: None, ..address }),
                 Some(Mutation::ServerAddressMoves) => Some(ServerAddress { port: other(call), ..address }),
                 Some(Mutation::ServerAddressIsAnothers) => Some(ServerAddress { port: other(1), ..address }),
                 _ => Some(address),

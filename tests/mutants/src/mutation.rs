@@ -195,11 +195,14 @@ InitializeAgain {
 ServerOnce {
     ServerStartsAgain "server-starts-again" "A server that runs is replaced by another when it is started again.";
     ServerStartsAgainAfterDrop "server-starts-again-after-drop" "A server that another instance started is replaced when it is started again.";
+    ServersStartAtOnce "servers-start-at-once" "A server that is asked for several times at once is started each time.";
 }
 ServerStop {
     StopOfNoServerFails "stop-of-no-server-fails" "Stopping a server that is not there fails.";
     StopServerDoesNothing "stop-server-does-nothing" "Stopping the server succeeds and does nothing.";
     StopServerStopsAll "stop-server-stops-all" "Stopping a cluster's server stops those of other clusters, too.";
+    StopServerSparesChildren "stop-server-spares-children" "Stopping the server ends its first process, and none that it started.";
+    OutageStopServerSaysYes "outage-stop-server-says-yes" "While the backend is out of reach, stopping the server succeeds and does nothing.";
 }
 ServerAddress {
     ServerHasNoAddress "server-has-no-address" "A server that runs has no address.";
@@ -207,12 +210,21 @@ ServerAddress {
     ServerAddressIsUnreadable "server-address-is-unreadable" "A server's address is a document that cannot be read.";
     ServerAddressMoves "server-address-moves" "A server has another port whenever it is asked.";
     ServerAddressIsAnothers "server-address-is-anothers" "A server's address names a port that it does not listen on.";
+    ServerPortIsLost "server-port-is-lost" "A server's address has no port, though its request had one.";
 }
 ServerStatus {
     ServerStatusIsZero "server-status-is-zero" "Instead of stopped, server_status answers 0.";
     NoServerRuns "no-server-runs" "The server of a cluster that has none is said to be running.";
     NoServerIsAnError "no-server-is-an-error" "The status of a server that is not there is an error.";
     ServerNeverRuns "server-never-runs" "A server is said to be initializing for ever.";
+    OutageServerIsStopped "outage-server-is-stopped" "While the backend is out of reach, a server is said to be stopped.";
+    EndedServerRuns "ended-server-runs" "A server that has ended by itself is said to be running.";
+    EndedServerIsNotStarted "ended-server-is-not-started" "Once a server has ended by itself, run_server succeeds and starts none.";
+}
+ServerEnvironment {
+    ServerSeesNoCluster "server-sees-no-cluster" "LONGSHORE_CLUSTER does not reach the server.";
+    ServerEnvironmentIsLost "server-environment-is-lost" "The variables of the server's container do not reach it.";
+    ServerArgumentsAreLost "server-arguments-are-lost" "Arguments of the server that are empty do not reach it.";
 }
 CleanupSpares {
     CleanupStopsWorkers "cleanup-stops-workers" "A cleanup stops a worker that is alive.";

@@ -73,7 +73,7 @@ pub(crate) fn cleanup_spares_the_server(bench: &Bench) -> Verdict {
         life::run(&subject, &other, &request, Clause::CleanupSpares)?;
         witness = ears.expect(1)?.pop();
     } else {
-        life::run(&subject, &other, &request, Clause::CleanupSpares)?;
+        life::run(&subject, &other, &life::request(bench)?, Clause::CleanupSpares)?;
         life::wait_running(bench, &subject, &other, Clause::CleanupSpares)?;
     }
     for deep in [false, true] {

@@ -10,7 +10,7 @@ mod known;
 mod names;
 mod shares;
 mod tokens;
-mod witnessed;
+pub(crate) mod witnessed;
 
 pub(crate) use bulk::{run_hundred, run_hundred_thousand, run_thousand};
 pub(crate) use counts::{run_falls_short, run_few, run_never_more, run_none};

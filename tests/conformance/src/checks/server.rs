@@ -1,6 +1,8 @@
 //! The checks of the family `server`: at most one a cluster, which stops when it is told to, and can be found.
 
 pub(crate) mod life;
+mod outage;
+mod seen;
 
 use longshore_plugin_api::{Clause, ServerRequest, WorkerStatus};
 
@@ -11,6 +13,11 @@ use crate::{
     subject::Subject,
     verdict::{Must as _, Verdict, breach, demand},
     witness::{Witness, Witnesses},
+};
+
+pub(crate) use self::{
+    outage::server_in_an_outage,
+    seen::{server_at_once, server_own_end, server_sees, server_stops_whole},
 };
 
 const ONCE: &str = "run_server of a server that is initializing or running succeeds and leaves it alone: one server a cluster";
@@ -100,7 +107,7 @@ pub(crate) fn server_stops(bench: &Bench) -> Verdict {
     life::run(&subject, &cluster, &request, Clause::ServerStop)?;
     life::wait_running(bench, &subject, &cluster, Clause::ServerStop)?;
     life::stop(bench, &subject, &cluster, Clause::ServerStop)?;
-    stays_stopped(bench, &subject, &cluster)?;
+    stays_stopped(bench, &subject, &cluster, Clause::ServerStop)?;
     subject.stop_server(&cluster).must(Clause::ServerStop, "stopping a server that has stopped succeeds")?;
     life::run_again(bench, &subject, &cluster, &request, Clause::ServerStop)?;
     life::wait_running(bench, &subject, &cluster, Clause::ServerStop)?;
@@ -109,9 +116,9 @@ pub(crate) fn server_stops(bench: &Bench) -> Verdict {
     life::stop(bench, &subject, &cluster, Clause::ServerStop)?;
 
     let starting = bench.cluster();
-    life::run(&subject, &starting, &request, Clause::ServerStop)?;
+    life::run(&subject, &starting, &life::request(bench)?, Clause::ServerStop)?;
     life::stop(bench, &subject, &starting, Clause::ServerStop)?;
-    stays_stopped(bench, &subject, &starting)?;
+    stays_stopped(bench, &subject, &starting, Clause::ServerStop)?;
 
     if let Some((_ears, _, cluster, first)) = launch_witnessed(bench, &subject)? {
         life::stop(bench, &subject, &cluster, Clause::ServerStop)?;
@@ -126,12 +133,12 @@ pub(crate) fn server_stops(bench: &Bench) -> Verdict {
     Ok(())
 }
 
-fn stays_stopped(bench: &Bench, subject: &Subject<'_>, cluster: &str) -> Verdict {
+fn stays_stopped(bench: &Bench, subject: &Subject<'_>, cluster: &str, clause: Clause) -> Verdict {
     let back = bench.poll(WATCH, || {
         let status = life::status(subject, cluster)?;
         Ok((status != WorkerStatus::Stopped).then_some(status))
     })?;
-    demand(back.is_none(), Clause::ServerStop, "a server that has stopped stays stopped", || {
+    demand(back.is_none(), clause, "a server that has stopped stays stopped", || {
         back.map_or_else(String::new, |status| format!("it came back: {status}"))
     })
 }
@@ -166,7 +173,7 @@ pub(crate) fn server_of_its_cluster(bench: &Bench) -> Verdict {
     let (other, none) = (format!("{cluster}-1"), format!("{cluster}-11"));
     life::run(&subject, &cluster, &request, Clause::ServerStop)?;
     life::wait_running(bench, &subject, &cluster, Clause::ServerStop)?;
-    life::run(&subject, &other, &request, Clause::ServerStop)?;
+    life::run(&subject, &other, &life::request(bench)?, Clause::ServerStop)?;
     let address = life::wait_running(bench, &subject, &other, Clause::ServerStop)?;
     subject.prepare(&none).must(Clause::InitializeAgain, "a cluster can be initialized")?;
     let status = life::status(&subject, &none)?;
@@ -204,6 +211,13 @@ pub(crate) fn server_address(bench: &Bench) -> Verdict {
     let Some(address) = &found else {
         return breach(Clause::ServerAddress, expected, "it is running and has none");
     };
+    let asked = request.port.map_or_else(String::new, |port| format!("{port}"));
+    demand(
+        request.port.is_none() || address.port.is_some(),
+        Clause::ServerAddress,
+        "the address of a server has the port of its request, or one that the provider assigned",
+        || format!("the request's port is {asked}, and the address is {}", life::words(Some(address))),
+    )?;
     life::unharmed(bench, &subject, &cluster, found.as_ref(), Clause::ServerAddress)?;
     if bench.quirks().outlives >= Outlives::Instance {
         let beside = life::address(&bench.provider()?, &cluster)?;

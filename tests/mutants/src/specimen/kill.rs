@@ -159,7 +159,7 @@ impl Specimen {
 
     /// Does what is due for one container, by one look at all processes.
     fn advance(&self, place: (&str, Place), all: &[Process], case: &mut Case, began: Instant) {
-        let ours: Vec<_> = all.iter().filter(|process| self.is_of(process, case)).collect();
+        let ours: Vec<_> = all.iter().filter(|process| self.is_of(place.1, process, case)).collect();
         if ours.is_empty() {
             case.looks += 1;
             if case.looks >= LOOKS {
@@ -187,8 +187,12 @@ impl Specimen {
         }
     }
 
-    fn is_of(&self, process: &Process, case: &Case) -> bool {
-        if self.bend == Some(Mutation::KillSparesChildren) {
+    fn is_of(&self, place: Place, process: &Process, case: &Case) -> bool {
+        let spares_children = match place {
+            Place::Launches => self.bend == Some(Mutation::KillSparesChildren),
+            Place::Servers => self.bend == Some(Mutation::StopServerSparesChildren),
+        };
+        if spares_children {
             return process.identity == case.leader;
         }
         process.belongs_to(case.leader, &case.handle)

@@ -1,6 +1,6 @@
 //! A cluster's server: a record like a launch's, of one container, with a port of this machine.
 
-use std::{io, net::TcpListener, os::fd::AsRawFd as _};
+use std::{borrow::Cow, io, net::TcpListener, os::fd::AsRawFd as _, time::Duration};
 
 use longshore_plugin_api::{Context, Error, Killed, Server, ServerAddress, ServerRequest, WorkerStatus};
 
@@ -13,6 +13,7 @@ use super::{
     run::{check_container, random_number},
     spawn::spawn,
 };
+use crate::mutation::Mutation;
 
 /// What a server's name begins with.
 pub(crate) const NAME: &str = "server";
@@ -27,9 +28,14 @@ impl Server for Specimen {
         self.reach()?;
         check_container(&request.container)?;
         let cluster = ctx.cluster();
-        let _turn = self.folder.turn(ctx, &[NAME, cluster])?;
+        let starts_at_once = self.bend == Some(Mutation::ServersStartAtOnce);
+        let _turn = if starts_at_once { None } else { Some(self.folder.turn(ctx, &[NAME, cluster])?) };
         if self.server_status(ctx)? != WorkerStatus::Stopped {
             return Ok(());
+        }
+        if starts_at_once {
+            // So that those at once are.
+            ctx.sleep(Duration::from_millis(100))?;
         }
         self.begin_server(ctx, request)
     }
@@ -90,13 +96,22 @@ impl Specimen {
                 return append_to(&mut file, &Line::Made { from: 0, to: 1, at: Moment::now() })
                     .map_err(Error::other);
             }
-            let variables = [
+            let mut variables = vec![
                 ("LONGSHORE_CLUSTER", intent.cluster.clone()),
                 ("LONGSHORE_PORT", port.to_string()),
                 ("LONGSHORE_LISTENER", listener.as_raw_fd().to_string()),
                 (TAG, intent.handle(0)),
             ];
-            spawn(&request.container, &variables, &file, 0, Some(listener.as_raw_fd()))
+            let mut container = Cow::Borrowed(&request.container);
+            match self.bend {
+                Some(Mutation::ServerSeesNoCluster) => drop(variables.remove(0)),
+                Some(Mutation::ServerEnvironmentIsLost) => container.to_mut().env.clear(),
+                Some(Mutation::ServerArgumentsAreLost) => {
+                    container.to_mut().args.retain(|text| !text.is_empty());
+                }
+                _ => {}
+            }
+            spawn(&container, &variables, &file, 0, Some(listener.as_raw_fd()))
         });
         started.map_err(|error| match Folder::remove(&record.path) {
             Ok(()) => error,

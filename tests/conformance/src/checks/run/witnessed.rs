@@ -119,16 +119,27 @@ fn hear_one(bench: &Bench, args: &[&str], env: &[(&str, &str)]) -> Verdict<Hello
 }
 
 pub(crate) fn run_arguments(bench: &Bench) -> Verdict {
-    let long = "long ".repeat(LONG / 5);
-    let args: Vec<&str> = ODD.iter().copied().chain([long.as_str(), "last"]).collect();
+    let args = odd_arguments();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let hello = hear_one(bench, &args, &[])?;
-    let expected = "the worker has the arguments of its request, byte for byte";
+    same_arguments(&args, &hello, Clause::RunEnvironment)
+}
+
+/// Arguments that must arrive as they are.
+pub(crate) fn odd_arguments() -> Vec<String> {
+    let odd = ODD.iter().map(|text| (*text).to_owned());
+    odd.chain(["long ".repeat(LONG / 5), "last".to_owned()]).collect()
+}
+
+/// Demands that a witness has its arguments.
+pub(crate) fn same_arguments(args: &[&str], hello: &Hello, clause: Clause) -> Verdict {
+    let expected = "the program has the arguments of its request, byte for byte";
     for (place, (arg, seen)) in args.iter().zip(&hello.args).enumerate() {
-        demand(arg == seen, Clause::RunEnvironment, expected, || {
+        demand(arg == seen, clause, expected, || {
             format!("the argument at {place} is {}, and arrived as {}", shown(arg), shown(seen))
         })?;
     }
-    demand(args.len() == hello.args.len(), Clause::RunEnvironment, expected, || {
+    demand(args.len() == hello.args.len(), clause, expected, || {
         format!("of {} arguments {} arrived", args.len(), hello.args.len())
     })
 }
@@ -143,18 +154,32 @@ fn shown(text: &str) -> String {
 }
 
 pub(crate) fn run_environment(bench: &Bench) -> Verdict {
-    let long = "long ".repeat(LONG / 5);
-    let names: Vec<String> = (0..ODD.len()).map(|number| format!("CONFORMANCE_{number}")).collect();
-    let mut env: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(ODD.iter().copied()).collect();
-    // Names of every allowed shape, and one that the worker would have anyhow.
-    env.extend([("CONFORMANCE_LONG", long.as_str()), ("conformance_lower", "1"), ("_9", "2"), ("x", "3")]);
-    env.push(("HOME", "/the/home of the request"));
+    let env = odd_variables();
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let hello = hear_one(bench, &[], &env)?;
+    same_variables(&env, &hello, Clause::RunEnvironment)
+}
+
+/// Variables that must arrive as they are.
+pub(crate) fn odd_variables() -> Vec<(String, String)> {
+    let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let numbered =
+        ODD.iter().zip(0..).map(|(text, number)| (format!("CONFORMANCE_{number}"), (*text).to_owned()));
+    let mut env: Vec<_> = numbered.collect();
+    // Names of every allowed shape, and one that the worker would have anyhow.
+    env.push(("CONFORMANCE_LONG".to_owned(), "long ".repeat(LONG / 5)));
+    env.extend([("conformance_lower", "1"), ("_9", "2"), ("x", "3")].map(own));
+    env.push(own(("HOME", "/the/home of the request")));
+    env
+}
+
+/// Demands that a witness has its variables.
+pub(crate) fn same_variables(env: &[(&str, &str)], hello: &Hello, clause: Clause) -> Verdict {
     for (name, value) in env {
         demand(
-            hello.variable(name) == Some(value),
-            Clause::RunEnvironment,
-            "the worker has the variables of its request, byte for byte",
+            hello.variable(name) == Some(*value),
+            clause,
+            "the program has the variables of its request, byte for byte",
             || match hello.variable(name) {
                 Some(seen) => format!("{name} is {}, and arrived as {}", shown(value), shown(seen)),
                 None => format!("{name}, which is {}, is not there", shown(value)),

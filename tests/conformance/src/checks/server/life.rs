@@ -1,11 +1,11 @@
 //! A cluster's server as the checks handle it: started, looked at, stopped, and seen by its own witness where it can run one.
 
 use std::{
-    net::{TcpStream, ToSocketAddrs as _},
+    net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs as _},
     time::{Duration, Instant},
 };
 
-use longshore_plugin_api::{Clause, ErrorKind, ServerAddress, ServerRequest, WorkerStatus};
+use longshore_plugin_api::{Clause, Container, ErrorKind, ServerAddress, ServerRequest, WorkerStatus};
 use longshore_providers::CallError;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     checks::watched::WATCH,
     quirks::Costly,
     subject::Subject,
-    verdict::{Must as _, Verdict, breach, demand, skip},
+    verdict::{Must as _, OrFault as _, Verdict, breach, demand, skip},
     witness::{Temper, Witnesses},
 };
 
@@ -25,24 +25,59 @@ pub(crate) fn is_at_hand(bench: &Bench, subject: &Subject<'_>) -> bool {
     subject.provider().has_server() && request(bench).is_ok()
 }
 
-/// What the server runs, or a reason to skip.
+/// What stands for the port of a request in its container.
+const PORT: &str = "${port}";
+
+/// What the server of one cluster runs, with a port that is free at this moment; or a reason to skip.
 pub(crate) fn request(bench: &Bench) -> Verdict<ServerRequest> {
     let Some(quirks) = &bench.quirks().server else {
         return skip("the quirks file has no `[server]`: what a server runs there is not known");
     };
     bench.cheap(Costly::Servers)?;
-    Ok(ServerRequest { container: quirks.container.clone(), hardware: quirks.hardware.clone(), port: None })
+    let port = free_port()?;
+    let container = with_port(&quirks.container, port);
+    Ok(ServerRequest { container, hardware: quirks.hardware.clone(), port: Some(port) })
+}
+
+/// A port that nobody has. Somebody may take it before the server does: the system gives each out in turn, so that it takes a
+/// while.
+fn free_port() -> Verdict<u16> {
+    let found = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|listener| listener.local_addr());
+    Ok(found.or_fault("no port is free for a server")?.port())
+}
+
+/// A container with the port wherever its texts ask for it.
+fn with_port(container: &Container, port: u16) -> Container {
+    let fill = |text: &String| text.replace(PORT, &port.to_string());
+    Container {
+        image: container.image.clone(),
+        command: container.command.as_ref().map(fill),
+        args: container.args.iter().map(fill).collect(),
+        env: container.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
+        working_dir: container.working_dir.as_ref().map(fill),
+        max_workers: container.max_workers,
+    }
 }
 
 /// A server that is a witness, and where it reports: for providers whose workers can run one, and which have servers.
 pub(crate) fn witnessed(bench: &Bench) -> Verdict<Option<(Witnesses, ServerRequest)>> {
-    let request = request(bench)?;
     if bench.quirks().witness.is_none() {
-        return Ok(None);
+        return request(bench).map(|_| None);
     }
+    witness(bench, Temper::Meek, &[], &[]).map(Some)
+}
+
+/// A server that is a witness, with arguments and variables; a reason to skip where there can be none.
+pub(crate) fn witness(
+    bench: &Bench,
+    temper: Temper,
+    args: &[&str],
+    env: &[(&str, &str)],
+) -> Verdict<(Witnesses, ServerRequest)> {
+    let request = request(bench)?;
     let ears = bench.witnesses()?;
-    let container = ears.container(Temper::Meek, &[], &[])?;
-    Ok(Some((ears, ServerRequest { container, ..request })))
+    let container = ears.container(temper, args, env)?;
+    Ok((ears, ServerRequest { container, ..request }))
 }
 
 pub(crate) fn run(subject: &Subject<'_>, cluster: &str, request: &ServerRequest, clause: Clause) -> Verdict {
@@ -74,6 +109,14 @@ pub(crate) fn status(subject: &Subject<'_>, cluster: &str) -> Verdict<WorkerStat
     subject
         .server_status(cluster)
         .must(Clause::ServerStatus, "server_status answers, also where there is no server")
+}
+
+/// How the server is, where that can be asked again; nothing where it still fails.
+pub(crate) fn back(subject: &Subject<'_>, cluster: &str) -> Verdict<Option<WorkerStatus>> {
+    match subject.server_status(cluster) {
+        Err(CallError::Failed(_) | CallError::Deadline { .. }) => Ok(None),
+        other => other.must(Clause::ServerStatus, "server_status answers after an outage").map(Some),
+    }
 }
 
 /// The address of a server, once it has one.
