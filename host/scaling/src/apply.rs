@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use crate::{
     handles::{Handle, Handles, Phase},
     ids::{HandleId, LaunchId},
+    observe::doubt_of_server,
     policy::{Desired, Policy, ProviderTraits},
     record::{Change, KillReason, NewHandle, Record, StopReason},
     server::{Address, Server, ServerPhase, ServerPolicy},
@@ -32,7 +33,7 @@ impl State {
     /// Takes one record in.
     #[expect(clippy::too_many_lines, reason = "one arm a change, and the compiler sees that none is missing")]
     pub fn apply(&mut self, record: &Record) {
-        let now = record.at;
+        let (now, before) = (record.at, self.latest);
         if record.change.is_durable() {
             self.latest = self.latest.max(now);
         }
@@ -44,7 +45,10 @@ impl State {
                 self.configure(policy, *traits, *expected);
                 self.configure_server(*server, *per_container);
             }
-            Change::Recovered { term } => self.recover(*term, now),
+            Change::Recovered { term } => {
+                self.doubt_server(before, now);
+                self.recover(*term, now);
+            }
             Change::Scaled { expected } | Change::Reconnected { expected, .. } => {
                 self.generation += 1;
                 self.expected = *expected;
@@ -83,9 +87,7 @@ impl State {
                 self.strays = BTreeMap::new();
                 self.suspicion = None;
                 self.has_stale = false;
-                if let Some(server) = &mut self.server {
-                    server.phase = ServerPhase::Down;
-                }
+                self.set_server_phase(ServerPhase::Down);
             }
             Change::Refreshed => {
                 // What an operator asks for does not wait for an earlier failure to be forgiven.
@@ -232,11 +234,18 @@ impl State {
                 self.calls.server.stop.end_in(trouble.as_ref(), patience, &self.policy, seed, now);
                 self.calls.server.look.wanted = true;
             }
-            Change::ServerLookStarted => self.calls.server.look.start(now),
+            Change::ServerLookStarted => {
+                self.calls.server.look.start(now);
+                self.calls.server.look_is_old = false;
+            }
             Change::ServerLookEnded { trouble, not_up } => {
-                self.calls.server.look.end(trouble.as_ref(), &self.policy, seed, now);
+                let calls = &mut self.calls.server;
+                calls.look.end(trouble.as_ref(), &self.policy, seed, now);
                 if trouble.is_none() {
-                    self.calls.server.not_up.clone_from(not_up);
+                    calls.not_up.clone_from(not_up);
+                }
+                if calls.look_is_old {
+                    calls.look.succeeded_at = None;
                 }
             }
         }
@@ -247,14 +256,28 @@ impl State {
         match (&mut self.server, policy) {
             (Some(server), Some(policy)) if server.policy.kind == policy.kind => server.policy = policy,
             // One that is there is never let go of: whoever wants another has it taken down first.
+            (Some(server), Some(policy)) => *server = server.succeeded_by(policy),
             (server, policy) => *server = policy.map(Server::new),
         }
+        self.has_stale = self.has_stale && self.any_is_stale();
         self.try_server_now();
+    }
+
+    fn any_is_stale(&self) -> bool {
+        self.handles.iter().any(|(_, handle)| self.is_stale_and_alive(handle))
+    }
+
+    /// What was seen of the server may not be so any more: no worker is launched before it was looked at again.
+    fn look_at_server_anew(&mut self) {
+        let calls = &mut self.calls.server;
+        calls.look.hurry();
+        calls.look.succeeded_at = None;
+        calls.look_is_old = calls.look.in_flight;
     }
 
     fn try_server_now(&mut self) {
         self.calls.server.run.backoff.succeed();
-        self.calls.server.look.hurry();
+        self.look_at_server_anew();
         if let Some(server) = &mut self.server {
             server.crashes.succeed();
         }
@@ -269,14 +292,17 @@ impl State {
     fn server_up(&mut self, address: &Address, replaces: bool, now: Time) {
         let next = LaunchId(self.next_launch);
         let Some(server) = &mut self.server else { return };
+        if !matches!(server.phase, ServerPhase::Up { .. } | ServerPhase::Lost { .. }) {
+            server.starts += 1;
+            server.came_up_at = now;
+        }
         if !server.is_up() {
             server.phase = ServerPhase::Up { since: now };
-            server.starts += 1;
         }
         server.address = Some(address.clone());
         if replaces {
             server.stale_before = next;
-            self.has_stale = !self.handles.is_empty();
+            self.has_stale = self.any_is_stale();
         }
     }
 
@@ -285,6 +311,7 @@ impl State {
         let Some(server) = &mut self.server else { return };
         if !matches!(server.phase, ServerPhase::Stopping { .. }) {
             server.phase = ServerPhase::Stopping { since: now };
+            server.stop_reason = Some(why);
             if why == StopReason::StartTimeout {
                 server.crashes.fail(now, first, longest, FREE_CRASHES, seed);
             }
@@ -296,19 +323,25 @@ impl State {
     fn server_gone(&mut self, died: bool, now: Time) {
         let (policy, seed) = (&self.policy, self.uid);
         let Some(server) = &mut self.server else { return };
-        let lasted = match server.phase {
-            ServerPhase::Up { since } | ServerPhase::Lost { since } => {
-                now.since(since) >= policy.stable_after
-            }
-            _ => false,
-        };
-        server.phase = ServerPhase::Down;
+        let came_up = matches!(server.phase, ServerPhase::Up { .. } | ServerPhase::Lost { .. });
+        let lasted = came_up && now.since(server.came_up_at) >= policy.stable_after;
+        (server.phase, server.stop_reason, server.in_doubt_since) = (ServerPhase::Down, None, None);
         if died && lasted {
             server.crashes.succeed();
         } else if died {
             server.crashes.fail(now, policy.backoff, policy.backoff_max, FREE_CRASHES, seed);
         }
         (self.calls.server.stop, self.calls.server.not_up) = (Call::default(), None);
+    }
+
+    /// Where a call that may start the server was cut off, or one before it was and the host that ended did not live for long
+    /// enough to see the end of it: evidence is gathered anew, as it is for launches.
+    fn doubt_server(&mut self, before: Time, now: Time) {
+        let patience = doubt_of_server(&self.policy);
+        let Some(server) = &mut self.server else { return };
+        let in_doubt = server.in_doubt_since.is_some_and(|since| before < since + patience)
+            || matches!(server.phase, ServerPhase::Starting { .. });
+        server.in_doubt_since = in_doubt.then_some(now);
     }
 
     /// Cuts off what was under way: the calls of a host that is gone will not be answered.
@@ -348,6 +381,9 @@ impl State {
     }
 
     fn attach(&mut self, traits: ProviderTraits) {
+        if traits.server != self.traits.server {
+            self.look_at_server_anew();
+        }
         self.traits = traits;
         if !traits.list {
             // Nobody will see them again, or see that they are gone.
@@ -481,6 +517,7 @@ impl State {
             }
         }
         self.last_gone = now;
+        self.has_stale = self.has_stale && self.any_is_stale();
         if self.handles.is_empty() {
             // There is nobody left to look at a second time.
             self.suspicion = None;

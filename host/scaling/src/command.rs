@@ -205,7 +205,7 @@ pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>,
                 && *traits == state.traits
                 && *expected == state.expected
                 && *server == before
-                && *per_container == state.per_container
+                && (*per_container).max(1) == state.per_container.max(1)
                 && !other_server;
             // Whoever names a number while it is being found out has it.
             (!same || state.reconnect.is_some()).then(|| Change::Updated {
@@ -233,6 +233,9 @@ fn check(policy: &Policy, expected: u32) -> Result<(), Denied> {
 }
 
 fn check_server(server: Option<&ServerPolicy>, traits: ProviderTraits) -> Result<(), Denied> {
+    if let Some(server) = server {
+        server.check().map_err(Denied::Policy)?;
+    }
     let is_managed = server.is_some_and(|server| server.kind == ServerKind::Managed);
     if is_managed && !traits.server { Err(Denied::CannotServe) } else { Ok(()) }
 }

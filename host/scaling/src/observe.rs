@@ -1,16 +1,16 @@
 //! What was seen, and what it means: replies of the provider become records. A reply that failed changes nothing but the
 //! knowledge that it failed; what is not sure is neither taken for dead nor for alive.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     handles::Phase,
     ids::{HandleId, LaunchId},
-    policy::Strays,
+    policy::{Policy, Strays},
     record::{Change, NewHandle, Record},
-    server::{ServerKind, ServerPhase, ServerSeen},
+    server::{Server, ServerKind, ServerPhase, ServerSeen},
     state::{Launch, LaunchPhase, State},
     time::Time,
     trouble::Trouble,
@@ -202,7 +202,9 @@ fn launch_answered(state: &State, launch: LaunchId, outcome: &LaunchOutcome) -> 
 fn server_seen(state: &State, seen: &ServerSeen) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut not_up = None;
-    if let Some(server) = &state.server {
+    if let Some(server) = &state.server
+        && !state.calls.server.look_is_old
+    {
         let is_managed = server.policy.kind == ServerKind::Managed;
         match (seen, server.phase) {
             // One that was told to stop is on its way out, however it looks.
@@ -218,6 +220,7 @@ fn server_seen(state: &State, seen: &ServerSeen) -> Vec<Change> {
                     changes.push(Change::ServerUp { address, replaces });
                 }
             }
+            (ServerSeen::Stopped, _) if is_managed && may_yet_come(state, server) => {}
             (ServerSeen::Stopped, phase) if is_managed => {
                 changes.push(Change::ServerGone { died: has_died(state, phase) });
             }
@@ -233,6 +236,17 @@ fn server_seen(state: &State, seen: &ServerSeen) -> Vec<Change> {
     }
     changes.push(Change::ServerLookEnded { trouble: None, not_up });
     changes
+}
+
+/// For so long a call of a host that has ended may still start a server: the same time that launches are given.
+pub(crate) fn doubt_of_server(policy: &Policy) -> Duration {
+    policy.poll_interval * LISTS_TO_BELIEVE
+}
+
+/// Whether a call of a host that was cut off may still start the server that was just seen stopped.
+fn may_yet_come(state: &State, server: &Server) -> bool {
+    let asked_at = state.calls.server.look.started_at.unwrap_or_default();
+    server.in_doubt_since.is_some_and(|since| asked_at < since + doubt_of_server(&state.policy))
 }
 
 /// Whether a server that was seen stopped had come to life and was not told to stop.

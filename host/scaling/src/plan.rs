@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
     backoff::Backoff,
-    handles::{Handle, Phase},
+    handles::Phase,
     ids::{HandleId, LaunchId},
     policy::{Desired, Policy},
     record::{Aim, Change, KillReason, Record, StopReason},
@@ -107,8 +107,8 @@ pub fn plan(state: &State, now: Time) -> (Plan, PlanReport) {
     let mut planner = Planner { state, now, plan, report: PlanReport::default() };
     planner.explain_desired();
     planner.kill_again();
-    planner.kill_late_starters();
     planner.kill_stale();
+    planner.kill_late_starters();
     planner.look_after_server();
     planner.resolve_unknown();
     if planner.knows_its_workers() {
@@ -206,10 +206,12 @@ impl Planner<'_> {
     /// Kills what stayed initializing for too long, as a look has shown that was taken after that time: while nobody looked,
     /// because the provider could not tell or because there was no host, it may have begun to work.
     fn kill_late_starters(&mut self) {
+        let already: BTreeSet<_> = self.killed_now().collect();
         let due = self.state.calls.late.iter().copied().filter(|id| {
             let phase = self.state.handle(*id).map(|handle| handle.phase);
             // The patience may have grown since the look.
             matches!(phase, Some(Phase::Initializing { since }) if since + self.policy().launch_timeout <= self.now)
+                && !already.contains(id)
         });
         let due = due.collect();
         if let Some((since, _)) = self.state.handles.initializing().next() {
@@ -223,18 +225,8 @@ impl Planner<'_> {
         if !self.state.has_stale {
             return;
         }
-        let already: BTreeSet<_> = self.killed_now().collect();
-        let is_stale = |(id, handle): &(HandleId, &Handle)| {
-            !matches!(handle.phase, Phase::Terminating { .. })
-                && self.state.is_stale(handle)
-                && !already.contains(id)
-        };
-        let stale: Vec<_> = self.state.handles().filter(is_stale).map(|(id, _)| id).collect();
-        if stale.is_empty() {
-            // Somebody has to say that none is left.
-            return;
-        }
-        self.kill(stale, KillReason::OtherServer);
+        let stale = self.state.handles().filter(|(_, handle)| self.state.is_stale_and_alive(handle));
+        self.kill(stale.map(|(id, _)| id).collect(), KillReason::OtherServer);
     }
 
     fn kill(&mut self, handles: Vec<HandleId>, why: KillReason) {
@@ -257,7 +249,11 @@ impl Planner<'_> {
             };
             let (token, workers) = (self.state.token(id), launch.held());
             self.because(Reason::HeldForUnknown { token, workers, trouble: trouble.clone(), remedy });
+            // Where the server is gone for good, the launch is asked for all the same: it must be found out before the cluster
+            // can go.
+            let is_served = !self.state.wants_server() || self.state.is_served();
             if remedy == Remedy::Repeat
+                && is_served
                 && self.is_initialized()
                 && self.is_due_after(self.state.launch_backoff)
             {
@@ -393,7 +389,7 @@ impl Planner<'_> {
 
     /// Whether nothing but room stands in the way of a launch.
     fn may_launch(&mut self) -> bool {
-        let mut clear = self.is_initialized() & self.has_server();
+        let mut clear = self.is_initialized() & self.state.is_served();
         if let Some(until) = self.state.launch_backoff.until(self.now) {
             clear = false;
             self.wake(until);

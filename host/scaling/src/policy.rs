@@ -132,8 +132,6 @@ impl Policy {
     ///
     /// The first field that is out of range, durations in milliseconds.
     pub fn check(&self) -> Result<(), PolicyError> {
-        const DAY: u64 = 24 * 60 * 60 * 1_000;
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let ranges = [
             ("max", u64::from(self.max), 0, u64::from(WORKERS_LIMIT)),
             ("launch_batch", u64::from(self.launch_batch), 1, u64::from(WORKERS_LIMIT)),
@@ -151,15 +149,26 @@ impl Policy {
             ("mass_death_percent", u64::from(self.mass_death_percent), 1, 100),
         ];
         for (field, given, low, high) in ranges {
-            if given < low || given > high {
-                return Err(PolicyError::OutOfRange { field: field.to_owned(), low, high, given });
-            }
+            in_range(field, given, low, high)?;
         }
         if self.min > self.max {
             return Err(PolicyError::MinAboveMax { min: self.min, max: self.max });
         }
         Ok(())
     }
+}
+
+pub(crate) const DAY: u64 = 24 * 60 * 60 * 1_000;
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn in_range(field: &str, given: u64, low: u64, high: u64) -> Result<(), PolicyError> {
+    if given < low || given > high {
+        return Err(PolicyError::OutOfRange { field: field.to_owned(), low, high, given });
+    }
+    Ok(())
 }
 
 /// What the cluster's provider can do beyond run, status and kill.

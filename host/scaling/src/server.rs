@@ -6,7 +6,13 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{backoff::Backoff, ids::LaunchId, time::Time};
+use crate::{
+    backoff::Backoff,
+    ids::LaunchId,
+    policy::{DAY, PolicyError, in_range, millis},
+    record::StopReason,
+    time::Time,
+};
 
 /// Who runs a cluster's server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,6 +59,13 @@ impl Default for ServerPolicy {
             start_timeout: Duration::from_mins(2),
             on_restart: OnRestart::default(),
         }
+    }
+}
+
+impl ServerPolicy {
+    /// Checks every field against its range.
+    pub(crate) fn check(&self) -> Result<(), PolicyError> {
+        in_range("start_timeout", millis(self.start_timeout), 1, 30 * DAY)
     }
 }
 
@@ -115,8 +128,15 @@ pub struct Server {
     pub phase: ServerPhase,
     /// Where it was reached last: what the latest workers were told.
     pub address: Option<Address>,
-    /// How often it has come up.
+    /// How often it has come up; that it was out of reach for a while does not count.
     pub starts: u64,
+    /// When it last came up, by the same count.
+    pub(crate) came_up_at: Time,
+    /// Why it is being stopped, where it is.
+    pub(crate) stop_reason: Option<StopReason>,
+    /// A host was cut off while its provider may have been starting it: since then a later host knows. What that call asked
+    /// for may come to be for a while yet, so that no look is believed before that has no server.
+    pub(crate) in_doubt_since: Option<Time>,
     /// Deaths soon after the start, in a row, and starts that came to nothing.
     pub crashes: Backoff,
     /// Workers of launches before this one know another server, and are to be replaced.
@@ -130,6 +150,9 @@ impl Server {
             phase: ServerPhase::Down,
             address: None,
             starts: 0,
+            came_up_at: Time::default(),
+            stop_reason: None,
+            in_doubt_since: None,
             crashes: Backoff::default(),
             stale_before: LaunchId(0),
         }
@@ -143,6 +166,12 @@ impl Server {
     /// Whether nothing of it can be there that this cluster has to take down.
     pub fn is_gone(&self) -> bool {
         self.policy.kind == ServerKind::External || self.phase == ServerPhase::Down
+    }
+
+    /// Another one in the place of this one, of which nothing is left but the workers that know it.
+    pub(crate) fn succeeded_by(&self, policy: ServerPolicy) -> Self {
+        let (address, stale_before) = (self.address.clone(), self.stale_before);
+        Self { address, stale_before, ..Self::new(policy) }
     }
 
     /// Whether workers must be replaced that knew the server before it was seen at this address.

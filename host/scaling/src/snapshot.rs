@@ -49,12 +49,16 @@ pub struct SnapshotHead {
     last_gone: Time,
     strays: Vec<(Arc<str>, Stray)>,
     latest: Time,
-    #[serde(default)]
+    #[serde(default = "one")]
     per_container: u32,
     #[serde(default)]
     server: Option<Server>,
     #[serde(default)]
     has_stale: bool,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// A handle of a snapshot.

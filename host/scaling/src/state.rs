@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     backoff::Backoff,
-    handles::{Handle, Handles, Tally},
+    handles::{Handle, Handles, Phase, Tally},
     ids::{HandleId, LaunchId},
     policy::{Desired, Policy, ProviderTraits},
     server::{Server, ServerKind, ServerPhase},
@@ -98,6 +98,8 @@ pub(crate) struct ServerCalls {
     pub(crate) run_hangs: bool,
     pub(crate) stop: Call,
     pub(crate) look: Call,
+    /// Whether the look that is out was asked for before something changed that it does not know of: it tells nothing.
+    pub(crate) look_is_old: bool,
     /// Why the server, which is there, was not up at the last look.
     pub(crate) not_up: Option<Trouble>,
 }
@@ -318,12 +320,7 @@ impl State {
     pub fn is_converged(&self) -> bool {
         let tally = self.tally();
         let wants_server = self.wants_server();
-        let is_served = if wants_server {
-            // A host that has not looked yet does not know.
-            self.server.as_ref().is_none_or(|server| server.is_up() && self.knows_its_server())
-        } else {
-            self.has_no_server()
-        };
+        let is_served = if wants_server { self.is_served() } else { self.has_no_server() };
         is_served
             && self.launches.is_empty()
             && tally.initializing == 0
@@ -340,7 +337,13 @@ impl State {
         // Nobody asks for the statuses of no handles.
         (is_on(&self.calls.status) && !self.handles.is_empty())
             || (self.traits.list && is_on(&self.calls.list))
-            || (self.is_server_looked_at() && is_on(&self.calls.server.look))
+            // None is taken before a call that hangs has come back.
+            || (self.is_server_looked_at() && is_on(&self.calls.server.look) && !self.calls.server.run_hangs)
+    }
+
+    /// Whether a host that shall leave may: neither workers nor a server are left behind.
+    pub fn has_left(&self) -> bool {
+        self.resting && self.has_no_workers() && self.has_no_server()
     }
 
     /// Whether looks at the server are taken: where it should be there, or has yet to be seen gone.
@@ -353,9 +356,25 @@ impl State {
         }
     }
 
-    /// Whether this host has seen how the server is.
+    /// Whether this host has seen how the server is, since anything changed that may have changed that.
     pub(crate) fn knows_its_server(&self) -> bool {
         self.calls.server.look.succeeded_at.is_some()
+    }
+
+    /// Whether there is a server, where there shall be one, as this host has seen.
+    pub(crate) fn is_served(&self) -> bool {
+        let Some(server) = &self.server else { return true };
+        server.is_up() && self.knows_its_server() && !self.cannot_serve()
+    }
+
+    /// Whether its provider was exchanged for one that can run no servers: the server is left where it is.
+    pub(crate) fn cannot_serve(&self) -> bool {
+        !self.traits.server && self.server.as_ref().is_some_and(|it| it.policy.kind == ServerKind::Managed)
+    }
+
+    /// Whether a handle is to be killed for the server that its workers know.
+    pub(crate) fn is_stale_and_alive(&self, handle: &Handle) -> bool {
+        !matches!(handle.phase, Phase::Terminating { .. }) && self.is_stale(handle)
     }
 
     /// Whether the workers that ran before this host did are known, where the provider can tell.

@@ -13,7 +13,7 @@ impl Planner<'_> {
         let state = self.state;
         let Some(server) = &state.server else { return };
         self.explain_server(server);
-        if self.cannot_serve(server) || state.calls.server.is_any_out() {
+        if state.cannot_serve() || state.calls.server.is_any_out() {
             return;
         }
         match (server.policy.kind, server.phase) {
@@ -27,8 +27,12 @@ impl Planner<'_> {
             (ServerKind::Managed, ServerPhase::Starting { since }) => {
                 let late_at = since + server.policy.start_timeout;
                 let seen_late = state.calls.server.look.succeeded_at.is_some_and(|at| at >= late_at);
+                // The host that asked for it is gone. To ask again changes nothing where it was heard.
+                let was_cut_off = state.calls.server.run.started_at.is_none();
                 if !state.wants_server() {
                     self.take_server_down();
+                } else if was_cut_off {
+                    self.bring_server_up(server);
                 } else if seen_late {
                     self.plan.actions.push(Action::StopServer { why: StopReason::StartTimeout });
                 } else {
@@ -38,17 +42,6 @@ impl Planner<'_> {
             (ServerKind::Managed, ServerPhase::Stopping { .. }) => self.stop_server_again(),
         }
         self.look_at_server(server);
-    }
-
-    /// Whether nothing of the server stands in the way of a launch.
-    pub(super) fn has_server(&self) -> bool {
-        let Some(server) = &self.state.server else { return true };
-        server.is_up() && self.state.knows_its_server()
-    }
-
-    /// A provider that was exchanged for one that can run no servers leaves the server where it is.
-    fn cannot_serve(&self, server: &Server) -> bool {
-        server.policy.kind == ServerKind::Managed && !self.state.traits.server
     }
 
     fn bring_server_up(&mut self, server: &Server) {
@@ -73,10 +66,12 @@ impl Planner<'_> {
 
     fn stop_server_again(&mut self) {
         let stop = &self.state.calls.server.stop;
-        let why = if self.state.wants_server() { StopReason::StartTimeout } else { StopReason::Unwanted };
+        let why = self.state.server.as_ref().and_then(|server| server.stop_reason);
+        let why = why.unwrap_or(StopReason::Unwanted);
         let due = match stop.started_at {
             // The host that told it is gone, and whether it reached the provider is not known.
             None => true,
+            Some(_) if stop.wanted => true,
             // It failed: it is told again when its wait is over.
             Some(_) if stop.trouble.is_some() => self.is_due_after(stop.backoff),
             Some(told_at) => self.is_due(told_at + self.policy().kill_retry),
@@ -99,14 +94,17 @@ impl Planner<'_> {
     }
 
     fn explain_server(&mut self, server: &Server) {
-        if self.cannot_serve(server) {
+        if self.state.cannot_serve() {
             if self.state.wants_server() || !server.is_gone() {
                 self.because(Reason::ServerUnsupported);
             }
             return;
         }
         let calls = &self.state.calls.server;
-        if let Some(trouble) = calls.look.trouble.clone() {
+        // Of one that nobody looks at any more, nobody minds that the last look failed.
+        if self.state.is_server_looked_at()
+            && let Some(trouble) = calls.look.trouble.clone()
+        {
             self.because(Reason::ServerStatusFailing { failures: calls.look.backoff.failures(), trouble });
         }
         if calls.run_hangs {

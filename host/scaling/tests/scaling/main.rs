@@ -5,5 +5,7 @@ mod faults;
 mod random;
 mod recovery;
 mod seed;
+mod server;
+mod server_ends;
 mod simulated;
 mod world;

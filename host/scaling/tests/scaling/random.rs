@@ -4,11 +4,15 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_scaling::{
-    Action, Command, LaunchId, LaunchOutcome, Observation, Policy, ProviderTraits, Seen, State, Time, Trouble,
+    Action, Command, LaunchId, LaunchOutcome, Observation, OnRestart, Policy, ProviderTraits, Seen,
+    ServerPolicy, ServerSeen, State, Time, Trouble,
 };
 use proptest::prelude::*;
 
-use crate::world::World;
+use crate::{
+    server::managed,
+    world::{World, address, up_at},
+};
 
 const MAX: u32 = 12;
 
@@ -20,9 +24,17 @@ enum Op {
     Start,
     Refresh,
     Pass(u64),
-    Answer { which: usize, how: How },
+    Answer {
+        which: usize,
+        how: How,
+    },
     Die(usize),
     ReturnAtLast(usize),
+    Server(ServerSeen),
+    /// Where the next server will be.
+    Moves(u8),
+    /// The hanging start of a server comes back.
+    ServerReturns(bool),
 }
 
 /// How a pending action is answered.
@@ -61,12 +73,27 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn server_op() -> impl Strategy<Value = Op> {
+    let (address, trouble) = (address(1), Trouble::new("connection refused"));
+    prop_oneof![
+        8 => op(),
+        1 => Just(Op::Server(ServerSeen::Stopped)),
+        1 => Just(Op::Server(ServerSeen::Initializing)),
+        1 => Just(Op::Server(ServerSeen::Unreachable { address, trouble })),
+        1 => Just(Op::Server(up_at(1))),
+        1 => (1..3_u8).prop_map(Op::Moves),
+        1 => any::<bool>().prop_map(Op::ServerReturns),
+    ]
+}
+
 struct Run {
     world: World,
     /// Asked for and not answered; with the time at which it was asked.
     pending: Vec<(Action, Time)>,
     /// Launches whose call goes on past its deadline, and whether it will have worked.
     hanging: Vec<(LaunchId, u32)>,
+    /// A start of the server that goes on past its deadline.
+    server_hangs: bool,
 }
 
 impl Run {
@@ -74,7 +101,14 @@ impl Run {
         let policy = Policy { max: MAX, launch_batch: 5, mass_death_workers: 4, ..Policy::default() };
         let mut world = World::new(policy, traits, 3);
         world.share = share;
-        Self { world, pending: Vec::new(), hanging: Vec::new() }
+        Self { world, pending: Vec::new(), hanging: Vec::new(), server_hangs: false }
+    }
+
+    fn with_server(policy: ServerPolicy) -> Self {
+        let traits = ProviderTraits { list: true, server: true, ..ProviderTraits::default() };
+        let mut run = Self::new(traits, 1);
+        run.world = World::with_server(run.world.state.policy().clone(), traits, 3, Some(policy));
+        run
     }
 
     fn step(&mut self, op: &Op) {
@@ -98,6 +132,10 @@ impl Run {
                 let handles = self.world.create(launch, workers);
                 self.world.answer_launch(launch, handles);
             }
+            // One that is not there does not come by itself.
+            Op::Server(seen) if self.world.server != ServerSeen::Stopped => self.world.server = seen.clone(),
+            Op::Moves(to) => self.world.born_server = up_at(*to),
+            Op::ServerReturns(worked) if self.server_hangs => self.server_returns(*worked),
             _ => {}
         }
         let before = self.committed();
@@ -124,6 +162,7 @@ impl Run {
             assert!(committed <= target.max(before), "launched up to {committed} for a target of {target}");
             let all = committed + state.tally().terminating;
             assert!(all <= u64::from(MAX).max(before), "{all} with a maximum of {MAX}");
+            assert!(state.server().is_none_or(longshore_scaling::Server::is_up), "launched without a server");
         }
         assert!(self.world.alive() <= MAX, "{} really alive with a maximum of {MAX}", self.world.alive());
         let tally = state.handles().fold([0_u64; 3], |mut sums, (_, handle)| {
@@ -195,9 +234,45 @@ impl Run {
                 self.world.see(&Observation::Initialized(outcome));
             }
             Action::RunServer | Action::StopServer { .. } | Action::LookAtServer => {
-                unreachable!("this cluster has no server")
+                self.answer_server(action, how);
             }
         }
+    }
+
+    fn answer_server(&mut self, action: &Action, how: How) {
+        let trouble = Trouble::new("as the dice fell");
+        let is_done = matches!(how, How::Well | How::DoneAndLost | How::Claimed);
+        let is_told = matches!(how, How::Well | How::Partly);
+        match action {
+            Action::RunServer if matches!(how, How::Hangs) => {
+                self.server_hangs = true;
+                let trouble = Some(trouble);
+                self.world.see(&Observation::ServerRan { trouble, retryable: true, returned: false });
+            }
+            Action::RunServer => {
+                if is_done {
+                    self.world.start_server();
+                }
+                self.world.server_ran((!is_told).then_some(trouble));
+            }
+            Action::StopServer { .. } => {
+                if is_done {
+                    self.world.server = ServerSeen::Stopped;
+                }
+                let answer = if is_told { Ok(()) } else { Err(trouble) };
+                self.world.see(&Observation::ServerStopAnswered(answer));
+            }
+            _ if is_done || is_told => self.world.look_at_server(),
+            _ => self.world.see(&Observation::ServerLooked(Err(trouble))),
+        }
+    }
+
+    fn server_returns(&mut self, worked: bool) {
+        self.server_hangs = false;
+        if worked {
+            self.world.start_server();
+        }
+        self.world.server_ran((!worked).then(|| Trouble::new("at last")));
     }
 
     fn answer_launch(&mut self, launch: LaunchId, workers: u32, how: How) {
@@ -239,6 +314,12 @@ impl Run {
         for (action, asked_at) in std::mem::take(&mut self.pending) {
             self.answer(&action, asked_at, How::Well);
         }
+        if self.server_hangs {
+            self.server_returns(true);
+        }
+        if self.world.server != ServerSeen::Stopped {
+            self.world.server = up_at(1);
+        }
         self.command(&Command::Start);
         let end = self.world.now + Duration::from_mins(40);
         while self.world.now < end && !self.is_at_rest() {
@@ -277,6 +358,24 @@ proptest! {
         }
         run.calm_down();
         prop_assert!(run.is_at_rest(), "{} alive, {} wanted: {}", run.world.alive(), run.world.state.target(), run.world.why());
+    }
+
+    #[test]
+    fn with_a_server_it_converges_and_leaves_none_behind(
+        ops in prop::collection::vec(server_op(), 1..160),
+        policy in prop_oneof![Just(OnRestart::ReplaceIfMoved), Just(OnRestart::Replace), Just(OnRestart::Keep)],
+    ) {
+        let mut run = Run::with_server(managed(policy));
+        for op in &ops {
+            run.step(op);
+        }
+        run.calm_down();
+        prop_assert!(run.is_at_rest(), "{} alive, {} wanted: {}", run.world.alive(), run.world.state.target(), run.world.why());
+        prop_assert_eq!(replayed(&run.world), run.world.state.clone());
+        run.command(&Command::Delete { force: false });
+        run.world.run_for(Duration::from_mins(20));
+        prop_assert!(run.world.state.is_finished(), "{}", run.world.why());
+        prop_assert_eq!((run.world.alive(), &run.world.server), (0, &ServerSeen::Stopped));
     }
 
     #[test]

@@ -12,16 +12,6 @@ use crate::world::{Container, World, launch, launches};
 const MINUTE: Duration = Duration::from_mins(1);
 
 impl World {
-    /// A host is cut off, and the next one takes the cluster up from what was durable.
-    fn restart(&mut self, term: u64) {
-        let kept: Vec<_> = self.records.iter().filter(|record| record.change.is_durable()).cloned().collect();
-        let replayed = State::replay(&kept);
-        assert_eq!(replayed.durable(), self.state.durable(), "the journal has all that matters");
-        self.state = replayed;
-        self.records = kept;
-        self.take(vec![Change::Recovered { term }.at(self.now)]);
-    }
-
     fn stray(&mut self, name: &str, workers: u32) {
         let container = Container { workers, token: "000000000000beef-0".to_owned(), status: Seen::Running };
         self.backend.insert(name.into(), container);

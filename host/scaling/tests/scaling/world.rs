@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use longshore_scaling::{
-    Action, Change, Command, Denied, Desired, HandleId, LaunchId, LaunchOutcome, Listing, Observation, Phase,
-    PlanReport, Policy, ProviderTraits, Record, Seen, State, Time, Trouble, admit, observe, plan,
+    Action, Address, Change, Command, Denied, Desired, HandleId, LaunchId, LaunchOutcome, Listing,
+    Observation, Phase, PlanReport, Policy, ProviderTraits, Record, Seen, ServerPolicy, ServerSeen, State,
+    Time, Trouble, admit, observe, plan,
 };
 
 pub(crate) const UID: u64 = 0xfeed;
@@ -26,11 +27,24 @@ pub(crate) struct World {
     pub(crate) share: u32,
     /// How a container is that the backend has just made.
     pub(crate) born: Seen,
+    /// The server, where there is one, as a look would see it.
+    pub(crate) server: ServerSeen,
+    /// How a server is that was just started.
+    pub(crate) born_server: ServerSeen,
     created: u64,
 }
 
 impl World {
     pub(crate) fn new(policy: Policy, traits: ProviderTraits, expected: u32) -> Self {
+        Self::with_server(policy, traits, expected, None)
+    }
+
+    pub(crate) fn with_server(
+        policy: Policy,
+        traits: ProviderTraits,
+        expected: u32,
+        server: Option<ServerPolicy>,
+    ) -> Self {
         let mut world = Self {
             state: State::default(),
             now: Time::from_millis(1_000_000),
@@ -38,11 +52,13 @@ impl World {
             backend: BTreeMap::new(),
             share: 1,
             born: Seen::Running,
+            server: ServerSeen::Stopped,
+            born_server: up_at(1),
             created: 0,
         };
         let desired = Desired::Running;
-        let (server, per_container) = (None, 1);
-        let create = Command::Create { uid: UID, policy, traits, expected, desired, server, per_container };
+        let create =
+            Command::Create { uid: UID, policy, traits, expected, desired, server, per_container: 1 };
         world.command(&create).expect("the cluster is legal");
         world
     }
@@ -73,6 +89,16 @@ impl World {
     pub(crate) fn see(&mut self, observation: &Observation) {
         let records = observe(&self.state, self.now, observation);
         self.take(records);
+    }
+
+    /// A host is cut off, and the next one takes the cluster up from what was durable.
+    pub(crate) fn restart(&mut self, term: u64) {
+        let kept: Vec<_> = self.records.iter().filter(|record| record.change.is_durable()).cloned().collect();
+        let replayed = State::replay(&kept);
+        assert_eq!(replayed.durable(), self.state.durable(), "the journal has all that matters");
+        self.state = replayed;
+        self.records = kept;
+        self.take(vec![Change::Recovered { term }.at(self.now)]);
     }
 
     pub(crate) fn pass(&mut self, time: Duration) {
@@ -150,10 +176,31 @@ impl World {
                 self.see(&Observation::Killed { answers });
             }
             Action::Status { live, terminating } => self.tell([live.clone(), terminating.clone()].concat()),
-            Action::RunServer | Action::StopServer { .. } | Action::LookAtServer => {
-                unreachable!("this cluster has no server")
+            Action::RunServer => {
+                self.start_server();
+                self.server_ran(None);
             }
+            Action::StopServer { .. } => {
+                self.server = ServerSeen::Stopped;
+                self.see(&Observation::ServerStopAnswered(Ok(())));
+            }
+            Action::LookAtServer => self.look_at_server(),
         }
+    }
+
+    /// Starts the server in the backend, where there is none, and tells nobody.
+    pub(crate) fn start_server(&mut self) {
+        if self.server == ServerSeen::Stopped {
+            self.server = self.born_server.clone();
+        }
+    }
+
+    pub(crate) fn server_ran(&mut self, trouble: Option<Trouble>) {
+        self.see(&Observation::ServerRan { trouble, retryable: true, returned: true });
+    }
+
+    pub(crate) fn look_at_server(&mut self) {
+        self.see(&Observation::ServerLooked(Ok(self.server.clone())));
     }
 
     /// Makes containers in the backend and tells nobody.
@@ -245,6 +292,15 @@ impl World {
     pub(crate) fn count(&self, of: impl Fn(&Change) -> bool) -> usize {
         self.records.iter().filter(|record| of(&record.change)).count()
     }
+}
+
+/// A server that is up, at an address of so many.
+pub(crate) fn up_at(number: u8) -> ServerSeen {
+    ServerSeen::Up { address: address(number) }
+}
+
+pub(crate) fn address(number: u8) -> Address {
+    Address { host: format!("10.0.0.{number}"), port: Some(6_379) }
 }
 
 /// The one launch among actions.
