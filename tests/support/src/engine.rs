@@ -1,6 +1,7 @@
 //! A container engine for tests: finding one, images from files of this machine, containers by their labels. What a test needs
 //! beyond that it asks of the client itself. An engine that does not do what it is asked fails the test.
 
+mod closure;
 mod recipe;
 
 use std::{

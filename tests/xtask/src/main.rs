@@ -1,10 +1,12 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `ci`, `bench` and `matrix`. Each builds what it needs, says what it runs,
+//! The project's own commands: `cargo xtask demo`, `test`, `engine`, `ci`, `bench` and `matrix`. Each builds what it needs, says what it runs,
 //! and ends with an error where something it ran did.
 
 mod bench;
 mod cargo;
 mod demo;
+mod engines;
 mod failure;
+mod packages;
 mod steps;
 mod test;
 
@@ -27,10 +29,17 @@ struct Arguments {
 enum Command {
     /// Do the main job on real input: worker processes are started, scaled, killed and replaced, and the result is checked
     Demo,
-    /// Run all tests, or those whose names contain one of the words
+    /// Run all tests, or those whose names contain one of the words. What they need of the machine is installed before, where
+    /// it may be, and a container engine runs meanwhile
     Test {
         /// Parts of the names of tests
         filters: Vec<String>,
+    },
+    /// Run a command while container engines run as they do for tests: `cargo xtask engine cargo test -p longshore-docker`
+    Engine {
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
     },
     /// Run all that must pass before a change is taken: format, lints, documentation, tests
     Ci,
@@ -50,6 +59,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo => demo::run(),
         Command::Test { filters } => test::run(&filters),
+        Command::Engine { command } => test::with_engines(&command),
         Command::Ci => steps::ci(),
         Command::Matrix => matrix(),
         Command::Bench { names } => bench::run(&names),

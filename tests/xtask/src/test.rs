@@ -1,13 +1,16 @@
 //! `cargo xtask test`: builds the libraries and programs that tests load and run, then runs all tests. Tests build what they
-//! need by themselves as well; done before, no test waits for a compiler while its time is counted.
+//! need by themselves as well; done before, no test waits for a compiler while its time is counted. What tests need of the
+//! machine is installed before, where it may be, and container engines run meanwhile.
 
-use std::env;
+use std::{env, process::Command};
 
 use cargo_metadata::{CrateType, Metadata, TargetKind, camino::Utf8PathBuf};
 
 use crate::{
     Failure,
     cargo::{self, metadata},
+    engines::Engines,
+    packages,
     steps::Steps,
 };
 
@@ -21,6 +24,7 @@ pub(crate) fn run(filters: &[String]) -> Result<(), Failure> {
 
 /// The steps of a test run.
 pub(crate) fn steps(steps: &mut Steps, filters: &[String]) -> Result<(), Failure> {
+    steps.take("what tests need of this machine", packages::install)?;
     for arguments in builds(&metadata()?) {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         steps.cargo(&arguments)?;
@@ -40,11 +44,39 @@ pub(crate) fn steps(steps: &mut Steps, filters: &[String]) -> Result<(), Failure
         // One after the other to the end, as nextest does it: a second failure often explains the first.
         vec![with_filters(&["test", "--workspace", "--no-fail-fast", "--locked", "--"])]
     };
-    for arguments in runs {
+    let mut engines = None;
+    steps.take("container engines", || Engines::start().map(|started| engines = Some(started)))?;
+    let outcome = runs.iter().try_for_each(|arguments| {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        steps.cargo(&arguments)?;
-    }
-    Ok(())
+        steps.take(&format!("cargo {}", arguments.join(" ")), || {
+            let mut command = cargo::command(&arguments);
+            if let Some(engines) = &engines {
+                engines.name_to(&mut command);
+            }
+            cargo::run(command, &arguments)
+        })
+    });
+    let ended = engines.map_or(Ok(()), Engines::end);
+    // What failed in the tests is more to the point.
+    outcome.and(ended)
+}
+
+/// Runs a command while container engines run as they do for tests.
+pub(crate) fn with_engines(command: &[String]) -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    steps.take("what tests need of this machine", packages::install)?;
+    let engines = Engines::start()?;
+    let (program, arguments) = command.split_first().ok_or_else(|| Failure::new("name a command to run"))?;
+    let shown = command.join(" ");
+    let mut command = Command::new(program);
+    command.args(arguments);
+    engines.name_to(&mut command);
+    let outcome = match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::new(format!("{shown}: {status}"))),
+        Err(error) => Err(Failure::new(format!("{shown}: {error}"))),
+    };
+    outcome.and(engines.end())
 }
 
 /// How to build every shared library and program that a test may load or run: each package by itself, since cargo chooses

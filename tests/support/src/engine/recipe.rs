@@ -13,6 +13,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
+use super::closure::closure;
 use crate::{Missing, programs};
 
 /// What the names of all images begin with that tests make.
@@ -88,7 +89,7 @@ impl Recipe {
 
     /// A program of this machine, with all that it needs to run, at the places that they have here.
     pub fn program(mut self, name: &str) -> Result<Self, Missing> {
-        for file in programs::closure(&programs::find(name)?)? {
+        for file in closure(&programs::find(name)?)? {
             let read = fs::metadata(&file)
                 .and_then(|metadata| Ok((fs::read(&file)?, metadata.permissions().mode())));
             let (bytes, mode) = read.map_err(|error| Missing::new(format!("{}: {error}", file.display())))?;
@@ -247,7 +248,7 @@ mod tests {
     #[test]
     fn a_program_comes_with_its_libraries_and_a_shell_is_found() {
         let recipe = Recipe::new("shell").program("sh").and_then(Recipe::shell).expect("there is a shell");
-        let own = programs::closure(&programs::find("sh").expect("a shell")).expect("its libraries");
+        let own = closure(&programs::find("sh").expect("a shell")).expect("its libraries");
         for file in own {
             assert!(recipe.entries.contains_key(&relative(&file)), "{} is missing", file.display());
         }
