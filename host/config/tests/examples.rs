@@ -80,15 +80,23 @@ fn the_examples_with_a_server_are_filled_in() {
     }
 }
 
+/// The same text with every key that is commented out, but for those that cannot stand beside the rest.
+fn uncommented(text: &str) -> String {
+    let uncommented = |line| match str::strip_prefix(line, "#") {
+        Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase() || "[] ".contains(first)) => {
+            // What goes on over several lines is indented; prose is so by one blank alone.
+            if key.starts_with(' ') && !key.starts_with("    ") { line } else { key }
+        }
+        _ => line,
+    };
+    text.lines().map(uncommented).collect::<Vec<_>>().join("\n")
+}
+
 /// With every key uncommented, the example is valid still: it names all of them, and shows their defaults.
 #[test]
 fn the_example_shows_every_key_and_its_default() {
     let commented = std::fs::read_to_string(example("process.toml")).expect("it is there");
-    let uncommented = |line| match str::strip_prefix(line, "#") {
-        Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase() || first == '[') => key,
-        _ => line,
-    };
-    let text = commented.lines().map(uncommented).collect::<Vec<_>>().join("\n");
+    let text = uncommented(&commented);
     let of_sections = keys::SECTIONS.iter().flat_map(|(_, keys)| *keys);
     for key in [keys::PROVIDER, keys::CLUSTER].concat().iter().chain(of_sections) {
         // What cannot stand beside the rest is behind two signs.
@@ -106,4 +114,14 @@ fn the_example_shows_every_key_and_its_default() {
     assert_eq!(all.policy, Policy { max: 20, ..Policy::default() });
     let server = all.server.as_ref().expect("it is uncommented");
     assert_eq!((server.probe, server.policy()), (Probe::Tcp, ServerPolicy::default()));
+}
+
+#[test]
+fn what_is_commented_out_is_valid() {
+    for file in ["docker.toml", "process.toml"] {
+        let text = std::fs::read_to_string(example(file)).expect("it is there");
+        let config = Config::parse(&uncommented(&text), &example(file)).expect("it is valid");
+        let of = |config: &Config| config.providers[0].config.as_object().expect("a table").len();
+        assert!(of(&config) > of(&Config::read(&example(file)).expect("it is valid")), "{file}");
+    }
 }
