@@ -30,28 +30,29 @@ pub trait List: Provider {
 
 /// The life cycle of a cluster's server: the program that its workers report to. One a cluster.
 pub trait Server: Provider {
-    /// Starts the server. Where it runs already, nothing changes.
+    /// Starts the server. Where it runs already, nothing changes, whatever the request is; where several ask at once, one is
+    /// started.
     ///
     /// # Errors
     ///
     /// Nothing was left behind.
     fn run_server(&self, ctx: &Context<'_>, request: &ServerRequest) -> Result<(), Error>;
 
-    /// Stops the server. Where there is none, that is success.
+    /// Stops the server, with all that it has started. Where there is none, that is success.
     ///
     /// # Errors
     ///
     /// It may still be there.
     fn stop_server(&self, ctx: &Context<'_>) -> Result<(), Error>;
 
-    /// How the server is; [`WorkerStatus::Stopped`] where there is none.
+    /// How the server is; [`WorkerStatus::Stopped`] where there is none, or where it has ended by itself.
     ///
     /// # Errors
     ///
     /// The backend cannot be asked.
     fn server_status(&self, ctx: &Context<'_>) -> Result<WorkerStatus, Error>;
 
-    /// Where workers reach the server, once it has an address.
+    /// Where workers reach the server, once it has an address: with the port of its request, unless the provider assigned one.
     ///
     /// # Errors
     ///
