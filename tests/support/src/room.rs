@@ -2,8 +2,8 @@
 //! process, mount, file or bridge is left, whether whoever made it ends it, panics, or is killed (`room.sh` sees to that).
 
 use std::{
-    fs::File,
-    io::{BufRead, BufReader, Read as _, Seek as _},
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read as _, Seek as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -30,10 +30,13 @@ pub(crate) struct Room {
 impl Room {
     /// Makes a room. At its end, and where it cannot be made, it removes the folder, the bridges of the network and the cgroup.
     pub(crate) fn new(folder: &Path, network: Option<&Network>, cgroup: &str) -> Result<Self, Missing> {
-        let missing = |error| Missing::new(format!("no namespaces can be made: {error}"));
+        let missing = |error: io::Error| Missing::new(format!("no namespaces can be made: {error}"));
         let complaints = tempfile::tempfile().map_err(missing)?;
+        let script = folder.join("room.sh");
+        fs::write(&script, include_str!("room.sh")).map_err(missing)?;
         let mut keeper = Command::new("sh")
-            .args(["-c", include_str!("room.sh"), "room"])
+            .arg(script)
+            .arg("keep")
             .arg(folder)
             .arg(network.map_or_else(String::new, Network::all))
             .arg(cgroup)
