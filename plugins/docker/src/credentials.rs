@@ -115,9 +115,12 @@ async fn ask(program: &str, key: &str) -> Result<Option<Answer>, Error> {
         let mut running = Running(command.spawn().map_err(cannot)?);
         let output = running.0.stdout.take().ok_or_else(|| wrong("says nothing".to_owned()))?;
         let output = Receiver::from_owned_fd(output.into()).map_err(cannot)?;
-        // One line, far shorter than what a pipe holds; the end is told by dropping it.
-        if let Some(mut input) = running.0.stdin.take() {
-            writeln!(input, "{key}").map_err(cannot)?;
+        // One line, far shorter than what a pipe holds; the end is told by dropping it. A program may answer without reading it.
+        if let Some(mut input) = running.0.stdin.take()
+            && let Err(error) = writeln!(input, "{key}")
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            return Err(cannot(error));
         }
         let mut text = Vec::new();
         output.take(ANSWER_LIMIT).read_to_end(&mut text).await.map_err(cannot)?;

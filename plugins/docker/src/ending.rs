@@ -102,7 +102,7 @@ async fn carry_out(
         Ok(()) => Stage::Over,
         Err(fault) if *tell.borrow() == Stage::Stopped => {
             shared.say(|| {
-                tracing::warn!("the container {name} has stopped, and cannot be removed now: {fault}")
+                tracing::warn!("the container {name} has stopped, and cannot be removed now: {fault}");
             });
             Stage::Over
         }

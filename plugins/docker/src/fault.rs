@@ -71,8 +71,9 @@ impl Fault {
     /// The error of a launch, of which nothing is left: whether asking again may help.
     pub(crate) fn of_launch(&self, what: impl fmt::Display) -> Error {
         /// Of a machine that is full or busy now.
-        const PASSING: [&str; 6] = [
+        const PASSING: [&str; 7] = [
             "no space left",
+            "no available ip",
             "cannot allocate memory",
             "port is already allocated",
             "address already in use",

@@ -50,9 +50,7 @@ pub(crate) async fn make(shared: &Shared, order: Order, stop: &AtomicBool) -> Ou
     let labels = body.labels.clone().unwrap_or_default();
     let is_ours = |found: &Found| {
         let same = |label: &&str| found.label(label) == labels.get(*label).map(String::as_str);
-        [labels::OWNER, labels::CLUSTER, labels::ROLE, labels::TOKEN, labels::INDEX]
-            .iter()
-            .all(|label| same(label))
+        [labels::OWNER, labels::CLUSTER, labels::ROLE, labels::TOKEN, labels::INDEX].iter().all(same)
     };
     let what = || format!("create the container {name}");
     match shared.engine.create(&name, body).await {

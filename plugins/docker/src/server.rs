@@ -199,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    fn of(networks: serde_json::Value, network: Option<&str>) -> Option<String> {
+    fn of(networks: &serde_json::Value, network: Option<&str>) -> Option<String> {
         let shown = json!({"Id": "1", "NetworkSettings": {"Networks": networks}});
         own_address(serde_json::from_value(shown).expect("it is read"), network)
     }
@@ -207,12 +207,12 @@ mod tests {
     #[test]
     fn a_container_has_the_address_of_its_network() {
         let both = json!({"a": {"IPAddress": "10.0.0.1"}, "b": {"IPAddress": "10.0.0.2"}});
-        assert_eq!(of(both.clone(), Some("b")).as_deref(), Some("10.0.0.2"));
-        assert_eq!(of(both, None).as_deref(), Some("10.0.0.1"));
+        assert_eq!(of(&both, Some("b")).as_deref(), Some("10.0.0.2"));
+        assert_eq!(of(&both, None).as_deref(), Some("10.0.0.1"));
         let six = json!({"a": {"IPAddress": "", "GlobalIPv6Address": "fd00::1"}});
-        assert_eq!(of(six, None).as_deref(), Some("fd00::1"));
+        assert_eq!(of(&six, None).as_deref(), Some("fd00::1"));
         for none in [json!(null), json!({}), json!({"a": null}), json!({"a": {"IPAddress": ""}})] {
-            assert_eq!(of(none, Some("a")), None);
+            assert_eq!(of(&none, Some("a")), None);
         }
     }
 }

@@ -1,3 +1,62 @@
-//! Holds the provider to the contract, a test a check; `quirks.toml` beside `Cargo.toml` says how.
+//! Holds the provider to the contract, a test a check; `quirks.toml` beside `Cargo.toml` says how. The checks need an engine, and
+//! an image that is made here: this program looks for both, and then starts itself again with `DOCKER_HOST` set.
 
-longshore_conformance::main!();
+use std::{
+    env,
+    process::{Command, ExitCode},
+};
+
+use longshore_conformance::harness::{self, Crate};
+use longshore_support::{Engine, IMAGES, Missing, Recipe, skip};
+
+/// Says that the engine and the image are there.
+const PREPARED: &str = "LONGSHORE_DOCKER_PREPARED";
+
+/// The image of `quirks.toml`, without its beginning.
+const IMAGE: &str = "conformance";
+
+fn main() -> ExitCode {
+    let package = Crate {
+        folder: env!("CARGO_MANIFEST_DIR"),
+        package: env!("CARGO_PKG_NAME"),
+        target: env!("CARGO_CRATE_NAME"),
+        library: env!("CARGO_PKG_NAME"),
+    };
+    // The process of a check, a witness and a list need nothing more.
+    let is_list = env::args().any(|argument| argument == "--list");
+    let is_of_the_harness = env::args().nth(1).is_some_and(|first| first.starts_with("--longshore-"));
+    if is_list || is_of_the_harness || env::var_os(PREPARED).is_some() {
+        return harness::main(&package);
+    }
+    match prepare() {
+        Ok(host) => again(&host),
+        Err(missing) => {
+            skip("the conformance of the Docker provider", &missing);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Finds an engine, and makes the image: a shell, and all that this program needs but itself, which changes too often.
+fn prepare() -> Result<String, Missing> {
+    let engine = Engine::get()?;
+    let program = env::current_exe().map_err(|error| Missing::new(error.to_string()))?;
+    let name = program.to_str().ok_or_else(|| Missing::new("this program has a path that is no text"))?;
+    let recipe = Recipe::new(IMAGE).shell()?.program(name)?.file(&program, "", 0o755);
+    let made = engine.image(&recipe);
+    let name = format!("{IMAGES}/{IMAGE}");
+    let options =
+        bollard::query_parameters::TagImageOptions { repo: Some(name), tag: Some("latest".to_owned()) };
+    let tagged = engine.wait(engine.docker().tag_image(&made, Some(options)));
+    tagged.map_err(|error| Missing::new(format!("the image cannot be named: {error}")))?;
+    Ok(engine.url())
+}
+
+/// Starts this program again, with the engine as the usual one.
+fn again(host: &str) -> ExitCode {
+    let program = env::current_exe().expect("it was found before");
+    let mut command = Command::new(program);
+    command.args(env::args_os().skip(1)).env("DOCKER_HOST", host).env(PREPARED, "1");
+    let status = command.status().expect("this program can be started");
+    u8::try_from(status.code().unwrap_or(1)).map_or(ExitCode::FAILURE, ExitCode::from)
+}
