@@ -272,9 +272,11 @@ pub(crate) struct State {
 pub(crate) enum StateCommand {
     /// Look at all that is kept, and tell of everything that is damaged; a host may be using it
     Check,
-    /// Write all that is kept as text; a host may be using it
+    /// Write all that is kept as text; a host may be using it. It is a whole backup, and so has the passwords of servers in
+    /// it: keep it where nobody else reads it
     Export {
-        /// Where to, rather than to standard output. A file that is there is replaced when the new one is complete
+        /// Where to, rather than to standard output; a new file is its owner's alone. A file that is there is replaced when
+        /// the new one is complete, and keeps its permissions
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use longshore_http::wire::{ClusterStatus, ServerLife};
+use longshore_http::wire::{ClusterStatus, ServerLife, ServerStatus};
 use longshore_scaling::{Desired, Reason};
 
 /// A foreign text for one line: control characters become spaces.
@@ -72,8 +72,12 @@ pub(crate) fn summary(cluster: &ClusterStatus) -> String {
     parts
         .extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
     let why = cluster.reasons.iter().find(|reason| !is_count(&reason.reason));
-    let why = why.map(|why| format!(" ({})", clean(&why.text))).unwrap_or_default();
-    format!("{name}: {}{why}", parts.join(", "))
+    let why = why.map(|why| clean(&why.text));
+    match (parts.is_empty(), why) {
+        (true, Some(why)) => format!("{name}: {why}"),
+        (false, Some(why)) => format!("{name}: {} ({why})", parts.join(", ")),
+        (_, None) => format!("{name}: {}", parts.join(", ")),
+    }
 }
 
 /// Whether a reason says no more than the counts do.
@@ -100,6 +104,12 @@ pub(crate) fn server_phase(phase: ServerLife) -> &'static str {
         ServerLife::Lost => "lost",
         ServerLife::Stopping => "stopping",
     }
+}
+
+/// Where a server is reached, where that is known.
+pub(crate) fn server_address(server: &ServerStatus) -> String {
+    let Some(address) = server.address.as_deref().map(clean) else { return "not known yet".to_owned() };
+    if server.is_up() { address } else { format!("{address}, where it was last") }
 }
 
 /// The first reason.

@@ -26,7 +26,7 @@ pub use error::{
     check_command,
 };
 pub use library::{Library, MAX_LIBRARY_BYTES};
-pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET};
+pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
 pub use pool::{CallLimits, ProviderLoad};
 pub use provider::{Handles, Provider};
 pub use registry::{LOAD_LIMIT, MAX_LIBRARIES};

@@ -1,11 +1,13 @@
 //! Takes the plugins' log lines into the host's `tracing`, under the target [`TARGET`], with the provider's name, the
-//! plugin's own target and the text.
+//! plugin's own target and the text; without what the host does not want to see in any log.
 #![expect(unsafe_code, reason = "a plugin holds a pointer to its log for as long as the process lives")]
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use longshore_plugin_abi::{Logger, abi_stable::std_types::RStr, level};
@@ -17,10 +19,33 @@ pub const TARGET: &str = "longshore_plugin";
 /// The longest line that is taken over, in bytes; the rest is cut off.
 pub const MAX_LINE_BYTES: usize = 16 * 1024;
 
+/// Takes out of a line what must not be in a log; `None` where it has nothing of the kind.
+pub type Veil = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What a logger points to.
-#[derive(Debug)]
 pub(crate) struct Source {
     provider: String,
+    /// Each is on its own: one of a provider's clusters has put it there.
+    veils: Mutex<Vec<Veil>>,
+}
+
+/// A veil that is over the lines of a provider until this is dropped.
+#[must_use = "what is veiled is seen again once this is dropped"]
+pub struct Veiled {
+    source: &'static Source,
+    veil: Veil,
+}
+
+impl Drop for Veiled {
+    fn drop(&mut self) {
+        self.source.veils().retain(|veil| !Arc::ptr_eq(veil, &self.veil));
+    }
+}
+
+impl fmt::Debug for Veiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Veiled").field("provider", &self.source.provider).finish_non_exhaustive()
+    }
 }
 
 /// Where the lines of a provider come from.
@@ -33,7 +58,7 @@ pub(crate) fn source(provider: &str) -> &'static Source {
     if let Some(source) = sources.get(provider) {
         return source;
     }
-    let source = Box::leak(Box::new(Source { provider: provider.to_owned() }));
+    let source = Box::leak(Box::new(Source { provider: provider.to_owned(), veils: Mutex::default() }));
     sources.insert(provider.to_owned(), source);
     source
 }
@@ -41,6 +66,28 @@ pub(crate) fn source(provider: &str) -> &'static Source {
 impl Source {
     pub(crate) fn provider(&self) -> &str {
         &self.provider
+    }
+
+    /// Lets `veil` take out of every line what must not be in a log, until the answer is dropped.
+    pub(crate) fn veil(&'static self, veil: Veil) -> Veiled {
+        self.veils().push(Arc::clone(&veil));
+        Veiled { source: self, veil }
+    }
+
+    fn veils(&self) -> MutexGuard<'_, Vec<Veil>> {
+        // It is changed by single pushes and removals: a panic in between leaves it sound.
+        self.veils.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line as a log may have it.
+    fn veiled<'a>(&self, message: &'a str) -> Cow<'a, str> {
+        let mut shown = Cow::Borrowed(message);
+        for veil in &*self.veils() {
+            if let Some(veiled) = veil(&shown) {
+                shown = Cow::Owned(veiled);
+            }
+        }
+        shown
     }
 
     /// A logger for as much as the host listens to now.
@@ -79,7 +126,7 @@ fn emit(source: &Source, line_level: u8, plugin_target: &str, message: &str) {
                 provider = source.provider,
                 plugin_target,
                 "{}",
-                Cut(message)
+                Shown(source, message)
             )
         };
     }
@@ -92,11 +139,20 @@ fn emit(source: &Source, line_level: u8, plugin_target: &str, message: &str) {
     }
 }
 
+/// A line as a log may have it. It is made only where somebody listens.
+struct Shown<'a>(&'a Source, &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Cut(&self.0.veiled(self.1)).fmt(f)
+    }
+}
+
 /// A line, cut to what a log can bear.
 struct Cut<'a>(&'a str);
 
-impl std::fmt::Display for Cut<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Cut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.len() <= MAX_LINE_BYTES {
             return f.write_str(self.0);
         }
@@ -108,6 +164,21 @@ impl std::fmt::Display for Cut<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_veil_is_there_until_it_is_dropped() {
+        let source = source("a_veil_is_there_until_it_is_dropped");
+        let veil = |word: &'static str| -> Veil {
+            Arc::new(move |line| line.contains(word).then(|| line.replace(word, "***")))
+        };
+        let (first, second) = (source.veil(veil("hunter2")), source.veil(veil("swordfish")));
+        assert_eq!(source.veiled("hunter2 and swordfish, hunter2"), "*** and ***, ***");
+        assert!(matches!(source.veiled("nothing to hide"), Cow::Borrowed(_)));
+        drop(first);
+        assert_eq!(source.veiled("hunter2 and swordfish"), "hunter2 and ***");
+        drop(second);
+        assert_eq!(source.veiled("hunter2 and swordfish"), "hunter2 and swordfish");
+    }
 
     #[test]
     fn a_long_line_is_cut_between_characters() {

@@ -78,6 +78,7 @@ impl Drop for Made {
 pub struct Provider {
     name: Arc<str>,
     library: Arc<Library>,
+    log: &'static log::Source,
     pool: Pool,
     /// Half of the queue for the functions that may take long, half for the others.
     slow_places: Semaphore,
@@ -151,6 +152,7 @@ impl Provider {
             pool: Pool::new(name, limits),
             name: name.into(),
             library: Arc::clone(library),
+            log,
             made: Mutex::new(Some(Arc::new(made))),
             gone,
         }))
@@ -164,6 +166,12 @@ impl Provider {
     /// The library that it comes from.
     pub fn library(&self) -> &Arc<Library> {
         &self.library
+    }
+
+    /// Lets `veil` take out of each line that the plugin logs what must not be in a log, until the answer is dropped. It
+    /// counts for all providers of this name.
+    pub fn veil_log(&self, veil: log::Veil) -> log::Veiled {
+        self.log.veil(veil)
     }
 
     /// Whether `run` with the same token again launches nothing more.

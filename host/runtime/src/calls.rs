@@ -1,13 +1,15 @@
 //! Carries out what the core decided: from an action to a provider's function, and from its answer, or the lack of one, to
 //! an observation. It decides nothing.
 
+mod probe;
 mod server;
+mod teller;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{borrow::Cow, path::Path, sync::Arc, time::Duration};
 
-use longshore_config::ClusterConfig;
+use longshore_config::{ClusterConfig, Secret};
 use longshore_plugin_api::{ErrorKind, Killed, LaunchToken, ListedHandle, RunRequest, WorkerStatus};
-use longshore_providers::{Call, CallError, CallScope, Function, Launched, NotSent, Provider};
+use longshore_providers::{Call, CallError, CallScope, Function, Launched, NotSent, Provider, Veiled};
 use longshore_scaling::{
     Action, HandleId, LaunchId, LaunchOutcome, Listing, Observation, ProviderTraits, Seen, State, Time,
     Trouble,
@@ -17,6 +19,9 @@ use tokio::{
     task::JoinSet,
 };
 
+use probe::Prober;
+use teller::{Teller, password};
+
 use crate::{fill::worker_container, message::Message, registry::Made};
 
 /// The most handles in one `kill`, so that one slow call does not hold up the rest.
@@ -25,8 +30,6 @@ const KILL_BATCH: usize = 1_000;
 const KILLS_AT_ONCE: usize = 4;
 /// The most handles in one `status` call.
 const STATUS_BATCH: usize = 10_000;
-
-use server::{hiding, password};
 
 /// What the core may know of a provider's abilities.
 pub(crate) fn traits(provider: &Provider) -> ProviderTraits {
@@ -47,13 +50,17 @@ pub(crate) struct Caller {
     provider: Made,
     inbox: mpsc::Sender<Message>,
     kills: Arc<Semaphore>,
+    prober: Prober,
     tasks: JoinSet<()>,
+    /// The password that the provider's log lines do not tell, and what keeps them from it.
+    veiled: Option<(Secret, Veiled)>,
 }
 
 impl Caller {
     pub(crate) fn new(cluster: Arc<str>, provider: Made, inbox: mpsc::Sender<Message>) -> Self {
         let kills = Arc::new(Semaphore::new(KILLS_AT_ONCE));
-        Self { cluster, provider, inbox, kills, tasks: JoinSet::new() }
+        let (prober, tasks) = (Prober::new(), JoinSet::new());
+        Self { cluster, provider, inbox, kills, prober, tasks, veiled: None }
     }
 
     /// Calls another provider from now on. Calls under way end with the one that they began with. True where it is not
@@ -81,8 +88,8 @@ impl Caller {
 
     /// Starts one action. Its observations come through the inbox.
     pub(crate) fn carry_out(&mut self, action: &Action, state: &State, config: &ClusterConfig, now: Time) {
-        // What has ended is forgotten, so that the set stays as small as what is under way.
-        while self.tasks.try_join_next().is_some() {}
+        self.forget_ended();
+        self.veil(config);
         let deadlines = &config.deadlines;
         if *action == Action::LookAtServer {
             return self.look_at_server(config);
@@ -91,21 +98,20 @@ impl Caller {
             Ok(provider) => Arc::clone(provider),
             Err(trouble) => {
                 let observation = unsent(action, trouble);
-                self.answer(async { observation });
-                return;
+                return self.answer(config, async { observation });
             }
         };
         match action {
             Action::Initialize => {
                 let scope = self.scope(config, deadlines.initialize);
-                self.answer(async move {
+                self.answer(config, async move {
                     let answer = called(&provider, Function::Initialize, &scope, Provider::initialize).await;
                     Observation::Initialized(answer.map_err(|error| trouble(&error)))
                 });
             }
             Action::List => {
                 let scope = self.scope(config, deadlines.list);
-                self.answer(async move {
+                self.answer(config, async move {
                     listed(called(&provider, Function::List, &scope, Provider::list).await)
                 });
             }
@@ -114,12 +120,12 @@ impl Caller {
             }
             Action::Kill { handles, .. } => {
                 for batch in named(state, handles).chunks(KILL_BATCH) {
-                    self.kill(Arc::clone(&provider), batch.to_vec(), self.scope(config, deadlines.kill));
+                    self.kill(Arc::clone(&provider), batch.to_vec(), config);
                 }
             }
             Action::Status { live, terminating } => {
                 let (live, terminating) = (named(state, live), named(state, terminating));
-                self.ask_statuses(provider, live, terminating, self.scope(config, deadlines.status), now);
+                self.ask_statuses(provider, live, terminating, config, now);
             }
             Action::RunServer => self.run_server(provider, config),
             Action::StopServer { .. } => self.stop_server(provider, config),
@@ -132,9 +138,38 @@ impl Caller {
         CallScope { cluster: Arc::clone(&self.cluster), budget, verbose: config.verbose }
     }
 
-    fn answer(&mut self, observation: impl Future<Output = Observation> + Send + 'static) {
-        let inbox = self.inbox.clone();
-        self.tasks.spawn(async move { tell(&inbox, observation.await).await });
+    /// What has ended is forgotten, so that the set stays as small as what is under way.
+    fn forget_ended(&mut self) {
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Keeps the password that the provider is about to be given out of what it logs.
+    fn veil(&mut self, config: &ClusterConfig) {
+        let (wanted, veiled) = (password(config), self.veiled.as_ref().map(|(password, _)| password));
+        if wanted.as_ref() == veiled {
+            return;
+        }
+        self.veiled = wanted.zip(self.provider.as_ref().ok()).map(|(password, provider)| {
+            let hidden = password.clone();
+            let veil = move |line: &str| match hidden.hidden_in(line) {
+                Cow::Owned(line) => Some(line),
+                Cow::Borrowed(_) => None,
+            };
+            (password, provider.veil_log(Arc::new(veil)))
+        });
+    }
+
+    fn teller(&self, config: &ClusterConfig) -> Teller {
+        Teller::new(self.inbox.clone(), config)
+    }
+
+    fn answer(
+        &mut self,
+        config: &ClusterConfig,
+        observation: impl Future<Output = Observation> + Send + 'static,
+    ) {
+        let teller = self.teller(config);
+        self.tasks.spawn(async move { teller.tell(observation.await).await });
     }
 
     fn launch(
@@ -149,7 +184,7 @@ impl Caller {
             Ok(container) => container,
             Err(trouble) => {
                 let outcome = LaunchOutcome::Failed { trouble, retryable: true };
-                return self.answer(async move { Observation::Launch { launch, outcome } });
+                return self.answer(config, async move { Observation::Launch { launch, outcome } });
             }
         };
         let request = RunRequest {
@@ -159,30 +194,29 @@ impl Caller {
             token: LaunchToken::new(state.token(launch)),
         };
         let scope = self.scope(config, config.deadlines.run);
-        let (inbox, password) = (self.inbox.clone(), password(config));
+        let teller = self.teller(config);
         self.tasks.spawn(async move {
-            let seen =
-                |answer| hiding(password.as_ref(), Observation::Launch { launch, outcome: outcome(answer) });
+            let seen = |answer| Observation::Launch { launch, outcome: outcome(answer) };
             let place = match provider.place(Function::Run, scope.budget).await {
                 Ok(place) => place,
-                Err(error) => return tell(&inbox, seen(Err(error))).await,
+                Err(error) => return teller.tell(seen(Err(error))).await,
             };
             let mut call = provider.run(&scope, request);
             let answer = call.reply().await;
             drop(place);
             let hangs = matches!(answer, Err(CallError::Deadline { .. }));
-            tell(&inbox, seen(answer)).await;
+            teller.tell(seen(answer)).await;
             if hangs {
                 // Its workers may come into being yet: however late, the answer is wanted.
                 let answer = call.late().await;
-                tell(&inbox, seen(answer)).await;
+                teller.tell(seen(answer)).await;
             }
         });
     }
 
-    fn kill(&mut self, provider: Arc<Provider>, batch: Named, scope: CallScope) {
-        let kills = Arc::clone(&self.kills);
-        self.answer(async move {
+    fn kill(&mut self, provider: Arc<Provider>, batch: Named, config: &ClusterConfig) {
+        let (kills, scope) = (Arc::clone(&self.kills), self.scope(config, config.deadlines.kill));
+        self.answer(config, async move {
             // The semaphore is never closed.
             let _permit = kills.acquire().await;
             let kill = |provider: &Provider, scope: &CallScope| provider.kill(scope, names(&batch));
@@ -200,11 +234,11 @@ impl Caller {
         provider: Arc<Provider>,
         live: Named,
         terminating: Named,
-        scope: CallScope,
+        config: &ClusterConfig,
         asked_at: Time,
     ) {
-        let inbox = self.inbox.clone();
-        self.answer(async move {
+        let (teller, scope) = (self.teller(config), self.scope(config, config.deadlines.status));
+        self.answer(config, async move {
             let mut failed = None;
             // One look is one observation, however many calls it takes: only as a whole does it tell a mass death.
             let mut all = Vec::with_capacity(live.len() + terminating.len());
@@ -227,7 +261,7 @@ impl Caller {
                     Err(error) => failed = Some(trouble(&error)),
                 }
             }
-            tell(&inbox, Observation::Statuses { asked_at, seen: all }).await;
+            teller.tell(Observation::Statuses { asked_at, seen: all }).await;
             Observation::StatusEnded { trouble: failed }
         });
     }
@@ -264,11 +298,6 @@ fn unsent(action: &Action, trouble: &Trouble) -> Observation {
         Action::StopServer { .. } => Observation::ServerStopAnswered(Err(trouble)),
         Action::LookAtServer => Observation::ServerLooked(Err(trouble)),
     }
-}
-
-async fn tell(inbox: &mpsc::Sender<Message>, observation: Observation) {
-    // Where the reconciler is gone, so is everybody who could want to know.
-    let _ = inbox.send(Message::Seen(observation)).await;
 }
 
 fn named(state: &State, ids: &[HandleId]) -> Named {

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use longshore_config::redact_definition;
 use longshore_providers::check_command;
 use longshore_scaling::{Change, HandleId, LaunchId, Names, Time, tell};
 use longshore_store::{Entry, Numbered};
@@ -75,9 +76,13 @@ impl Host {
     }
 }
 
-fn told(entry: Numbered, names: &Known, library: Option<&Path>) -> HistoryEntry {
-    let (at, text, clause) = match &entry.entry {
-        Entry::Defined(_) => (None, "defined, as the configuration says".to_owned(), None),
+fn told(mut entry: Numbered, names: &Known, library: Option<&Path>) -> HistoryEntry {
+    let (at, text, clause) = match &mut entry.entry {
+        Entry::Defined(definition) => {
+            // Whoever may see what was done need not know the password.
+            redact_definition(definition);
+            (None, "defined, as the configuration says".to_owned(), None)
+        }
         Entry::Happened(record) => {
             let clause = record.change.trouble().and_then(|trouble| trouble.clause.as_deref());
             (Some(record.at), tell(&record.change, names), clause)

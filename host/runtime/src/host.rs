@@ -159,8 +159,11 @@ impl Host {
             Leaving::Workers => true,
             Leaving::Nothing { patience } => timeout(patience, self.stop_all(&[])).await.is_ok(),
             Leaving::AsEachSays { unless_said, patience } => {
-                let left = self.left_running(unless_said).await;
-                timeout(patience, self.stop_all(&left)).await.is_ok()
+                let stopping = async {
+                    let left = self.left_running(unless_said).await;
+                    self.stop_all(&left).await;
+                };
+                timeout(patience, stopping).await.is_ok()
             }
         };
         let (clusters, providers) = {

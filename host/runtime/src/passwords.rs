@@ -18,16 +18,20 @@ impl House {
             if server.password.is_some() || matches!(server.source, ServerSource::External { .. }) {
                 continue;
             }
-            let known = if self.is_known(&cluster.name) {
-                // One that is deleted meanwhile has none any more.
-                let known = self.ask(&cluster.name, Message::Definition).await.ok();
-                known.and_then(|known| known.server?.password)
-            } else {
-                None
-            };
+            let known = self.known_password(&cluster.name).await;
             server.password = Some(known.map_or_else(made, Ok)?);
         }
         Ok(config)
+    }
+
+    /// The password of the server that the host runs for a cluster. One of a server that others run is theirs.
+    async fn known_password(&self, cluster: &str) -> Option<Secret> {
+        if !self.is_known(cluster) {
+            return None;
+        }
+        // One that is deleted meanwhile has none any more.
+        let known = self.ask(cluster, Message::Definition).await.ok()?.server?;
+        known.password.filter(|_| matches!(known.source, ServerSource::Managed { .. }))
     }
 }
 

@@ -254,6 +254,8 @@ impl Reconciler {
                 let _ = reply.send(WorkerPage { workers, total: state.handle_count() });
             }
             Message::Definition(reply) => _ = reply.send(Box::new(self.config.clone())),
+            // What another host looks after is not this one's to clean up.
+            Message::CleanUp { reply, .. } if self.is_fenced => _ = reply.send(Err(self.taken_away())),
             Message::CleanUp { deep, reply } => self.caller.clean_up(&self.config, deep, reply),
             Message::Uid(reply) => _ = reply.send(self.cycle.state().uid()),
             Message::Names { handles, reply } => {

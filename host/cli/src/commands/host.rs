@@ -56,7 +56,7 @@ impl Running {
         };
         let done = tokio::select! {
             done = ending => Ok(done),
-            () = signals.next() => Err(Failure::gave_up("left at once, as asked by a second signal; workers may still run")),
+            () = signals.next() => Err(left_at_once()),
         };
         // The server may be gone already.
         let _ = self.close.send(());
@@ -64,11 +64,22 @@ impl Running {
             // It bounds itself.
             let _ = self.server.await;
         } else {
-            self.server.abort();
-            let _ = self.server.await;
+            abort(self.server).await;
         }
         done
     }
+
+    /// Leaves at once. The workers are as they are.
+    async fn cut_off(self) {
+        let _ = self.close.send(());
+        abort(self.server).await;
+    }
+}
+
+/// Ends a socket's task, which removes the socket.
+async fn abort(server: JoinHandle<()>) {
+    server.abort();
+    let _ = server.await;
 }
 
 pub(super) async fn serve(global: &Global, keeping: &Keeping, output: &Output) -> Result<(), Failure> {
@@ -133,7 +144,14 @@ pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), 
         return Ok(());
     }
     let mut last = String::new();
-    let left = running.host.left_running(true).await;
+    let host = Arc::clone(&running.host);
+    let left = tokio::select! {
+        left = host.left_running(true) => left,
+        () = signals.next() => {
+            running.cut_off().await;
+            return Err(left_at_once());
+        }
+    };
     let leaving = Leaving::AsEachSays { unless_said: true, patience: up.stop_timeout };
     let done = tokio::select! {
         done = running.end(leaving, &mut signals) => done?,
@@ -153,6 +171,10 @@ pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), 
     // On a busy machine a short limit may pass before any news of it.
     let last = if last.is_empty() { last } else { format!("; at last: {last}") };
     Err(Failure::gave_up(format_args!("not all workers were stopped within {limit}{last}")))
+}
+
+fn left_at_once() -> Failure {
+    Failure::gave_up("left at once, as asked by a second signal; workers may still run")
 }
 
 fn ended_early() -> Failure {

@@ -167,9 +167,9 @@ fn one(cluster: &ClusterStatus, width: Option<u16>) -> String {
     let columns = Columns::of(std::slice::from_ref(cluster));
     let row = (counts(cluster, columns), style(cluster));
     let mut text = table(&header(columns), [row], width);
-    if let Some(address) = cluster.server.as_ref().and_then(|server| server.address.as_deref()) {
+    if let Some(server) = &cluster.server {
         text.push_str("\n  the server's address: ");
-        text.push_str(&clean(address));
+        text.push_str(&render::server_address(server));
     }
     for reason in &cluster.reasons {
         text.push_str("\n  ");

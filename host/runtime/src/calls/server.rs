@@ -1,49 +1,45 @@
-//! The calls about a cluster's server, and the look whether it can be reached. As everything here, it decides nothing.
+//! The calls about a cluster's server, and about what stopped workers left behind. As everything here, it decides nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use longshore_config::{ClusterConfig, Probe, Secret, ServerConfig, ServerSource};
+use longshore_config::{ClusterConfig, ServerConfig, ServerSource};
 use longshore_plugin_api::{ErrorKind, ServerRequest, WorkerStatus};
 use longshore_providers::{CallError, CallScope, Function, NotSent, Provider};
-use longshore_scaling::{Address, LaunchOutcome, Observation, ServerSeen, Trouble};
-use tokio::{net::TcpStream, sync::oneshot, time::timeout};
+use longshore_scaling::{Address, Observation, ServerSeen, Trouble};
+use tokio::sync::oneshot;
 
-use super::{Caller, called, tell, trouble};
+use super::{Caller, called, probe::Prober, teller::Teller, trouble};
 use crate::{error::CommandError, fill::server_container};
-
-/// How long a connection to a server may take before the server counts as out of reach.
-const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
 impl Caller {
     pub(super) fn run_server(&mut self, provider: Arc<Provider>, config: &ClusterConfig) {
         let request = match request(config) {
             Ok(request) => request,
-            Err(trouble) => return self.answer(async { ran(Some(trouble), false, true) }),
+            Err(trouble) => return self.answer(config, async { ran(Some(trouble), false, true) }),
         };
         let scope = self.scope(config, config.deadlines.server);
-        let (inbox, password) = (self.inbox.clone(), password(config));
+        let teller = self.teller(config);
         self.tasks.spawn(async move {
-            let ran_with = |answer| hiding(password.as_ref(), ran_with(answer));
             let place = match provider.place(Function::RunServer, scope.budget).await {
                 Ok(place) => place,
-                Err(error) => return tell(&inbox, ran_with(Err(error))).await,
+                Err(error) => return teller.tell(ran_with(Err(error))).await,
             };
             let mut call = provider.run_server(&scope, request);
             let answer = call.reply().await;
             drop(place);
             let hangs = matches!(answer, Err(CallError::Deadline { .. }));
-            tell(&inbox, ran_with(answer)).await;
+            teller.tell(ran_with(answer)).await;
             if hangs {
                 // The server may come into being yet, and nothing else is done about it before.
                 let answer = call.late().await;
-                tell(&inbox, ran_with(answer)).await;
+                teller.tell(ran_with(answer)).await;
             }
         });
     }
 
     pub(super) fn stop_server(&mut self, provider: Arc<Provider>, config: &ClusterConfig) {
         let scope = self.scope(config, config.deadlines.server);
-        self.answer(async move {
+        self.answer(config, async move {
             let answer = called(&provider, Function::StopServer, &scope, Provider::stop_server).await;
             Observation::ServerStopAnswered(answer.map_err(|error| trouble(&error)))
         });
@@ -54,17 +50,19 @@ impl Caller {
         let Some(server) = config.server.clone() else {
             // A state that has a server which its definition does not have: the next definition mends it.
             let trouble = Trouble::new("the cluster's definition has no server");
-            return self.answer(async { Observation::ServerLooked(Err(trouble)) });
+            return self.answer(config, async { Observation::ServerLooked(Err(trouble)) });
         };
-        let provider = self.provider.clone();
+        let (provider, prober) = (self.provider.clone(), self.prober.clone());
         let scope = self.scope(config, config.deadlines.status);
-        self.answer(async move {
+        self.answer(config, async move {
             let seen = match (&server.source, provider) {
                 (ServerSource::External { host, port }, _) => {
                     let address = Address { host: host.clone(), port: Some(*port) };
-                    Ok(probed(address, server.probe).await)
+                    Ok(prober.probe(address, server.probe).await)
                 }
-                (ServerSource::Managed { .. }, Ok(provider)) => look(&provider, &scope, &server).await,
+                (ServerSource::Managed { .. }, Ok(provider)) => {
+                    look(&provider, &scope, &server, &prober).await
+                }
                 (ServerSource::Managed { .. }, Err(trouble)) => Err(trouble),
             };
             Observation::ServerLooked(seen)
@@ -80,17 +78,13 @@ impl Caller {
         deep: bool,
         reply: oneshot::Sender<Result<(), CommandError>>,
     ) {
+        self.forget_ended();
         let cluster = config.name.clone();
         let scope = self.scope(config, config.deadlines.cleanup);
-        let provider = self.provider.clone();
+        let (provider, teller) = (self.provider.clone(), self.teller(config));
         self.tasks.spawn(async move {
             let outcome = match provider {
-                Ok(provider) if !provider.has_cleanup() => Err(CommandError::NoCleanUp { cluster }),
-                Ok(provider) => {
-                    let clean = |provider: &Provider, scope: &CallScope| provider.cleanup(scope, deep);
-                    let answer = called(&provider, Function::Cleanup, &scope, clean).await;
-                    answer.map_err(|error| CommandError::CleanUp { cluster, trouble: trouble(&error) })
-                }
+                Ok(provider) => clean_up(&provider, &scope, deep, &teller, cluster).await,
                 Err(trouble) => Err(CommandError::CleanUp { cluster, trouble }),
             };
             // Who asked may have gone away; what could be removed is removed.
@@ -99,27 +93,22 @@ impl Caller {
     }
 }
 
-/// The password that a cluster's containers may be told.
-pub(super) fn password(config: &ClusterConfig) -> Option<Secret> {
-    config.server.as_ref().and_then(|server| server.password.clone())
-}
-
-/// What was observed, without the password wherever the provider repeats what it was given: it is told to operators, and
-/// kept.
-pub(super) fn hiding(password: Option<&Secret>, mut observation: Observation) -> Observation {
-    let Some(password) = password else { return observation };
-    let trouble = match &mut observation {
-        Observation::Launch { outcome, .. } => match outcome {
-            LaunchOutcome::Succeeded { shortfall, .. } => shortfall.as_mut(),
-            LaunchOutcome::Failed { trouble, .. } | LaunchOutcome::Unknown { trouble, .. } => Some(trouble),
-        },
-        Observation::ServerRan { trouble, .. } => trouble.as_mut(),
-        _ => None,
-    };
-    if let Some(trouble) = trouble {
-        trouble.text = password.hidden_in(&trouble.text).into_owned();
+async fn clean_up(
+    provider: &Provider,
+    scope: &CallScope,
+    deep: bool,
+    teller: &Teller,
+    cluster: String,
+) -> Result<(), CommandError> {
+    if !provider.has_cleanup() {
+        return Err(CommandError::NoCleanUp { cluster });
     }
-    observation
+    let clean = |provider: &Provider, scope: &CallScope| provider.cleanup(scope, deep);
+    let answer = called(provider, Function::Cleanup, scope, clean).await;
+    answer.map_err(|error| {
+        let trouble = teller.fit_for_telling(trouble(&error));
+        CommandError::CleanUp { cluster, trouble }
+    })
 }
 
 fn request(config: &ClusterConfig) -> Result<ServerRequest, Trouble> {
@@ -132,7 +121,12 @@ fn request(config: &ClusterConfig) -> Result<ServerRequest, Trouble> {
     Ok(ServerRequest { container, hardware: hardware.clone(), port: *port })
 }
 
-async fn look(provider: &Provider, scope: &CallScope, server: &ServerConfig) -> Result<ServerSeen, Trouble> {
+async fn look(
+    provider: &Provider,
+    scope: &CallScope,
+    server: &ServerConfig,
+    prober: &Prober,
+) -> Result<ServerSeen, Trouble> {
     let status = called(provider, Function::ServerStatus, scope, Provider::server_status).await;
     match status.map_err(|error| trouble(&error))? {
         WorkerStatus::Stopped => Ok(ServerSeen::Stopped),
@@ -147,28 +141,9 @@ async fn look(provider: &Provider, scope: &CallScope, server: &ServerConfig) -> 
                 ServerSource::External { .. } => None,
             };
             let address = Address { host: address.host, port: address.port.or(configured) };
-            Ok(probed(address, server.probe).await)
+            Ok(prober.probe(address, server.probe).await)
         }
     }
-}
-
-/// Whether a server that should be there can be reached, where that is asked for.
-async fn probed(address: Address, probe: Probe) -> ServerSeen {
-    let port = match probe {
-        Probe::Status => return ServerSeen::Up { address },
-        Probe::Tcp => address.port,
-    };
-    let Some(port) = port else {
-        let text = "neither the provider nor the configuration says its port; give the server a `port`, or set `probe = \
-                    \"status\"`";
-        return ServerSeen::Unreachable { address, trouble: Trouble::new(text) };
-    };
-    let failed = match timeout(PROBE_LIMIT, TcpStream::connect((address.host.as_str(), port))).await {
-        Ok(Ok(_)) => return ServerSeen::Up { address },
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no connection within {} s", PROBE_LIMIT.as_secs()),
-    };
-    ServerSeen::Unreachable { address, trouble: Trouble::new(failed) }
 }
 
 fn ran(trouble: Option<Trouble>, retryable: bool, returned: bool) -> Observation {

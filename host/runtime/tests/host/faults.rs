@@ -185,7 +185,7 @@ async fn an_end_does_not_wait_for_a_provider_that_hangs() {
     let mut config = hanging(&json!({ "faults": { "create": "hang" }, "hang_ms": 2_000 }));
     // A name that no other test of this process has.
     (config.providers[0].name, config.clusters[0].provider) = ("sleeper".to_owned(), "sleeper".to_owned());
-    let apply = host.apply(config);
+    let apply = Box::pin(host.apply(config));
     let end = async {
         eventually("under way", async || threads_of("sleeper-create") > 0).await;
         host.shut_down(Leaving::Workers).await

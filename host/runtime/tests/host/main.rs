@@ -6,6 +6,8 @@ mod faults;
 mod journals;
 mod many;
 mod recovery;
+mod server;
+mod stage;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
