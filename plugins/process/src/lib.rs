@@ -24,7 +24,9 @@
 //! own arguments say. It counts as running as soon as it has become its program.
 //!
 //! There is one a cluster, whoever asks for it, from however many threads, instances and processes on one root. One that died
-//! is started anew by the next `run_server` alone, once nothing is left of it, its children included.
+//! is started anew by the next `run_server` alone, once nothing is left of it, its children included. That it died is told in
+//! the log, with the place of what it said: `clusters/CLUSTER/servers/…/0.out` and `0.err` below the root, where the last three
+//! are kept.
 //!
 //! # What holds when something dies
 //!

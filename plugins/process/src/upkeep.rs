@@ -125,6 +125,8 @@ struct Rounds<'a> {
     over: HashMap<Key, SystemTime>,
     /// What was warned of already, so that it is said once.
     warned: HashSet<String>,
+    /// Since when the ends of servers are told.
+    since: SystemTime,
     /// What was doubtful in the last round.
     doubts: HashSet<String>,
     forgot: Instant,
@@ -137,6 +139,7 @@ impl<'a> Rounds<'a> {
             stop,
             over: HashMap::new(),
             warned: HashSet::new(),
+            since: SystemTime::now(),
             doubts: HashSet::new(),
             forgot: Instant::now(),
         }
@@ -220,6 +223,9 @@ impl<'a> Rounds<'a> {
                 std::fs::metadata(Folder::slots(folder.path())).and_then(|metadata| metadata.modified());
             let ended = ended.unwrap_or_else(|_| SystemTime::now());
             if !survey.is_waiting {
+                if key.kind == Kind::Server && ended >= self.since && !folder.is_stopping()? {
+                    self.tell_end(key, folder.path());
+                }
                 self.over.insert(key.clone(), ended);
             } else if key.kind == Kind::Server || ended.elapsed().is_ok_and(|age| age >= REMEMBER) {
                 // It was cut off, and nobody asked for the rest. Until then, somebody may; of a server, nobody can.
@@ -232,6 +238,19 @@ impl<'a> Rounds<'a> {
             target,
         }));
         Ok(())
+    }
+
+    /// A server that nobody stopped has ended: what it said is what whoever looks after it wants to know first.
+    fn tell_end(&self, key: &Key, folder: &Path) {
+        let unit = key.unit();
+        if self.shared.settings.log_limit > 0 {
+            let folder = folder.display();
+            tracing::warn!(
+                "{unit} has ended by itself; what it said is in {folder}/0.out and {folder}/0.err"
+            );
+        } else {
+            tracing::warn!("{unit} has ended by itself; nothing of what it said was kept (log_limit is 0)");
+        }
     }
 
     /// A host was killed before it had written down what to launch: nothing was.

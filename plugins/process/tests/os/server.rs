@@ -333,12 +333,17 @@ fn a_start_that_was_cut_off_never_goes_on() {
 
     // What its child would have of its host's lock until it has become its program.
     rustix::fs::flock(&identities, rustix::fs::FlockOperation::LockExclusive).expect("locked");
+    // Nobody tidies up meanwhile.
+    let upkeep = fs::File::open(house.root().join("upkeep")).expect("there");
+    rustix::fs::flock(&upkeep, rustix::fs::FlockOperation::LockExclusive).expect("locked");
     house.create_anew();
     assert_eq!((status(house.provider()), address(house.provider())), (WorkerStatus::Initializing, None));
     rustix::fs::flock(&identities, rustix::fs::FlockOperation::Unlock).expect("unlocked");
     wait_until("nobody is on its way", || status(house.provider()) == WorkerStatus::Stopped);
     start(&house, SLEEPER);
     assert_eq!((status(house.provider()), house.alive().len()), (WorkerStatus::Running, 1));
+    assert!(old.exists());
+    drop(upkeep);
     wait_until("its folder is gone", || !old.exists());
     stop(&house);
 }

@@ -2,7 +2,9 @@
 
 use std::{fs, process::Command, thread};
 
-use longshore_plugin_api::{Cleanup as _, Killed, List as _, Provider as _, WorkerStatus, testing};
+use longshore_plugin_api::{
+    Cleanup as _, Killed, List as _, Provider as _, Server as _, ServerRequest, WorkerStatus, testing,
+};
 use serde_json::json;
 
 use crate::support::{House, call, provider, request, texts, wait_until};
@@ -82,6 +84,11 @@ fn cycles() {
                 provider.status(ctx, &texts(&handles)).expect("known");
                 let answers = provider.kill(ctx, &texts(&handles)).expect("killed");
                 assert_eq!(answers, [Killed::Yes, Killed::Yes]);
+                let server =
+                    ServerRequest { container: request.container.clone(), ..ServerRequest::default() };
+                provider.run_server(ctx, &server).expect("started");
+                provider.server_address(ctx).expect("known").expect("it runs");
+                provider.stop_server(ctx).expect("stopped");
             });
         }
         testing::call("c9", std::time::Duration::from_secs(30), |ctx| provider.cleanup(ctx, true))
