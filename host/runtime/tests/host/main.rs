@@ -1,10 +1,13 @@
 //! The host as a library, with the memory plugin loaded from its shared library.
 
+mod backend;
 mod breaches;
 mod ends;
 mod faults;
 mod journals;
 mod many;
+mod outside;
+mod passwords;
 mod recovery;
 mod server;
 mod stage;
