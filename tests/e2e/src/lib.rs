@@ -2,6 +2,7 @@
 //! the host, and a mark in the environment of every process that it starts, by which the processes that really run are counted.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -62,13 +63,15 @@ pub struct House {
     temp: TempDir,
     host: Option<Child>,
     is_kept: bool,
+    /// More variables for its commands, and for what they start.
+    variables: Vec<(String, OsString)>,
 }
 
 impl House {
     /// A house whose plugin folder holds the libraries of these packages, without a host.
     pub fn with(packages: &[&str]) -> Self {
         let temp = TempDir::with_prefix("longshore-e2e-").expect("a temporary folder");
-        let house = Self { temp, host: None, is_kept: false };
+        let house = Self { temp, host: None, is_kept: false, variables: vec![] };
         fs::create_dir(house.plugins()).expect("an empty folder");
         for package in packages {
             house.drop_in(&library(package));
@@ -81,6 +84,11 @@ impl House {
         let mut house = Self::with(packages);
         house.serve();
         house
+    }
+
+    /// Sets a variable for every command of the house from now on.
+    pub fn set(&mut self, variable: &str, value: impl Into<OsString>) {
+        self.variables.push((variable.to_owned(), value.into()));
     }
 
     /// A path in the house's folder.
@@ -167,6 +175,7 @@ poll_interval = "200ms"
             .env("XDG_DATA_HOME", self.path("data"))
             .env("XDG_STATE_HOME", self.path("state-home"))
             .env(MARK, self.temp.path())
+            .envs(self.variables.iter().map(|(variable, value)| (variable, value)))
             .current_dir(self.temp.path())
             .stdin(Stdio::null());
         command
@@ -247,8 +256,8 @@ poll_interval = "200ms"
         self.marked().into_iter().filter(|(_, name)| name == "sleep").map(|(pid, _)| pid).collect()
     }
 
-    /// Every process that carries the house's mark and is not a zombie, with its name.
-    fn marked(&self) -> Vec<(Pid, String)> {
+    /// Every process that carries the house's mark and is not a zombie, with its name: the host is among them.
+    pub fn marked(&self) -> Vec<(Pid, String)> {
         let mark = self.mark();
         let is_marked =
             |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|it| it == mark.as_bytes());
