@@ -1,6 +1,7 @@
 //! What several tests need: the libraries of the workspace's plugins, small plugins made of one source file, waiting for a
-//! condition, and a container engine (feature `engine`: [`Engine`], and [`Dockerd`] for one of a test's own). Everything here
-//! panics when it cannot be done, as a test wants it; what a machine may lack is [`Missing`], and the test is skipped.
+//! condition, a container engine (feature `engine`: [`Engine`], and [`Dockerd`] for one of a test's own), and programs in Python
+//! ([`Venv`]). Everything here panics when it cannot be done, as a test wants it; what a machine may lack is [`Missing`], and
+//! the test is skipped.
 
 mod cgroups;
 mod dockerd;
@@ -12,6 +13,7 @@ mod missing;
 mod network;
 mod podman;
 mod programs;
+mod python;
 mod room;
 mod service;
 pub mod socket;
@@ -26,6 +28,7 @@ pub use library::{Profile, example, library, library_of, program};
 pub use missing::{Missing, everything_must_be_here, or_skip, skip};
 pub use podman::Podman;
 pub use programs::find as find_program;
+pub use python::Venv;
 
 /// How long [`until`] waits: long enough for a busy machine, so that only what never happens fails.
 pub const PATIENCE: Duration = Duration::from_mins(1);

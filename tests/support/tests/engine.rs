@@ -149,3 +149,25 @@ fn podmans_service_starts_by_itself() {
     runs_a_container(&engine, "own-podman").expect("there is a shell");
     podman.end().expect("nothing is left");
 }
+
+#[test]
+fn redis_runs_in_an_image_of_this_machines_files() {
+    let test = "redis_runs_in_an_image_of_this_machines_files";
+    let Some(engine) = Engine::or_skip(test) else { return };
+    let Some(image) = or_skip(test, engine.redis_image()) else { return };
+    let value = label("redis");
+    let labels = [(LABEL, value.as_str())];
+    let _sweep = engine.sweep(&format!("{LABEL}={value}"));
+    let port = if engine.network() == "host" { "7379" } else { "6379" };
+    let serve = ["redis-server", "--port", port, "--protected-mode", "no", "--save", ""];
+    let server = engine.start(&image, &serve, &labels);
+    let host = engine.address(&server).unwrap_or_else(|| "127.0.0.1".to_owned());
+    let ask = |words: &[&str]| {
+        let command: Vec<_> =
+            ["redis-cli", "-h", &host, "-p", port].into_iter().chain(words.iter().copied()).collect();
+        engine.run(&image, &command, &labels).output.trim().to_owned()
+    };
+    until("the server answers", || ask(&["PING"]) == "PONG");
+    assert_eq!(ask(&["RPUSH", "jobs", "one", "two"]), "2");
+    assert_eq!(ask(&["LPOP", "jobs"]), "one");
+}

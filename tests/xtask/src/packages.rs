@@ -1,11 +1,12 @@
-//! What tests need of the machine beside Rust, and how it is installed where it may be: on Debian and its kin, by root.
+//! What tests need of the machine beside Rust, and how it is installed where it may be: on Debian and its kin, by root; and what
+//! they need of Python's packages, which anybody may have in a folder.
 
 use std::{
     path::Path,
     process::{Command, Stdio},
 };
 
-use longshore_support::{everything_must_be_here, find_program};
+use longshore_support::{Venv, everything_must_be_here, find_program};
 use nix::unistd::geteuid;
 
 use crate::Failure;
@@ -69,6 +70,18 @@ const PACKAGES: &[Package] = &[
 
 /// Installs what is missing, or says what is.
 pub(crate) fn install() -> Result<(), Failure> {
+    of_debian()?;
+    match Venv::dask() {
+        Err(why) if everything_must_be_here() => Err(Failure::new(format!("tests need Dask: {why}"))),
+        Err(why) => {
+            println!("   tests with Dask are skipped, because {why}");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+fn of_debian() -> Result<(), Failure> {
     let missing: Vec<_> = PACKAGES.iter().filter(|package| !(package.is_there)()).collect();
     if missing.is_empty() {
         return Ok(());
