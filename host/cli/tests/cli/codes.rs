@@ -48,6 +48,24 @@ fn code_3_a_wrong_configuration() {
     house.run(&["apply", &outside]).ended(3).tells(&["11", "10"]);
     let good = house.file("good.toml", &web("workers = 3"));
     house.run(&["reconnect", "wbe", "--config", &good]).ended(3).tells(&["wbe", "did you mean `web`"]);
+    let told = "workers = 3\n[cluster.container]\ncommand = \"worker\"\nargs = [\"${worker.cuont}\"]";
+    let told = house.file("told.toml", &web(told));
+    for command in ["apply", "plan"] {
+        house.run(&[command, &told]).ended(3).tells(&[
+            "told.toml",
+            "line 10",
+            "`args`",
+            "did you mean `${worker.count}`",
+        ]);
+    }
+    let served =
+        house.file("served.toml", &web("workers = 3\n[cluster.container]\nargs = [\"${server.host}\"]"));
+    house.run(&["apply", &served]).ended(3).tells(&[
+        "served.toml",
+        "line 9",
+        "`args`",
+        "add [cluster.server]",
+    ]);
     // It is found before a host is asked, or begun.
     let alone = House::without_host();
     for command in ["apply", "up", "plan"] {
@@ -61,7 +79,7 @@ fn code_4_no_host() {
     let house = House::without_host();
     let file = house.file("web.toml", &web("workers = 3"));
     let socket = house.socket().display().to_string();
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 15] = [
         &["history", "web"],
         &["reconnect", "web", "--config", &file],
         &["resolve", "web", "a-1", "--none"],
@@ -74,6 +92,8 @@ fn code_4_no_host() {
         &["explain", "web"],
         &["stop", "web"],
         &["update", "web"],
+        &["server", "web"],
+        &["cleanup", "web"],
         &["delete", "web"],
     ];
     for arguments in commands {
@@ -84,7 +104,7 @@ fn code_4_no_host() {
 #[test]
 fn code_5_no_such_cluster() {
     let house = House::with_web();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 16] = [
         &["history", "wbe"],
         &["history", "wbe", "--follow"],
         &["reconnect", "wbe"],
@@ -97,6 +117,8 @@ fn code_5_no_such_cluster() {
         &["start", "wbe"],
         &["stop", "wbe"],
         &["update", "wbe"],
+        &["server", "wbe", "--show-password"],
+        &["cleanup", "wbe", "--deep"],
         &["delete", "wbe"],
         &["delete", "wbe", "--force"],
     ];
@@ -117,7 +139,21 @@ fn code_6_denied() {
     house.run(&["resolve", "web", "a-1", "--none"]).ended(6).tells(&["no launch a-1", "longshore explain"]);
     let other = house.file("db.toml", &web("workers = 3").replace("\"web\"", "\"db\""));
     house.run(&["reconnect", "db", "--config", &other]).ended(6).tells(&["nothing to take over"]);
+    house.run(&["server", "web"]).ended(6).tells(&["web", "no server", "[cluster.server]"]);
     assert_eq!(house.status("web")["generation"], 1, "nothing has changed");
+
+    let served = |port: u16| {
+        let server = format!("workers = 1\n[cluster.server]\nprobe = \"status\"\nport = {port}");
+        house.file("served.toml", &web(&server).replace("\"web\"", "\"served\""))
+    };
+    house.run(&["apply", &served(7_000)]).ok();
+    house.run(&["apply", &served(7_001)]).ended(6).tells(&[
+        "served",
+        "its server is there",
+        "longshore stop",
+    ]);
+    house.run(&["stop", "served"]).ok();
+    house.run(&["apply", &served(7_001)]).ok();
 }
 
 #[test]
@@ -146,6 +182,13 @@ fn code_8_a_plugin_that_cannot_be_used() {
     house.run(&["plan", &config(&notes, "{}")]).ended(8).tells(&["notes.so", "not a shared library"]);
     house.run(&["apply", &config("memory", "{ capasity = 3 }")]).ended(8).tells(&["new", "capasity"]);
     house.run(&["plugin", "inspect", &notes]).ended(8).tells(&["notes.so"]);
+    let away = house.file(
+        "away.toml",
+        "[[provider]]\nname = \"memory\"\nconfig = { fail = { cleanup = { every = 1, message = \"the disk is away\" } } }\n\
+         [[cluster]]\nname = \"web\"\nprovider = \"memory\"\nworkers = 1\n",
+    );
+    house.run(&["apply", &away]).ok();
+    house.run(&["cleanup", "web"]).ended(8).tells(&["web", "the disk is away"]);
     house.run(&["plugin", "inspect", "memori"]).ended(8).tells(&["memori", "did you mean `memory`"]);
     let file = config("memori", "{}");
     let alone = House::without_host();

@@ -7,4 +7,5 @@ mod documents;
 mod house;
 mod living;
 mod manners;
+mod servers;
 mod states;

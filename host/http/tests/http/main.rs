@@ -1,5 +1,6 @@
 //! The routes, the client and the server together, with a host and the memory plugin in this process.
 
+mod backend;
 mod client;
 mod errors;
 mod house;
