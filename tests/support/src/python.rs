@@ -2,6 +2,8 @@
 //! once and kept with what cargo builds.
 
 use std::{
+    env,
+    ffi::OsString,
     fs::{self, File},
     io::{Read as _, Seek as _},
     path::{Path, PathBuf},
@@ -101,12 +103,18 @@ impl Venv {
             "--require-hashes",
         ];
         let files = ["--only-binary=:all:", "--retries=3", "--timeout=30", "--requirement"];
-        run(Command::new(venv.python()).args(pip).args(files).arg(&list))
+        run(Command::new(venv.python()).args(pip).args(files).arg(&list).envs(certificates()))
             .map_err(|why| Missing::new(format!("{name} cannot be installed from PyPI: {why}")))?;
         fs::write(&complete, made_of).map_err(|error| failed(&complete, error))?;
         drop(lock);
         Ok(venv)
     }
+}
+
+/// Where a machine has certificates of its own, and says so to others than `pip`: cargo may have brought us here with them.
+fn certificates() -> Option<(&'static str, OsString)> {
+    let of_others = ["CARGO_HTTP_CAINFO", "SSL_CERT_FILE"].into_iter().find_map(env::var_os);
+    of_others.filter(|_| env::var_os("PIP_CERT").is_none()).map(|file| ("PIP_CERT", file))
 }
 
 /// Runs a command to its end, but not for longer than it may take, and returns what it has written.

@@ -58,6 +58,11 @@ const PACKAGES: &[Package] = &[
         is_there: || ["redis-server", "redis-cli"].iter().all(|program| find_program(program).is_ok()),
     },
     Package {
+        name: "ca-certificates",
+        what_for: "packages of Python's",
+        is_there: || Path::new("/etc/ssl/certs/ca-certificates.crt").exists(),
+    },
+    Package {
         name: "python3-venv",
         what_for: "a cluster of Dask",
         is_there: || {
