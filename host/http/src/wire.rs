@@ -23,8 +23,8 @@
 //! | `GET /v1/plugins` | | [`Plugins`] |
 //!
 //! An update is answered when the provider has told fresh statuses, or after 30 seconds; a reconnect of a cluster that the
-//! host does not have, when the provider has listed its workers; a cleanup when the provider is done. Every other command is answered when it is admitted; what it
-//! asks for comes about later.
+//! host does not have, when the provider has listed its workers; a cleanup when the provider is done. Every other command is
+//! answered when it is admitted; what it asks for comes about later.
 //!
 //! Whatever goes wrong is told as an [`ErrorBody`], under the status code of its [`ProblemKind`](crate::ProblemKind).
 
