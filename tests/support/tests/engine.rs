@@ -1,6 +1,11 @@
 //! The container engine for tests, tried itself.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use longshore_support::{Dockerd, Engine, Missing, Podman, or_skip, socket, until};
 
@@ -140,6 +145,42 @@ fn nothing_is_left_of_an_engine() {
     assert!(!folder.exists() && in_use(&folder) == 0 && groups() == 0);
     let mounts = fs::read_to_string("/proc/self/mounts").expect("there are mounts");
     assert!(!mounts.contains(&name), "{mounts}");
+}
+
+/// Not a test by itself: the process that the next one kills.
+#[test]
+#[ignore = "another test runs it"]
+fn an_engine_that_is_kept() {
+    let Some(dockerd) = own("an_engine_that_is_kept") else { return };
+    println!("kept: {}", dockerd.socket().display());
+    // Until it is killed, or the other test has gone.
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+#[test]
+fn nothing_is_left_of_an_engine_whose_maker_is_killed() {
+    let own = std::env::current_exe().expect("this program");
+    let mut maker = Command::new(own)
+        .args(["--ignored", "--exact", "an_engine_that_is_kept", "--nocapture"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it can be run");
+    let mut said = BufReader::new(maker.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+    let line = said.find(|line| line.contains("kept: ") || line.contains("skipped, because "));
+    let line = line.unwrap_or_default();
+    let socket = line.split_once("kept: ").map(|(_, socket)| PathBuf::from(socket));
+    let answered = socket.as_deref().map(socket::answers);
+    maker.kill().expect("it is ours");
+    maker.wait().expect("it is ours");
+    let Some(socket) = socket else {
+        assert!(!line.is_empty(), "it says neither where its engine is nor why there is none");
+        return println!("{line}");
+    };
+    answered.expect("it was asked").expect("it was there");
+    let folder = socket.parent().expect("it lies in a folder");
+    until("the folder is gone", || !folder.exists());
+    assert!(socket::answers(&socket).is_err());
 }
 
 #[test]
