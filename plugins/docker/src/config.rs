@@ -30,6 +30,9 @@ pub struct Config {
     /// How long pulling an image may take: as `connect_timeout`, to 1 day; 30 minutes unless said otherwise. A pull goes on when
     /// the launch that wanted it is out of time, for the next one.
     pub pull_timeout: Time,
+    /// The folder of Docker's own configuration, whose `config.json` has the credentials for registries, or names the programs
+    /// that have them. Left out: what the variable `DOCKER_CONFIG` says, or else `~/.docker`.
+    pub docker_config: Option<PathBuf>,
     /// The network of all containers: the name of one that is there, `"host"`, `"none"`, or `"cluster"` for one that is made for
     /// each cluster. Left out: the engine's default.
     pub network: Option<String>,
@@ -87,6 +90,7 @@ impl Default for Config {
             parallel: 8,
             pull: Pull::default(),
             pull_timeout: Time::Text("30m".to_owned()),
+            docker_config: None,
             network: None,
             mounts: Vec::new(),
             user: None,

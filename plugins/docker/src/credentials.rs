@@ -4,7 +4,7 @@
 use std::{
     env, fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -33,9 +33,10 @@ struct Answer {
     secret: String,
 }
 
-/// The credentials for a registry; nothing where there are none. `key` is what Docker keeps them under.
-pub(crate) async fn find(key: &str) -> Result<Option<DockerCredentials>, Error> {
-    let Some(path) = path() else { return Ok(None) };
+/// The credentials for a registry; nothing where there are none. `key` is what Docker keeps them under, and `folder` is that of
+/// Docker's own configuration, where it is not the usual one.
+pub(crate) async fn find(key: &str, folder: Option<&Path>) -> Result<Option<DockerCredentials>, Error> {
+    let Some(path) = path(folder) else { return Ok(None) };
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -59,10 +60,10 @@ pub(crate) async fn find(key: &str) -> Result<Option<DockerCredentials>, Error> 
 }
 
 /// Docker's own configuration.
-fn path() -> Option<PathBuf> {
+fn path(folder: Option<&Path>) -> Option<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
-    let folder = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")))?;
-    Some(folder.join("config.json"))
+    let usual = || set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")));
+    Some(folder.map(Path::to_owned).or_else(usual)?.join("config.json"))
 }
 
 /// The program that keeps the credentials for a registry: its own, or the one for all.

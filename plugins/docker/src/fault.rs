@@ -81,7 +81,7 @@ impl Fault {
             "too many open files",
         ];
         /// Of a container that cannot be as it is asked for.
-        const LASTING: [&str; 10] = [
+        const LASTING: [&str; 11] = [
             "executable file",
             "no such file or directory",
             "permission denied",
@@ -89,16 +89,17 @@ impl Fault {
             "invalid",
             "no such image",
             "image not known",
+            "could not attach to network",
             "network not found",
             "not found in $path",
             "unable to find user",
         ];
         let text = || format!("cannot {what}: {self}");
         match self.kind {
+            Kind::Refused(_) if self.says(&PASSING) => Error::retryable(text()),
             Kind::Unreached | Kind::Lost | Kind::Garbled | Kind::Refused(401 | 403 | 429 | 503) => {
                 self.during(what)
             }
-            Kind::Refused(_) if self.says(&PASSING) => Error::retryable(text()),
             Kind::Refused(400 | 404 | 409) => Error::permanent(text()),
             Kind::Refused(_) if self.says(&LASTING) => Error::permanent(text()),
             Kind::Refused(_) => Error::other(text()),
@@ -166,6 +167,14 @@ mod tests {
             (
                 refused(500, "could not select device driver \"\" with capabilities: [[gpu]]"),
                 ErrorKind::Permanent,
+            ),
+            (
+                refused(500, "Could not attach to network x: rpc error: network x not found"),
+                ErrorKind::Permanent,
+            ),
+            (
+                refused(403, "no available IPv4 addresses on this network's address pools"),
+                ErrorKind::Retryable,
             ),
             (refused(503, "busy"), ErrorKind::Retryable),
             (refused(500, "something else"), ErrorKind::Other),

@@ -31,7 +31,7 @@ use crate::{
 
 /// The most containers of one launch.
 const CONTAINERS_LIMIT: usize = 100_000;
-/// How long before the end of a call nothing more is begun: a quarter of what it has, and at most this.
+/// How long before the end of a call nothing more is begun, so that its answer comes in time, where it has this several times.
 const RESERVE: Duration = Duration::from_secs(2);
 /// How long a call that is over waits for what is under way; what takes longer goes on, and the answer is "unknown".
 const SETTLE: Duration = Duration::from_millis(800);
@@ -164,7 +164,8 @@ impl Work {
         tally: &mut Tally,
     ) {
         let turn = Arc::new(turn);
-        let reserve = Instant::from_std(ctx.deadline()) - (ctx.remaining() / 4).min(RESERVE);
+        let is_long = ctx.remaining() >= RESERVE * 4;
+        let reserve = Instant::from_std(ctx.deadline()) - if is_long { RESERVE } else { Duration::ZERO };
         let mut waiting = waiting.into_iter();
         let mut tasks = JoinSet::new();
         // Until when to wait for what is under way, once nothing more is begun.

@@ -79,19 +79,21 @@ fn join(shared: &Arc<Shared>, image: &Image) -> Result<watch::Receiver<Outcome>,
 
 async fn pulled(shared: &Shared, image: &Image) -> Result<(), Error> {
     shared.say(|| tracing::info!("pulling the image {}", image.text()));
-    let credentials = credentials::find(image.credentials_key()).await?;
+    let credentials =
+        credentials::find(image.credentials_key(), shared.settings.plain.docker_config.as_deref()).await?;
     let answer = shared.engine.pull(image, credentials, shared.settings.pull_timeout).await;
     answer.map_err(|fault| of_pull(&fault, image))
 }
 
 /// An image that nobody has, or that is not for us, comes no better by trying again.
 fn of_pull(fault: &Fault, image: &Image) -> Error {
-    const LASTING: [&str; 6] = [
+    const LASTING: [&str; 7] = [
         "not found",
         "manifest unknown",
         "denied",
         "unauthorized",
         "does not exist",
+        "no basic auth credentials",
         "authentication required",
     ];
     let what = format!("pull the image {}", image.text());

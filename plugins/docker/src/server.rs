@@ -129,7 +129,14 @@ pub(crate) fn status(shared: &Shared, ctx: &Context<'_>) -> Result<WorkerStatus,
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct Shown {
+    state: State,
     network_settings: Networks,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct State {
+    running: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -170,7 +177,7 @@ pub(crate) fn address(shared: &Shared, ctx: &Context<'_>) -> Result<Option<Serve
                     shown => shown.map(Some).map_err(|fault| fault.during("ask for the server's address")),
                 }
             })?;
-            let Some(shown) = shown else { return Ok(None) };
+            let Some(shown) = shown.filter(|shown| shown.state.running) else { return Ok(None) };
             own_address(shown, request::mode(settings, &place).as_deref()).ok_or_else(|| {
                 Error::permanent(format_args!(
                     "the container {} has no address of its own (does the engine run without root?): set `publish` and \

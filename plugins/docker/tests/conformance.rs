@@ -2,10 +2,12 @@
 //! an image that is made here: this program looks for both, and then starts itself again with `DOCKER_HOST` set.
 
 use std::{
+    collections::HashMap,
     env,
     process::{Command, ExitCode},
 };
 
+use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions, TagImageOptions};
 use longshore_conformance::harness::{self, Crate};
 use longshore_support::{Engine, IMAGES, Missing, Recipe, skip};
 
@@ -29,7 +31,11 @@ fn main() -> ExitCode {
         return harness::main(&package);
     }
     match prepare() {
-        Ok(host) => again(&host),
+        Ok(engine) => {
+            let code = again(&engine.url());
+            forget(&engine);
+            code
+        }
         Err(missing) => {
             skip("the conformance of the Docker provider", &missing);
             ExitCode::SUCCESS
@@ -38,18 +44,30 @@ fn main() -> ExitCode {
 }
 
 /// Finds an engine, and makes the image: a shell, and all that this program needs but itself, which changes too often.
-fn prepare() -> Result<String, Missing> {
+fn prepare() -> Result<Engine, Missing> {
     let engine = Engine::get()?;
     let program = env::current_exe().map_err(|error| Missing::new(error.to_string()))?;
     let name = program.to_str().ok_or_else(|| Missing::new("this program has a path that is no text"))?;
     let recipe = Recipe::new(IMAGE).shell()?.program(name)?.file(&program, "", 0o755);
     let made = engine.image(&recipe);
     let name = format!("{IMAGES}/{IMAGE}");
-    let options =
-        bollard::query_parameters::TagImageOptions { repo: Some(name), tag: Some("latest".to_owned()) };
+    let options = TagImageOptions { repo: Some(name), tag: Some("latest".to_owned()) };
     let tagged = engine.wait(engine.docker().tag_image(&made, Some(options)));
     tagged.map_err(|error| Missing::new(format!("the image cannot be named: {error}")))?;
-    Ok(engine.url())
+    Ok(engine)
+}
+
+/// Removes what remembers the launches of the checks: each had a namespace of its own, which nobody uses again.
+fn forget(engine: &Engine) {
+    let filters = HashMap::from([("label".to_owned(), vec!["io.longshore.role=receipt".to_owned()])]);
+    let found =
+        engine.wait(engine.docker().list_volumes(Some(ListVolumesOptions { filters: Some(filters) })));
+    for volume in found.ok().and_then(|found| found.volumes).unwrap_or_default() {
+        if volume.labels.get("io.longshore.owner").is_some_and(|owner| owner.starts_with("ls-")) {
+            // Another program may be at it as well.
+            drop(engine.wait(engine.docker().remove_volume(&volume.name, None::<RemoveVolumeOptions>)));
+        }
+    }
 }
 
 /// Starts this program again, with the engine as the usual one.
