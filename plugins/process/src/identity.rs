@@ -5,7 +5,9 @@ use std::{
     fs::{self, File},
     io::{self, Read as _},
     os::fd::{AsFd as _, OwnedFd},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, TryLockError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use longshore_plugin_api::Error;
@@ -14,6 +16,19 @@ use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions},
 };
+
+/// How long to wait for a moment in which no child is being started, and how long between two looks.
+const REST_LIMIT: Duration = Duration::from_millis(100);
+const REST_PAUSE: Duration = Duration::from_millis(1);
+
+/// Held together by all who are starting a child. A child that fails to become its program has left its identity already, and
+/// the standard library waits for it by itself: it panics when somebody else took notice of its end first.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// While this is held, nobody takes notice of the end of a child.
+pub(crate) fn starting() -> RwLockReadGuard<'static, ()> {
+    STARTING.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// One process, for as long as the system runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,16 +96,22 @@ impl Process {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
 
-    /// Takes notice of the end of a child of this very process, so that no zombie stays.
-    pub(crate) fn reap(&self) {
+    /// Takes notice of the end of a child of this very process, so that no zombie stays. Gives whether there is nothing left to
+    /// take notice of: while some child is being started it is put off, and whoever looks next does it.
+    pub(crate) fn reap(&self) -> bool {
         if !self.has_ended() || u32::try_from(self.parent) != Ok(std::process::id()) {
-            return;
+            return true;
         }
+        let _nobody_starts = match STARTING.try_write() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
         let outcome = match self.identity.hold() {
             Ok(Hold::Fd(fd)) => rustix::process::waitid(WaitId::PidFd(fd.as_fd()), options),
             Ok(Hold::Number(pid)) => rustix::process::waitid(WaitId::Pid(pid), options),
-            Ok(Hold::Gone) | Err(_) => return,
+            Ok(Hold::Gone) | Err(_) => return true,
         };
         // Another thread may have been faster.
         if let Err(error) = outcome
@@ -98,6 +119,7 @@ impl Process {
         {
             tracing::debug!(pid = self.identity.pid, "cannot take notice of the end of a worker: {error}");
         }
+        true
     }
 }
 
@@ -115,6 +137,22 @@ impl Identity {
         let found =
             Process::of(std::process::id().cast_signed()).map_err(|e| unusable("/proc/self/stat", &e))?;
         found.map(|process| process.identity).ok_or_else(|| unusable("/proc/self/stat", &"it is not there"))
+    }
+
+    /// Sees to it that no zombie is left of it, where it is a child of this very process. Gives whether that is so: a child that
+    /// is being started for long, from a slow disk for instance, keeps it from being done.
+    pub(crate) fn lay_to_rest(self) -> bool {
+        let end = Instant::now() + REST_LIMIT;
+        loop {
+            match self.find() {
+                Ok(Some(process)) if !process.reap() => {}
+                _ => return true,
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+            thread::sleep(REST_PAUSE);
+        }
     }
 
     /// The process, if it is still there, be it as a zombie.

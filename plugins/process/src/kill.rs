@@ -260,6 +260,10 @@ impl Killer<'_> {
     /// Notes that nothing is left of a container.
     pub(crate) fn settle(&self, spot: Spot<'_>, target: &Target) {
         self.asked.forget(&target.tag);
+        // Of what is noted as over, nobody looks for a zombie any more.
+        if !target.leader.lay_to_rest() {
+            return;
+        }
         let noted = match self.store.find(spot.unit) {
             Ok(Some(folder)) => folder.mark_over(spot.index),
             Ok(None) => Ok(()),

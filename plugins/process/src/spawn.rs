@@ -21,6 +21,7 @@ use rustix::{
 use crate::{
     config::InheritEnv,
     folder::SLOT,
+    identity,
     logs::{self, Stream},
 };
 
@@ -63,6 +64,7 @@ impl Order<'_> {
         };
         // SAFETY: `enter` makes system calls only: it neither allocates, nor locks, nor unwinds.
         unsafe { command.pre_exec(enter) };
+        let _starting = identity::starting();
         match command.spawn() {
             // Workers outlive this call: `Process::reap` takes notice of their end.
             Ok(_child) => Ok(()),

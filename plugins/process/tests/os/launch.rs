@@ -1,10 +1,17 @@
 //! Running: how many, once a token, nothing left of a failure.
 
-use std::{fs, thread};
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use longshore_plugin_api::{Cleanup as _, ErrorKind, LaunchToken, Provider as _, WorkerStatus, testing};
 
 use crate::support::{CLUSTER, House, call, list, wait_until};
+
+/// How many launches are looked at while they fail.
+const LOOKED_AT: u32 = 2;
 
 #[test]
 fn workers_run_until_they_are_killed() {
@@ -246,4 +253,34 @@ fn a_folder_of_another_machine_is_refused() {
     let error = crate::support::provider(&house.root(), &serde_json::json!({})).expect_err("not ours");
     assert_eq!((error.kind(), error.field()), (ErrorKind::Config, Some("root")));
     assert!(error.message().contains("somebody-elses"), "{error}");
+}
+
+#[test]
+fn looking_at_a_launch_that_fails_does_not_get_in_its_way() {
+    let house = House::new();
+    let provider = house.provider();
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Whoever looks takes notice of children that have ended, and these end before they are programs.
+            while !is_done.load(Ordering::Relaxed) {
+                for launch in 0..LOOKED_AT {
+                    let handle = format!("t{launch}-0");
+                    call(|ctx| provider.status(ctx, &[&handle])).expect("known");
+                }
+            }
+        });
+        let launches = scope.spawn(|| {
+            for round in 0..50 {
+                let token = format!("t{}", round % LOOKED_AT);
+                let mut request = house.request(&token, 1, "");
+                request.container.command = Some("/longshore/no/such/program".to_owned());
+                let error = house.try_run(&request).expect_err("there is no program");
+                assert_eq!(error.kind(), ErrorKind::Permanent);
+            }
+        });
+        let outcome = launches.join();
+        is_done.store(true, Ordering::Relaxed);
+        outcome.expect("no panic");
+    });
 }
