@@ -170,6 +170,7 @@ impl From<ApplyError> for Problem {
             }
             ApplyError::CannotLook { .. } => ProblemKind::ProviderFailed,
             ApplyError::ProviderInUse { .. }
+            | ApplyError::PasswordUnknown { .. }
             | ApplyError::OtherProvider { .. }
             | ApplyError::NothingRuns { .. } => ProblemKind::Denied,
             ApplyError::NoSuchProvider { .. } | ApplyError::NotConfigured { .. } => ProblemKind::BadConfig,

@@ -15,6 +15,7 @@ use crate::{
     host::Host,
     house::House,
     message::Previewed,
+    passwords::{Secured, check_that_made_counts},
     reconciler::{definition, provider_definition},
     registry::{Cluster, Installed, Made},
     view::{Explanation, explanations},
@@ -78,13 +79,13 @@ impl Host {
     /// change has begun, all of it is carried out, whether anybody waits for it or not.
     pub async fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
         let turn = self.house.my_turn().await?;
-        let config = self.house.with_passwords(config).await?;
+        let secured = self.house.with_passwords(config).await?;
         let house = Arc::clone(&self.house);
-        let providers = self.house.unless_closed(house.look_at(&config)).await?;
+        let providers = self.house.unless_closed(house.look_at(&secured)).await?;
         let house = Arc::clone(&self.house);
         finish(async move {
             let _turn = turn;
-            house.bring_all_about(config, providers).await
+            house.bring_all_about(secured.config, providers).await
         })
         .await
     }
@@ -97,19 +98,21 @@ impl Host {
     /// As `apply`.
     pub async fn plan(&self, config: Config) -> Result<Vec<Preview>, ApplyError> {
         let _turn = self.house.my_turn().await?;
-        let config = self.house.with_passwords(config).await?;
-        self.house.unless_closed(self.house.plan(&config)).await
+        let secured = self.house.with_passwords(config).await?;
+        self.house.unless_closed(self.house.plan(&secured)).await
     }
 }
 
 impl House {
-    async fn plan(&self, config: &Config) -> Result<Vec<Preview>, ApplyError> {
+    async fn plan(&self, secured: &Secured) -> Result<Vec<Preview>, ApplyError> {
+        let Secured { config, made } = secured;
         let providers = self.prepare(config).await?;
         let mut previews = Vec::new();
         for cluster in &config.clusters {
             let provider = provider_of(cluster, &providers);
             let previewed = self.look_ahead(cluster, &provider).await?;
             let provider = there(cluster, &provider)?;
+            check_that_made_counts(cluster, made, &provider).await?;
             previews.push(match previewed {
                 Some(previewed) => preview_update(cluster, &provider, previewed),
                 None => preview_new(cluster, &provider).await?,
@@ -119,10 +122,13 @@ impl House {
     }
 
     /// All that can be found out before anything changes.
-    async fn look_at(&self, config: &Config) -> Result<BTreeMap<String, Prepared>, ApplyError> {
+    async fn look_at(&self, secured: &Secured) -> Result<BTreeMap<String, Prepared>, ApplyError> {
+        let Secured { config, made } = secured;
         let providers = self.prepare(config).await?;
         for cluster in &config.clusters {
-            self.look_ahead(cluster, &provider_of(cluster, &providers)).await?;
+            let provider = provider_of(cluster, &providers);
+            self.look_ahead(cluster, &provider).await?;
+            check_that_made_counts(cluster, made, &*there(cluster, &provider)?).await?;
         }
         Ok(providers)
     }

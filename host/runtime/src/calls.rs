@@ -268,7 +268,7 @@ impl Caller {
 }
 
 /// Calls the provider once there is a place for the call: who waits is not refused, and waits in turn.
-async fn called<T>(
+pub(crate) async fn called<T>(
     provider: &Provider,
     function: Function,
     scope: &CallScope,

@@ -123,6 +123,15 @@ pub enum ApplyError {
         /// For how long this attempt waited.
         waited: Duration,
     },
+    /// A server runs already, and its password is not known.
+    #[error(
+        "cluster `{cluster}`: a server of it runs already that this host does not know, and so does not know the password of: give \
+         it as `password` in [cluster.server], or end that server first"
+    )]
+    PasswordUnknown {
+        /// The cluster.
+        cluster: String,
+    },
     /// A provider that clusters use would change.
     #[error(
         "provider `{provider}` has another {what} than the one that runs or is waited for, and cluster `{cluster}` uses it; give the new \

@@ -1,7 +1,10 @@
 //! Takes over a cluster that runs without this host's knowledge: the journal of the host before it is lost, or it ran
 //! elsewhere. Its provider alone says which workers there are, and as many are expected from then on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use longshore_config::{ClusterConfig, Config};
 use longshore_providers::{CallScope, check_command};
@@ -12,6 +15,7 @@ use crate::{
     error::{ApplyError, CommandError, nearest},
     host::Host,
     house::House,
+    passwords::{Secured, check_that_made_counts},
 };
 
 impl Host {
@@ -47,13 +51,14 @@ impl Host {
             self.command(cluster, Command::Reconnect).await?;
             return Ok(None);
         }
-        let mut config = self.house.with_passwords(config).await?;
+        let Secured { mut config, made } = self.house.with_passwords(config).await?;
         let [wanted] = &*config.clusters else {
             return Err(CommandError::NoSuchCluster { name: cluster.to_owned(), nearest: None }.into());
         };
         let wanted = wanted.clone();
         config.providers.retain(|it| it.name == wanted.provider);
-        let (running, providers) = self.house.unless_closed(self.house.look_for(&wanted, &config)).await?;
+        let looking = self.house.look_for(&wanted, &config, &made);
+        let (running, providers) = self.house.unless_closed(looking).await?;
         let house = Arc::clone(&self.house);
         finish(async move {
             let _turn = turn;
@@ -74,6 +79,7 @@ impl House {
         &self,
         wanted: &ClusterConfig,
         config: &Config,
+        made: &BTreeSet<String>,
     ) -> Result<(u32, BTreeMap<String, Prepared>), ApplyError> {
         let cluster = wanted.name.as_str();
         let providers = self.prepare(config).await?;
@@ -82,6 +88,7 @@ impl House {
             let denied = Denied::CannotList;
             return Err(CommandError::Denied { cluster: cluster.to_owned(), denied }.into());
         }
+        check_that_made_counts(wanted, made, &provider).await?;
         let scope =
             CallScope { cluster: cluster.into(), budget: wanted.deadlines.list, verbose: wanted.verbose };
         let listed = provider.list(&scope).reply().await.map_err(|why| ApplyError::CannotLook {

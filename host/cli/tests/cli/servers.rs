@@ -14,14 +14,14 @@ const PASSWORD: &str = "correct-horse";
 fn staged(house: &House, cluster: &str, server: &str) -> String {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/fixtures/stage.rs");
     let text = format!(
-        "[[provider]]\nname = \"stage\"\nplugin = {:?}\nconfig = {{ folder = {:?} }}\n\
+        "[[provider]]\nname = \"stage\"\nplugin = '{}'\nconfig = {{ folder = '{}' }}\n\
          [[cluster]]\nname = \"web\"\nprovider = \"stage\"\nworkers = 2\n{cluster}\n\
          [cluster.scaling]\nbusy_poll_interval = \"10ms\"\npoll_interval = \"20ms\"\n\
          [cluster.server]\nprobe = \"status\"\nport = 7000\n{server}\n\
          [cluster.server.container]\nargs = [\"${{server.password}}\"]\n\
          [cluster.container]\nargs = [\"${{server.host}}\", \"${{server.password}}\"]\n",
-        fixture(&source, &[]),
-        house.path("stage"),
+        fixture(&source, &[]).display(),
+        house.path("stage").display(),
     );
     house.file("staged.toml", &text)
 }

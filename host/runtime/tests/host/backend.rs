@@ -141,7 +141,7 @@ async fn variables_reach_real_workers() {
     let temp = tempdir().expect("a temporary folder");
     let (folder, plugin) = (temp.path(), longshore_support::library("longshore-process"));
     let text = format!(
-        "[[provider]]\nname = \"process\"\nplugin = {plugin:?}\nconfig = {{ root = {:?}, grace = \"1s\" }}\n\
+        "[[provider]]\nname = \"process\"\nplugin = '{}'\nconfig = {{ root = '{}', grace = \"1s\" }}\n\
          [[cluster]]\nname = \"web\"\nprovider = \"process\"\nworkers = 10\n\
          [cluster.server]\nport = 7000\nprobe = \"status\"\n\
          [cluster.server.container]\ncommand = \"sleep\"\nargs = [\"1000\"]\n\
@@ -149,7 +149,8 @@ async fn variables_reach_real_workers() {
          args = [\"-c\", 'echo \"$@\" \"$COUNT\" \"$LONGSHORE_WORKERS\" \"$PASSWORD\" > {}/$$; exec sleep 1000', \"sh\", \
          \"${{server.host}}:${{server.port}}\", \"${{cluster.name}}\"]\n\
          env = {{ COUNT = \"${{worker.count}}\", PASSWORD = \"${{server.password}}\" }}\n",
-        folder.join("state"),
+        plugin.display(),
+        folder.join("state").display(),
         folder.join("told").display(),
     );
     fs::create_dir(folder.join("told")).expect("a folder in a folder of our own");

@@ -162,3 +162,38 @@ async fn nothing_that_is_told_has_it() {
     stage.remove("tattle");
     until(&host, "web", "stopped", |status| status.converged).await;
 }
+
+#[tokio::test]
+async fn one_that_is_not_known_is_not_made_up_for_a_server_that_runs() {
+    let (stage, first) = (Stage::new(), host().await);
+    let config = stage.web(2, Some(SERVER), TOLD);
+    first.apply(config.clone()).await.expect("legal");
+    up(&first).await;
+    let made = password(&first).await.expect("one was made");
+    // The host is lost, and its state with it.
+    drop(first);
+
+    let second = host().await;
+    let refused = [
+        second.plan(config.clone()).await.map(drop),
+        second.apply(config.clone()).await.map(drop),
+        second.reconnect("web", Some(config.clone())).await.map(drop),
+    ];
+    for outcome in &refused {
+        assert!(
+            matches!(outcome, Err(ApplyError::PasswordUnknown { cluster }) if cluster == "web"),
+            "{outcome:?}"
+        );
+    }
+    assert!(second.clusters().is_empty() && stage.count("run_server") == 1);
+    // Where nobody is told of it, it does not matter.
+    let untold = stage.web(2, Some(BY_STATUS), "args = []");
+    second.plan(untold).await.expect("legal");
+    let given = stage.web(2, Some(&format!("password = {made:?}\n{SERVER}")), TOLD);
+    assert_eq!(second.reconnect("web", Some(given)).await.expect("it runs"), Some(2));
+    up(&second).await;
+    second.command("web", Command::Scale { expected: 3 }).await.expect("legal");
+    until(&second, "web", "up", |status| status.converged && status.running == 3).await;
+    assert_eq!((stage.count("run_server"), stage.count("run")), (1, 3));
+    assert!(stage.said().iter().all(|line| line.contains(&made)), "{:?}", stage.said());
+}

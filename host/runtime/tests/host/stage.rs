@@ -42,11 +42,13 @@ impl Stage {
         let (plugin, folder) = (fixture(&source, self.flags), self.folder.path());
         let server = server.map(|server| format!("[cluster.server]\n{server}\n")).unwrap_or_default();
         let text = format!(
-            "[[provider]]\nname = \"{name}-stage\"\nplugin = {plugin:?}\nconfig = {{ folder = {folder:?} }}\n\
+            "[[provider]]\nname = \"{name}-stage\"\nplugin = '{}'\nconfig = {{ folder = '{}' }}\n\
              [[cluster]]\nname = \"{name}\"\nprovider = \"{name}-stage\"\nworkers = {workers}\n\
              [cluster.scaling]\npoll_interval = \"20ms\"\nbusy_poll_interval = \"10ms\"\nlist_interval = \"100ms\"\n\
              backoff = \"10ms\"\nbackoff_max = \"50ms\"\n\
-             {server}[cluster.container]\n{container}\n"
+             {server}[cluster.container]\n{container}\n",
+            plugin.display(),
+            folder.display(),
         );
         Config::parse(&text, Path::new("web.toml")).unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
