@@ -123,12 +123,14 @@ fn after_a_restart_of_the_system_everybody_is_dead() {
     house.slay();
 }
 
-/// Makes a launch look as if its host had been killed after the first containers.
-fn cut_off(house: &House, token: &str, containers: u64) {
+/// Makes a launch look as if its host had been killed after the first containers. It is done while nobody tidies up.
+fn cut_off(house: &mut House, token: &str, containers: u64) {
+    house.close();
     let folder = house.launch_folder(token);
     fs::remove_file(folder.join("outcome.json")).expect("it was settled");
     let file = fs::File::options().write(true).open(folder.join("identities")).expect("there");
     file.set_len(512 * (containers + 1)).expect("cut off");
+    house.create_anew();
 }
 
 #[test]
@@ -137,7 +139,7 @@ fn a_launch_cut_off_goes_on_but_not_after_a_restart_of_the_system() {
     for token in ["t", "u"] {
         house.run(token, 3, "exec sleep 600");
         house.kill(&[format!("{token}-0"), format!("{token}-1"), format!("{token}-2")]);
-        cut_off(&house, token, 2);
+        cut_off(&mut house, token, 2);
     }
     house.close();
     restart_the_system(&house, "u");
@@ -159,10 +161,10 @@ fn a_launch_cut_off_goes_on_but_not_after_a_restart_of_the_system() {
 
 #[test]
 fn a_container_that_was_killed_before_it_started_never_starts() {
-    let house = House::new();
+    let mut house = House::new();
     house.run("t", 3, "exec sleep 600");
     house.kill(&["t-0", "t-1", "t-2"]);
-    cut_off(&house, "t", 1);
+    cut_off(&mut house, "t", 1);
     assert_eq!(house.status(&["t-1"]), [WorkerStatus::Initializing]);
     house.kill(&["t-1"]);
     assert_eq!(house.status(&["t-1", "t-2"]), [WorkerStatus::Stopped, WorkerStatus::Initializing]);
@@ -172,10 +174,10 @@ fn a_container_that_was_killed_before_it_started_never_starts() {
 
 #[test]
 fn a_list_waits_for_the_children_of_a_dead_host_and_for_no_other() {
-    let house = House::new();
+    let mut house = House::new();
     house.run("t", 3, "exec sleep 600");
     house.kill(&["t-2"]);
-    cut_off(&house, "t", 2);
+    cut_off(&mut house, "t", 2);
     // What a child has of its host's lock until it has become its program.
     let file = fs::File::options().read(true).write(true).open(house.launch_folder("t").join("identities"));
     let file = file.expect("there");
