@@ -77,6 +77,7 @@ async fn while_the_server_is_down_nobody_is_launched_and_nobody_is_killed() {
 
     stage.put("slow", "");
     stage.remove("server");
+    until(&host, "web", "starting", |status| phase(status) == Some(ServerLife::Starting)).await;
     stage.remove(&format!("workers/{}", before[0]));
     let down = until(&host, "web", "short of one", |status| {
         phase(status) == Some(ServerLife::Starting) && status.running == 2
