@@ -2,7 +2,7 @@
 sees in lines of JSON.
 
     client.py ADDRESS count FOLDER   counts the words of all files, over and over: one line for each round
-    client.py ADDRESS watch          looks at the scheduler: one line each time that it tells another number of workers
+    client.py ADDRESS watch          looks at the scheduler: one line each time that it tells of other workers
 """
 
 import json
@@ -53,7 +53,8 @@ def watch(address, is_over):
             with Client(address, timeout=PATIENCE) as client:
                 while not is_over.wait(LOOK):
                     told = client.scheduler_info(n_workers=-1)
-                    found = {"scheduler": told["id"], "workers": len(told["workers"])}
+                    names = sorted(told["workers"])
+                    found = {"scheduler": told["id"], "workers": len(names), "names": names}
                     if found != seen:
                         say(**found)
                         seen = found

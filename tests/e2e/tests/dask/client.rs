@@ -1,6 +1,7 @@
 //! Clients in Python that run beside the test, and what they say.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
@@ -102,6 +103,12 @@ impl Client {
             let by = |line: &&Value| line["workers"].as_array().is_some_and(|by| by.len() == workers);
             lines[before..].iter().filter(by).count() >= rounds
         });
+    }
+
+    /// The workers that the scheduler had when it was seen last.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let names = self.said().pop().map(|mut last| last["names"].take());
+        serde_json::from_value(names.unwrap_or_default()).expect("a list of names")
     }
 
     /// The scheduler that was seen last.

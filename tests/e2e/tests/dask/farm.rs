@@ -10,7 +10,10 @@ use std::{
 
 use longshore_e2e::House;
 use longshore_support::{Venv, or_skip, until};
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use serde_json::json;
 
 use crate::texts::Texts;
@@ -116,6 +119,14 @@ impl Farm {
     /// The processes that the provider has started for containers of workers.
     pub(crate) fn workers(&self) -> Vec<Pid> {
         self.commands("worker")
+    }
+
+    /// Sends every process of every worker a signal.
+    pub(crate) fn signal_workers(&self, signal: Signal) {
+        for worker in self.workers() {
+            // The provider lets each container lead a group of its own. One that has ended meanwhile needs no signal.
+            let _ = killpg(worker, signal);
+        }
     }
 
     /// The scheduler's process.
