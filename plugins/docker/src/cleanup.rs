@@ -9,7 +9,7 @@ use crate::{
     engine::Volume,
     labels::{self, Place, Role},
     network, receipt,
-    shared::{Shared, over},
+    shared::{Shared, unless_over},
     state::{Found, Phase},
 };
 
@@ -24,12 +24,7 @@ pub(crate) fn cleanup(shared: &Arc<Shared>, ctx: &Context<'_>, deep: bool) -> Re
     }
     let place = shared.place(ctx.cluster());
     ctx.check()?;
-    shared.block_on(async {
-        tokio::select! {
-            done = clean(shared, &place, deep) => done,
-            error = over(ctx) => Err(error),
-        }
-    })
+    shared.block_on(unless_over(ctx, clean(shared, &place, deep)))
 }
 
 async fn clean(shared: &Arc<Shared>, place: &Place, deep: bool) -> Result<(), Error> {

@@ -25,13 +25,14 @@ use crate::{
     network, pull,
     receipt::{self, Receipt},
     request::{self, Wish},
-    shared::{Shared, over},
+    shared::{Shared, over, unless_over},
     state::{Found, Phase},
 };
 
 /// The most containers of one launch.
 const CONTAINERS_LIMIT: usize = 100_000;
-/// How long before the end of a call nothing more is begun, so that its answer comes in time, where it has this several times.
+/// How long before the end of a call nothing more is begun, so that its answer comes in time: this, or as long as the slowest
+/// container took and half as long again. Calls that have less than a few times this are not worth it.
 const RESERVE: Duration = Duration::from_secs(2);
 /// How long a call that is over waits for what is under way; what takes longer goes on, and the answer is "unknown".
 const SETTLE: Duration = Duration::from_millis(800);
@@ -101,11 +102,7 @@ impl Work {
             // Somebody else launches under this token.
             Error::unknown(format_args!("the launch {token} is under way: {}", error.message()))
         })?;
-        let earlier = tokio::select! {
-            earlier = self.earlier(shared) => earlier?,
-            error = over(ctx) => return Err(error),
-        };
-        let found = match earlier {
+        let found = match unless_over(ctx, self.earlier(shared)).await? {
             Earlier::Answered(receipt) => return Ok(self.answer(receipt)),
             Earlier::Begun(found) => found,
         };
@@ -129,7 +126,7 @@ impl Work {
                 Err(error) => tally.absent = Some(error),
             }
         }
-        self.conclude(shared, tally).await
+        self.conclude(shared, ctx, tally).await
     }
 
     /// What is there of this token.
@@ -152,7 +149,7 @@ impl Work {
     /// Sees to what the containers need.
     async fn prepare(&self, shared: &Arc<Shared>, ctx: &Context<'_>) -> Result<(), Error> {
         pull::ready(shared, ctx, &self.image).await?;
-        network::ready(shared, &self.place).await
+        unless_over(ctx, network::ready(shared, &self.place)).await
     }
 
     /// Makes the containers that wait, until one cannot be made or the call is over.
@@ -165,37 +162,40 @@ impl Work {
     ) {
         let turn = Arc::new(turn);
         let is_long = ctx.remaining() >= RESERVE * 4;
-        let reserve = Instant::from_std(ctx.deadline()) - if is_long { RESERVE } else { Duration::ZERO };
+        let mut reserve = if is_long { RESERVE } else { Duration::ZERO };
         let mut waiting = waiting.into_iter();
         let mut tasks = JoinSet::new();
-        // Until when to wait for what is under way, once nothing more is begun.
+        // Until when to wait for what is under way, once the call is over.
         let mut end: Option<Instant> = None;
         loop {
-            while end.is_none() && tally.is_fine() && tasks.len() < shared.settings.parallel {
+            while tally.is_fine() && tasks.len() < shared.settings.parallel {
                 let Some((index, begun)) = waiting.next() else { break };
                 let (work, shared, turn) = (Arc::clone(self), Arc::clone(shared), Arc::clone(&turn));
                 tasks.spawn(async move {
+                    let began = Instant::now();
                     let outcome = work.make(&shared, index, begun).await;
                     drop(turn);
-                    (index, outcome)
+                    (index, outcome, began.elapsed())
                 });
             }
-            let is_over = async {
-                tokio::select! {
-                    error = over(ctx) => error,
-                    () = sleep_until(reserve), if end.is_none() => Error::cancelled("the call has no time for more"),
-                }
-            };
+            let last = Instant::from_std(ctx.deadline()).checked_sub(reserve).unwrap_or_else(Instant::now);
             tokio::select! {
                 done = tasks.join_next() => match done {
                     None => return,
-                    Some(Ok((index, outcome))) => tally.count(index, outcome),
+                    Some(Ok((index, outcome, took))) => {
+                        reserve = if is_long { reserve.max(took * 3 / 2) } else { reserve };
+                        tally.count(index, outcome);
+                    }
                     Some(Err(error)) => drop(tally.doubtful.get_or_insert(Error::unknown(error))),
                 },
-                error = is_over, if end.is_none() => {
+                () = sleep_until(last), if tally.is_fine() => {
                     self.stop.store(true, Ordering::Relaxed);
-                    end = Some(Instant::now().max(if ctx.is_cancelled() { Instant::now() } else { ctx.deadline().into() }) + SETTLE);
+                    tally.absent = Some(Error::cancelled("the call has no time for more"));
+                }
+                error = over(ctx), if end.is_none() => {
+                    self.stop.store(true, Ordering::Relaxed);
                     tally.absent.get_or_insert(error);
+                    end = Some(Instant::now() + SETTLE);
                 }
                 () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => {
                     let text = format!("{} containers were being made when the call was over, which goes on", tasks.len());
@@ -246,7 +246,7 @@ impl Work {
     }
 
     /// Leaves the receipt, and answers.
-    async fn conclude(&self, shared: &Shared, tally: Tally) -> Result<Launch, Error> {
+    async fn conclude(&self, shared: &Shared, ctx: &Context<'_>, tally: Tally) -> Result<Launch, Error> {
         let Tally { mut made, absent, doubtful } = tally;
         if let Some(error) = doubtful {
             return Err(if error.kind() == ErrorKind::Unknown { error } else { Error::unknown(error) });
@@ -263,9 +263,18 @@ impl Work {
             )
         });
         let receipt = Receipt { made, shortfall };
-        if let Err(fault) = receipt.leave(shared, &self.place, &self.request).await {
+        let left = tokio::time::timeout(
+            ctx.remaining().max(SETTLE),
+            receipt.leave(shared, &self.place, &self.request),
+        );
+        let why = match left.await {
+            Ok(Ok(())) => None,
+            Ok(Err(fault)) => Some(fault.to_string()),
+            Err(_) => Some("the engine did not answer in time".to_owned()),
+        };
+        if let Some(why) = why {
             // The containers are there all the same. The token, asked for again, would find those that nobody has removed.
-            tracing::warn!("cannot leave a receipt of the launch {}: {fault}", self.request.token);
+            tracing::warn!("cannot leave a receipt of the launch {}: {why}", self.request.token);
         }
         Ok(self.answer(receipt))
     }

@@ -15,7 +15,7 @@ use crate::{
     credentials,
     fault::{Fault, Kind},
     image::Image,
-    shared::{Shared, over},
+    shared::{Shared, over, unless_over},
 };
 
 /// The most images that are pulled at once.
@@ -32,7 +32,7 @@ pub(crate) struct Pulls(Mutex<HashMap<Image, watch::Receiver<Outcome>>>);
 pub(crate) async fn ready(shared: &Arc<Shared>, ctx: &Context<'_>, image: &Image) -> Result<(), Error> {
     match shared.settings.pull() {
         Pull::Never => return Ok(()),
-        Pull::Missing if is_there(shared, image).await? => return Ok(()),
+        Pull::Missing if unless_over(ctx, is_there(shared, image)).await? => return Ok(()),
         Pull::Missing | Pull::Always => {}
     }
     let mut pull = join(shared, image)?;

@@ -12,7 +12,7 @@ use crate::{
     network, pull,
     request::{self, Wish},
     settings::Network,
-    shared::{Shared, over},
+    shared::{Shared, over, unless_over},
     state::{Found, Phase},
 };
 
@@ -44,10 +44,7 @@ pub(crate) fn run(shared: &Arc<Shared>, ctx: &Context<'_>, request: &ServerReque
     let name = place.server();
     shared.block_on(async {
         let turn = shared.turn(ctx, format!("{}/.server", place.cluster)).await?;
-        let found = tokio::select! {
-            found = find(shared, &place) => found?,
-            error = over(ctx) => return Err(error),
-        };
+        let found = unless_over(ctx, find(shared, &place)).await?;
         let begun = match found {
             Some(found) if found.phase() == Phase::Made => Some(found),
             Some(found) if found.phase() != Phase::Ended => return Ok(()),
@@ -58,7 +55,7 @@ pub(crate) fn run(shared: &Arc<Shared>, ctx: &Context<'_>, request: &ServerReque
             None => None,
         };
         pull::ready(shared, ctx, &image).await?;
-        network::ready(shared, &place).await?;
+        unless_over(ctx, network::ready(shared, &place)).await?;
         let mut labels = place.labels(Role::Server);
         labels.extend(request.port.map(|port| (labels::PORT.to_owned(), port.to_string())));
         let wish = Wish {

@@ -129,3 +129,15 @@ pub(crate) async fn over(ctx: &Context<'_>) -> Error {
         tokio::time::sleep(LOOK.min(ctx.remaining())).await;
     }
 }
+
+/// Does something that may be cut off in the middle, and is when the call is over.
+pub(crate) async fn unless_over<T>(
+    ctx: &Context<'_>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        error = over(ctx) => Err(error),
+    }
+}

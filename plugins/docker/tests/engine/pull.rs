@@ -67,16 +67,17 @@ fn layer() -> Vec<u8> {
     vec![0; 1024]
 }
 
-fn config() -> Vec<u8> {
+/// Another one for each registry: what an engine has already it does not ask for.
+fn config(port: u16) -> Vec<u8> {
     let config = json!({
-        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, "os": "linux", "config": {},
+        "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }, "os": "linux", "config": {"Labels": {"port": port.to_string()}},
         "rootfs": {"type": "layers", "diff_ids": [digest(&layer())]},
     });
     config.to_string().into_bytes()
 }
 
-fn manifest() -> Vec<u8> {
-    let (config, layer) = (config(), layer());
+fn manifest(port: u16) -> Vec<u8> {
+    let (config, layer) = (config(port), layer());
     let manifest = json!({
         "schemaVersion": 2, "mediaType": MANIFEST,
         "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": config.len(), "digest": digest(&config)},
@@ -103,7 +104,8 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<String>>, is_slow: &AtomicBool) -
     while is_slow.load(Ordering::Relaxed) && path.contains("/blobs/") {
         thread::sleep(std::time::Duration::from_millis(10));
     }
-    let (config, layer, manifest) = (config(), layer(), manifest());
+    let port = stream.local_addr()?.port();
+    let (config, layer, manifest) = (config(port), layer(), manifest(port));
     let is_the_manifest = path.ends_with("/manifests/1") || path.ends_with(&digest(&manifest));
     let (status, kind, body) = match path.as_str() {
         _ if !is_known => ("401 Unauthorized", "application/json", b"{}".to_vec()),
