@@ -25,6 +25,15 @@ async fn find(shared: &Shared, place: &Place) -> Result<Option<Found>, Error> {
     Ok(found.into_iter().find(|one| one.is_called(&place.server())))
 }
 
+/// What starts and stops of the server take turns by, and what shows that a start is on its way.
+fn turn_of(place: &Place) -> String {
+    format!("{}/.server", place.cluster)
+}
+
+fn start_of(place: &Place) -> String {
+    format!("{}/.start", place.cluster)
+}
+
 /// Starts the server, unless it runs already.
 pub(crate) fn run(shared: &Arc<Shared>, ctx: &Context<'_>, request: &ServerRequest) -> Result<(), Error> {
     if let Some(why) = labels::fault(ctx.cluster(), None) {
@@ -43,13 +52,19 @@ pub(crate) fn run(shared: &Arc<Shared>, ctx: &Context<'_>, request: &ServerReque
     let place = shared.place(ctx.cluster());
     let name = place.server();
     shared.block_on(async {
-        let turn = shared.turn(ctx, format!("{}/.server", place.cluster)).await?;
+        let turn = shared.turn(ctx, turn_of(&place)).await?;
         let found = unless_over(ctx, find(shared, &place)).await?;
         let begun = match found {
             Some(found) if found.phase() == Phase::Made => Some(found),
             Some(found) if found.phase() != Phase::Ended => return Ok(()),
             Some(found) => {
                 remove(shared, ctx, &found).await?;
+                // It holds the name, and would be taken for the one that is to be made.
+                if unless_over(ctx, find(shared, &place)).await?.is_some() {
+                    return Err(Error::retryable(format_args!(
+                        "the container {name} of the server before has ended, and the engine has not removed it yet"
+                    )));
+                }
                 None
             }
             None => None,
@@ -69,10 +84,11 @@ pub(crate) fn run(shared: &Arc<Shared>, ctx: &Context<'_>, request: &ServerReque
             port: request.port.filter(|_| shared.settings.publish.is_some()),
         };
         let body = request::body(&shared.settings, wish);
+        let start = shared.turn(ctx, start_of(&place)).await?;
         let task = Arc::clone(shared);
         // On its own, so that it does not stop half-way when the call is over.
         let making = tokio::spawn(async move {
-            let _turn = turn;
+            let _held = (start, turn);
             match begun {
                 Some(found) => maker::go_on(&task, &name, &found).await,
                 None => maker::make(&task, Order { name, body }, &AtomicBool::new(false)).await,
@@ -94,6 +110,9 @@ pub(crate) fn run(shared: &Arc<Shared>, ctx: &Context<'_>, request: &ServerReque
 /// Stops the server, where there is one.
 pub(crate) fn stop(shared: &Arc<Shared>, ctx: &Context<'_>) -> Result<(), Error> {
     let place = shared.place(ctx.cluster());
+    ctx.check()?;
+    // A start goes on when its call is over: what comes of it is stopped as well.
+    let _turn = shared.block_on(shared.turn(ctx, turn_of(&place)))?;
     let found = shared.read(ctx, find(shared, &place))?;
     let Some(found) = found else { return Ok(()) };
     shared.block_on(remove(shared, ctx, &found))
@@ -118,8 +137,14 @@ async fn remove(shared: &Arc<Shared>, ctx: &Context<'_>, found: &Found) -> Resul
 
 /// How the server is.
 pub(crate) fn status(shared: &Shared, ctx: &Context<'_>) -> Result<WorkerStatus, Error> {
-    let found = shared.read(ctx, find(shared, &shared.place(ctx.cluster())))?;
-    Ok(found.map_or(WorkerStatus::Stopped, |found| found.phase().status()))
+    let place = shared.place(ctx.cluster());
+    // Before the engine is asked: what a start that has ended by now came to shows there.
+    let is_starting = shared.is_busy(&start_of(&place));
+    let found = shared.read(ctx, find(shared, &place))?;
+    Ok(match found.map_or(WorkerStatus::Stopped, |found| found.phase().status()) {
+        WorkerStatus::Stopped if is_starting => WorkerStatus::Initializing,
+        status => status,
+    })
 }
 
 /// A container, as the engine shows it alone, so far as its address goes.

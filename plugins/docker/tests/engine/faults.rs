@@ -6,7 +6,7 @@ use std::{
 };
 
 use longshore_plugin_api::{
-    ErrorKind, Initialize as _, List as _, Provider as _, Server as _, WorkerStatus,
+    ErrorKind, Initialize as _, List as _, Provider as _, Server as _, ServerRequest, WorkerStatus,
     testing::{Call, Cancel},
 };
 use longshore_support::{Dockerd, Engine, or_skip, until};
@@ -147,6 +147,23 @@ fn a_launch_that_is_cancelled_returns_soon_whatever_the_engine_does() {
     let handles = house.run("t-1", 2, MEEK);
     house.wait(&handles, WorkerStatus::Running);
     assert_eq!(house.containers().len(), 2);
+}
+
+#[test]
+fn a_server_whose_start_was_given_up_is_stopped_all_the_same() {
+    let test = "a_server_whose_start_was_given_up_is_stopped_all_the_same";
+    let Some(engine) = Engine::or_skip(test) else { return };
+    let gate = Gate::before(&engine);
+    let house = House::with(&engine, json!({"host": gate.url()}));
+    let container = house.request("unused", 1, MEEK).container;
+    let request = ServerRequest { container, ..ServerRequest::default() };
+    gate.set(Manner::Slow("/containers/create".to_owned(), Duration::from_secs(8)));
+    let error = within(Duration::from_secs(4), |ctx| house.provider().run_server(ctx, &request));
+    assert_eq!(error.expect_err("it is not there in time").kind(), ErrorKind::Unknown);
+    let status = || call(|ctx| house.provider().server_status(ctx)).expect("it is known");
+    assert_eq!(status(), WorkerStatus::Initializing, "it may come yet");
+    call(|ctx| house.provider().stop_server(ctx)).expect("it stops");
+    assert_eq!((status(), house.containers()), (WorkerStatus::Stopped, vec![]));
 }
 
 #[test]
