@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     env,
     process::{Command, ExitCode},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bollard::query_parameters::{ListVolumesOptions, RemoveVolumeOptions, TagImageOptions};
@@ -16,6 +17,9 @@ const PREPARED: &str = "LONGSHORE_DOCKER_PREPARED";
 
 /// The image of `quirks.toml`, without its beginning.
 const IMAGE: &str = "conformance";
+
+/// Longer than a check may take.
+const LONGEST_CHECK: Duration = Duration::from_hours(2);
 
 fn main() -> ExitCode {
     let package = Crate {
@@ -57,13 +61,18 @@ fn prepare() -> Result<Engine, Missing> {
     Ok(engine)
 }
 
-/// Removes what remembers the launches of the checks: each had a namespace of its own, which nobody uses again.
+/// Removes what remembers the launches of earlier checks: each had a namespace of its own, which nobody uses again. Those that
+/// are younger than any check may be in use.
 fn forget(engine: &Engine) {
     let filters = HashMap::from([("label".to_owned(), vec!["io.longshore.role=receipt".to_owned()])]);
     let found =
         engine.wait(engine.docker().list_volumes(Some(ListVolumesOptions { filters: Some(filters) })));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     for volume in found.ok().and_then(|found| found.volumes).unwrap_or_default() {
-        if volume.labels.get("io.longshore.owner").is_some_and(|owner| owner.starts_with("ls-")) {
+        let label = |name: &str| volume.labels.get(name);
+        let is_of_a_check = label("io.longshore.owner").is_some_and(|owner| owner.starts_with("ls-"));
+        let at = label("io.longshore.at").and_then(|at| at.parse().ok()).map(Duration::from_secs);
+        if is_of_a_check && at.is_some_and(|at| now.saturating_sub(at) > LONGEST_CHECK) {
             // Another program may be at it as well.
             drop(engine.wait(engine.docker().remove_volume(&volume.name, None::<RemoveVolumeOptions>)));
         }

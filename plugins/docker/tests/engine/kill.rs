@@ -116,7 +116,8 @@ fn one_that_was_never_started_is_removed_and_does_not_start() {
         ..Default::default()
     };
     engine.wait(engine.docker().create_container(Some(options), body)).expect("the name is free");
-    assert_eq!(house.status(&handles), [WorkerStatus::Initializing]);
+    // The upkeep may start it at any moment.
+    assert_ne!(house.status(&handles), [WorkerStatus::Stopped]);
     assert_eq!(house.list().len(), 1);
     house.kill(&handles);
     assert_eq!(house.containers(), []);
