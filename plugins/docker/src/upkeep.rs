@@ -1,5 +1,6 @@
 //! What is done without being asked for, every minute: containers that stopped by themselves are kept for a look at their logs,
-//! and the oldest go; receipts of launches that nobody can ask for again go as well.
+//! and the oldest go; receipts of launches that nobody can ask for again go as well. Containers that were made, and whose maker was
+//! cut off before it started them, are started: they are listed as initializing, and nobody else would ever see to that.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,12 +14,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use crate::{
     cleanup,
     labels::{self, Role},
+    maker::{self, Outcome},
     shared::Shared,
     state::{Found, Phase},
 };
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_mins(1);
+/// When to look first for what an earlier host was cut off in: it may wait for that.
+const SOON: Duration = Duration::from_secs(1);
 /// How long a launch is remembered of which no container is there.
 const RECEIPT_AGE: Duration = Duration::from_hours(24);
 
@@ -26,12 +30,18 @@ const RECEIPT_AGE: Duration = Duration::from_hours(24);
 pub(crate) fn begin(shared: &Arc<Shared>) {
     let task = Arc::clone(shared);
     shared.spawn(async move {
+        tokio::time::sleep(SOON).await;
+        // An engine that cannot be asked now is asked again in a minute.
+        let _ = complete(&task).await;
         let mut ticks = interval_at(Instant::now() + PERIOD, PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut was_fine = true;
         loop {
             ticks.tick().await;
-            let done = once(&task).await;
+            let done = match complete(&task).await {
+                Ok(()) => once(&task).await,
+                failed => failed,
+            };
             // An engine that is down for hours is told of once: the calls tell of it as well.
             if let Err(error) = &done
                 && was_fine
@@ -41,6 +51,28 @@ pub(crate) fn begin(shared: &Arc<Shared>) {
             was_fine = done.is_ok();
         }
     });
+}
+
+/// Starts the containers that were made and that nobody of this provider is about to start. Another host's that is about to does no
+/// harm, nor do we to it: a container starts once.
+async fn complete(shared: &Arc<Shared>) -> Result<(), Error> {
+    let owner = format!("{}={}", labels::OWNER, shared.settings.namespace());
+    let all = shared.engine.containers_labelled(vec![owner]).await;
+    let all = all.map_err(|fault| fault.during("list the containers"))?;
+    for one in all.iter().filter(|one| one.phase() == Phase::Made) {
+        let (name, cluster) = (one.name(), one.label(labels::CLUSTER).unwrap_or_default());
+        if shared.is_busy(&format!("{cluster}/{}", one.label(labels::TOKEN).unwrap_or(".server"))) {
+            continue;
+        }
+        let outcome = maker::go_on(shared, name, one).await;
+        shared.say(|| match outcome {
+            Outcome::Made => tracing::info!("the container {name} was made and not started; it is now"),
+            Outcome::Absent(error) | Outcome::Doubtful(error) => {
+                tracing::warn!("the container {name} was made and not started: {error}");
+            }
+        });
+    }
+    Ok(())
 }
 
 /// Looks once.
