@@ -51,7 +51,7 @@ pub enum CommandError {
     },
     /// The provider can remove nothing.
     #[error(
-        "cluster `{cluster}`: its provider leaves nothing behind that it could remove, or cannot: it has no cleanup"
+        "cluster `{cluster}`: its provider has no cleanup; what its workers leave behind, if anything, is removed by hand"
     )]
     NoCleanUp {
         /// The cluster.

@@ -410,7 +410,8 @@ impl fmt::Display for Reason {
                 after(f, trouble.as_ref())
             }
             Self::ServerUnsupported => f.write_str(
-                "the provider at hand can run no server, so that the cluster's cannot be brought up, looked at or taken down",
+                "the provider at hand can run no server, so that the cluster's cannot be brought up, looked at or taken down; \
+                 begin the host with the plugin that can, or let `longshore delete --force` leave the server as it is",
             ),
             Self::KillFailing { handle, attempts, trouble } => {
                 write!(f, "{handle} was killed {} and is still there", Times(*attempts))?;
