@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Server(Server),
     /// Let the provider remove what a cluster's stopped workers and servers left behind
     Cleanup(Cleanup),
-    /// Stop all workers of a cluster, then forget the cluster
+    /// Stop all workers of a cluster and its server, let the provider remove all that they left, then forget the cluster
     Delete(Delete),
     /// Show what happened to a cluster, when and why; the latest comes last
     History(History),

@@ -1,6 +1,7 @@
 //! Carries out what the core decided: from an action to a provider's function, and from its answer, or the lack of one, to
 //! an observation. It decides nothing.
 
+mod cleanup;
 mod probe;
 mod server;
 mod teller;

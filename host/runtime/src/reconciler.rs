@@ -58,6 +58,8 @@ pub(crate) struct Reconciler {
     told_trouble: Option<String>,
     /// Whether the core knows what the provider at hand can do.
     is_attached: bool,
+    /// Whether the provider was asked to remove what the cluster, which is deleted, has left behind.
+    is_tidied: bool,
     /// A deleted cluster is not removed from the journal before: the last attempt failed.
     no_removal_before: Time,
     /// Who waits until no look at the workers is wanted or under way: [`INBOX`] at most.
@@ -97,6 +99,7 @@ impl Reconciler {
             journal_trouble: None,
             told_trouble: None,
             is_attached: false,
+            is_tidied: false,
             no_removal_before: Time::default(),
             awaiting_look: Vec::new(),
         };
@@ -590,6 +593,11 @@ impl Reconciler {
         let now = self.clock.now();
         if now < self.no_removal_before {
             return false;
+        }
+        // Once its name is free, nobody can ask for it any more. What an operator gave up may be there still, and in use.
+        if !self.is_tidied && !self.cycle.state().is_forgotten() {
+            self.is_tidied = true;
+            self.caller.tidy_up(&self.config).await;
         }
         match self.journal.remove(&self.lease).await {
             Ok(()) => tracing::info!(cluster = &*self.name, "the cluster is gone"),

@@ -308,6 +308,11 @@ impl State {
         !self.traits.list || self.calls.list.succeeded_at.is_some_and(|asked_at| asked_at > self.last_gone)
     }
 
+    /// Whether an operator gave up what is left of it.
+    pub fn is_forgotten(&self) -> bool {
+        self.forgotten
+    }
+
     /// Whether the cluster was deleted and nothing of it is left, at a last look.
     pub fn is_finished(&self) -> bool {
         self.desired == Desired::Deleted

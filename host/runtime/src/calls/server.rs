@@ -1,4 +1,4 @@
-//! The calls about a cluster's server, and about what stopped workers left behind. As everything here, it decides nothing.
+//! The calls about a cluster's server. As everything here, it decides nothing.
 
 use std::sync::Arc;
 
@@ -6,10 +6,9 @@ use longshore_config::{ClusterConfig, ServerConfig, ServerSource};
 use longshore_plugin_api::{ErrorKind, ServerRequest, WorkerStatus};
 use longshore_providers::{CallError, CallScope, Function, NotSent, Provider};
 use longshore_scaling::{Address, Observation, ServerSeen, Trouble};
-use tokio::sync::oneshot;
 
-use super::{Caller, called, probe::Prober, teller::Teller, trouble};
-use crate::{error::CommandError, fill::server_container};
+use super::{Caller, called, probe::Prober, trouble};
+use crate::fill::server_container;
 
 impl Caller {
     pub(super) fn run_server(&mut self, provider: Arc<Provider>, config: &ClusterConfig) {
@@ -68,47 +67,6 @@ impl Caller {
             Observation::ServerLooked(seen)
         });
     }
-}
-
-impl Caller {
-    /// Lets the provider remove what the cluster's stopped workers left, and tells whoever asked.
-    pub(crate) fn clean_up(
-        &mut self,
-        config: &ClusterConfig,
-        deep: bool,
-        reply: oneshot::Sender<Result<(), CommandError>>,
-    ) {
-        self.forget_ended();
-        let cluster = config.name.clone();
-        let scope = self.scope(config, config.deadlines.cleanup);
-        let (provider, teller) = (self.provider.clone(), self.teller(config));
-        self.tasks.spawn(async move {
-            let outcome = match provider {
-                Ok(provider) => clean_up(&provider, &scope, deep, &teller, cluster).await,
-                Err(trouble) => Err(CommandError::CleanUp { cluster, trouble }),
-            };
-            // Who asked may have gone away; what could be removed is removed.
-            let _ = reply.send(outcome);
-        });
-    }
-}
-
-async fn clean_up(
-    provider: &Provider,
-    scope: &CallScope,
-    deep: bool,
-    teller: &Teller,
-    cluster: String,
-) -> Result<(), CommandError> {
-    if !provider.has_cleanup() {
-        return Err(CommandError::NoCleanUp { cluster });
-    }
-    let clean = |provider: &Provider, scope: &CallScope| provider.cleanup(scope, deep);
-    let answer = called(provider, Function::Cleanup, scope, clean).await;
-    answer.map_err(|error| {
-        let trouble = teller.fit_for_telling(trouble(&error));
-        CommandError::CleanUp { cluster, trouble }
-    })
 }
 
 fn request(config: &ClusterConfig) -> Result<ServerRequest, Trouble> {

@@ -203,13 +203,12 @@ impl Yard {
         }
     }
 
-    /// Stops a cluster, cleans up after it and deletes it; nothing of the namespace is left in the engine then.
+    /// Stops a cluster and deletes it; nothing of the namespace is left in the engine then.
     #[track_caller]
     pub(crate) fn ends(&self, cluster: &str) {
         let _ = self.house.run(&["stop", cluster]).ok();
         let live = self.containers().into_iter().filter(|one| one.state == "running");
         assert_eq!(live.collect::<Vec<_>>(), [], "a stopped cluster has none");
-        let _ = self.house.run(&["cleanup", cluster, "--deep"]).ok();
         let _ = self.house.run(&["delete", cluster]).ok();
         assert_eq!(self.ground.left(), [""; 0]);
     }
