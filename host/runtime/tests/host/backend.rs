@@ -1,13 +1,12 @@
 //! What a configuration may ask of a provider's backend beside workers: a server, variables for the containers, a cleanup.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use longshore_config::Config;
 use longshore_runtime::{ApplyError, CommandError, Effect, Host, Leaving};
 use longshore_scaling::{Command, Denied};
 use longshore_store::{Journal, SqliteJournal};
 use tempfile::tempdir;
-use tokio::time::{sleep, timeout};
 
 use crate::{
     PATIENCE, host, host_with,
@@ -183,32 +182,4 @@ async fn timeout_until(mut is: impl FnMut() -> bool) -> bool {
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.is_ok()
-}
-
-/// Waits until the host does not have the cluster any more.
-async fn gone(host: &Host) {
-    let gone = async {
-        while host.status("web").await.is_ok() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, gone).await.expect("it goes");
-}
-
-#[tokio::test]
-async fn a_deleted_cluster_leaves_nothing_behind() {
-    let (stage, host) = (Stage::new(), host().await);
-    host.apply(stage.web(1, Some(BY_STATUS), TOLD)).await.expect("legal");
-    until(&host, "web", "up", |status| status.converged).await;
-    host.command("web", Command::Delete { force: false }).await.expect("legal");
-    gone(&host).await;
-    assert_eq!(stage.said().last().map(String::as_str), Some("cleanup --deep"), "{:?}", stage.said());
-    assert_eq!(stage.count("cleanup"), 1);
-
-    // What an operator gives up may be in use still, and a provider that fails keeps nobody from going.
-    host.apply(stage.web(1, Some(BY_STATUS), TOLD)).await.expect("legal");
-    host.command("web", Command::Delete { force: true }).await.expect("legal");
-    gone(&host).await;
-    assert_eq!(stage.count("cleanup"), 1);
-    host.shut_down(Leaving::Workers).await;
 }

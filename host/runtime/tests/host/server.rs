@@ -134,13 +134,14 @@ async fn what_becomes_of_the_workers_is_the_operators_to_say() {
 }
 
 #[tokio::test]
-async fn a_deleted_cluster_leaves_no_server() {
+async fn a_deleted_cluster_leaves_neither_a_server_nor_what_was_left_behind() {
     let (stage, host) = (Stage::new(), host().await);
     host.apply(stage.web(2, Some(BY_STATUS), TOLD)).await.expect("legal");
     up(&host, 2).await;
     host.command("web", Command::Delete { force: false }).await.expect("legal");
     eventually("deleted", async || host.clusters().is_empty()).await;
-    assert_eq!(stage.said().last().map(String::as_str), Some("stop_server"));
+    let said = stage.said();
+    assert_eq!(said[said.len() - 2..], ["stop_server", "cleanup --deep"]);
     assert!(!stage.has("server") && stage.workers().is_empty());
 }
 
@@ -152,6 +153,7 @@ async fn a_cluster_that_is_forgotten_by_force_is_left_as_it_is() {
     host.command("web", Command::Delete { force: true }).await.expect("legal");
     eventually("forgotten", async || host.clusters().is_empty()).await;
     assert!(stage.has("server") && stage.workers().len() == 2, "{:?}", stage.said());
+    assert_eq!(stage.count("cleanup"), 0, "what is given up may be in use still");
 }
 
 #[tokio::test]
