@@ -35,7 +35,8 @@ pub trait Server: Provider {
     ///
     /// # Errors
     ///
-    /// Nothing was left behind.
+    /// An error says that nothing was left behind, but for [`Error::unknown`]: the host looks for a while then whether the
+    /// server comes all the same.
     fn run_server(&self, ctx: &Context<'_>, request: &ServerRequest) -> Result<(), Error>;
 
     /// Stops the server, with all that it has started. Where there is none, that is success.

@@ -293,9 +293,12 @@ fn unsent(action: &Action, trouble: &Trouble) -> Observation {
             Observation::Killed { answers: handles.iter().map(|id| (*id, Err(trouble.clone()))).collect() }
         }
         Action::Status { .. } => Observation::StatusEnded { trouble: Some(trouble) },
-        Action::RunServer => {
-            Observation::ServerRan { trouble: Some(trouble), retryable: true, returned: true }
-        }
+        Action::RunServer => Observation::ServerRan {
+            trouble: Some(trouble),
+            retryable: true,
+            returned: true,
+            doubtful: false,
+        },
         Action::StopServer { .. } => Observation::ServerStopAnswered(Err(trouble)),
         Action::LookAtServer => Observation::ServerLooked(Err(trouble)),
     }

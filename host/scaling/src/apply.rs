@@ -217,7 +217,7 @@ impl State {
             Change::ServerLost { .. } => self.set_server_phase(ServerPhase::Lost { since: now }),
             Change::ServerStopStarted { why } => self.stop_server(*why, now),
             Change::ServerGone { died } => self.server_gone(*died, now),
-            Change::ServerRunEnded { trouble, retryable, returned } => {
+            Change::ServerRunEnded { trouble, retryable, returned, doubtful } => {
                 let run = &mut self.calls.server.run;
                 let until = now + self.policy.backoff_max;
                 run.end_in(trouble.as_ref(), self.policy.backoff, &self.policy, seed, now);
@@ -227,6 +227,7 @@ impl State {
                 // Nothing else is asked about the server while the provider may still be at it.
                 run.in_flight = !*returned;
                 self.calls.server.run_hangs = !*returned;
+                self.calls.server.doubtful_since = doubtful.then_some(now);
                 self.calls.server.look.wanted = true;
             }
             Change::ServerStopEnded { trouble } => {
@@ -332,6 +333,7 @@ impl State {
             server.crashes.fail(now, policy.backoff, policy.backoff_max, FREE_CRASHES, seed);
         }
         (self.calls.server.stop, self.calls.server.not_up) = (Call::default(), None);
+        self.calls.server.doubtful_since = None;
     }
 
     /// Where a call that may start the server was cut off, or one before it was and the host that ended did not live for long

@@ -114,8 +114,10 @@ pub enum Observation {
         trouble: Option<Trouble>,
         /// Whether asking again soon may help.
         retryable: bool,
-        /// Whether the provider's call has ended, so that nothing more can come of it. Where not, that is told later.
+        /// Whether the provider's call has ended. Where not, that is told later.
         returned: bool,
+        /// Whether it may have started the server in spite of the failure, or may start it yet: the answer was lost, say.
+        doubtful: bool,
     },
     /// The provider answered that it was told to stop the server.
     ServerStopAnswered(Result<(), Trouble>),
@@ -139,9 +141,9 @@ pub fn observe(state: &State, now: Time, observation: &Observation) -> Vec<Recor
         Observation::Initialized(outcome) => {
             vec![Change::InitializeEnded { trouble: outcome.as_ref().err().cloned() }]
         }
-        Observation::ServerRan { trouble, retryable, returned } => {
-            let (trouble, retryable, returned) = (trouble.clone(), *retryable, *returned);
-            vec![Change::ServerRunEnded { trouble, retryable, returned }]
+        Observation::ServerRan { trouble, retryable, returned, doubtful } => {
+            let (trouble, retryable) = (trouble.clone(), *retryable);
+            vec![Change::ServerRunEnded { trouble, retryable, returned: *returned, doubtful: *doubtful }]
         }
         Observation::ServerStopAnswered(answer) => {
             vec![Change::ServerStopEnded { trouble: answer.as_ref().err().cloned() }]
@@ -238,15 +240,17 @@ fn server_seen(state: &State, seen: &ServerSeen) -> Vec<Change> {
     changes
 }
 
-/// For so long a call of a host that has ended may still start a server: the same time that launches are given.
+/// For so long a call whose answer was lost, or of a host that has ended, may still start a server: the same time that
+/// launches are given.
 pub(crate) fn doubt_of_server(policy: &Policy) -> Duration {
     policy.poll_interval * LISTS_TO_BELIEVE
 }
 
-/// Whether a call of a host that was cut off may still start the server that was just seen stopped.
+/// Whether a call whose answer nobody has may still start the server that was just seen stopped.
 fn may_yet_come(state: &State, server: &Server) -> bool {
     let asked_at = state.calls.server.look.started_at.unwrap_or_default();
-    server.in_doubt_since.is_some_and(|since| asked_at < since + doubt_of_server(&state.policy))
+    let since = server.in_doubt_since.max(state.calls.server.doubtful_since);
+    since.is_some_and(|since| asked_at < since + doubt_of_server(&state.policy))
 }
 
 /// Whether a server that was seen stopped had come to life and was not told to stop.

@@ -316,8 +316,10 @@ pub enum Change {
         trouble: Option<Trouble>,
         /// Whether asking again soon may help.
         retryable: bool,
-        /// Whether the provider's call has ended, so that nothing more can come of it.
+        /// Whether the provider's call has ended.
         returned: bool,
+        /// Whether it may have started the server in spite of the failure, or may start it yet.
+        doubtful: bool,
     },
     /// The provider answered that it was told to stop the server.
     ServerStopEnded {

@@ -14,7 +14,12 @@ impl Caller {
     pub(super) fn run_server(&mut self, provider: Arc<Provider>, config: &ClusterConfig) {
         let request = match request(config) {
             Ok(request) => request,
-            Err(trouble) => return self.answer(config, async { ran(Some(trouble), false, true) }),
+            Err(trouble) => {
+                let trouble = Some(trouble);
+                let ran =
+                    Observation::ServerRan { trouble, retryable: false, returned: true, doubtful: false };
+                return self.answer(config, async { ran });
+            }
         };
         let scope = self.scope(config, config.deadlines.server);
         let teller = self.teller(config);
@@ -104,17 +109,21 @@ async fn look(
     }
 }
 
-fn ran(trouble: Option<Trouble>, retryable: bool, returned: bool) -> Observation {
-    Observation::ServerRan { trouble, retryable, returned }
-}
-
+/// What came of starting the server.
 fn ran_with(answer: Result<(), CallError>) -> Observation {
-    let Err(error) = answer else { return ran(None, true, true) };
+    let Err(error) = answer else {
+        return Observation::ServerRan { trouble: None, retryable: true, returned: true, doubtful: false };
+    };
     let retryable = match &error {
         CallError::Failed(error) => !matches!(error.kind(), ErrorKind::Permanent | ErrorKind::Config),
         CallError::NotSent { reason: NotSent::Missing(_) | NotSent::Unwritable(_) } => false,
         _ => true,
     };
     let returned = !matches!(error, CallError::Deadline { .. });
-    ran(Some(trouble(&error)), retryable, returned)
+    let doubtful = match &error {
+        CallError::Failed(error) => matches!(error.kind(), ErrorKind::Unknown | ErrorKind::Panic),
+        CallError::NotSent { .. } => false,
+        _ => true,
+    };
+    Observation::ServerRan { trouble: Some(trouble(&error)), retryable, returned, doubtful }
 }

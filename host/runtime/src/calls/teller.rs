@@ -94,7 +94,12 @@ mod tests {
             Observation::StatusEnded { trouble: Some(trouble()) },
             Observation::Listed(Err(trouble())),
             Observation::Initialized(Err(trouble())),
-            Observation::ServerRan { trouble: Some(trouble()), retryable: true, returned: true },
+            Observation::ServerRan {
+                trouble: Some(trouble()),
+                retryable: true,
+                returned: true,
+                doubtful: false,
+            },
             Observation::ServerStopAnswered(Err(trouble())),
             Observation::ServerLooked(Err(trouble())),
             Observation::ServerLooked(Ok(ServerSeen::Unreachable { address, trouble: trouble() })),

@@ -247,7 +247,12 @@ impl Run {
             Action::RunServer if matches!(how, How::Hangs) => {
                 self.server_hangs = true;
                 let trouble = Some(trouble);
-                self.world.see(&Observation::ServerRan { trouble, retryable: true, returned: false });
+                self.world.see(&Observation::ServerRan {
+                    trouble,
+                    retryable: true,
+                    returned: false,
+                    doubtful: true,
+                });
             }
             Action::RunServer => {
                 if is_done {

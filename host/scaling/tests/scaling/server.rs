@@ -122,7 +122,7 @@ fn what_no_soon_retry_can_mend_waits_for_the_longest() {
     let mut world = served(1);
     world.turn();
     let trouble = Some(Trouble::new("no such image"));
-    world.see(&Observation::ServerRan { trouble, retryable: false, returned: true });
+    world.see(&Observation::ServerRan { trouble, retryable: false, returned: true, doubtful: false });
     world.settle();
     world.run_for(4 * MINUTE);
     assert_eq!(world.count(|change| matches!(change, Change::ServerStarted)), 1);

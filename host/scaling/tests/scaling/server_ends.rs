@@ -22,7 +22,7 @@ fn stops(world: &World) -> usize {
 
 fn hangs(world: &mut World) {
     let trouble = Some(Trouble::new("run_server has not returned within its budget"));
-    world.see(&Observation::ServerRan { trouble, retryable: true, returned: false });
+    world.see(&Observation::ServerRan { trouble, retryable: true, returned: false, doubtful: true });
 }
 
 #[test]
@@ -44,6 +44,23 @@ fn it_goes_after_the_last_worker() {
     world.run_for(MINUTE);
     assert_eq!((phase(&world), world.state.is_converged()), (ServerPhase::Down, true));
     assert_eq!(stops(&world), 1);
+}
+
+#[test]
+fn one_whose_start_lost_its_answer_is_waited_for_before_it_counts_as_gone() {
+    let mut world = served(1);
+    world.turn();
+    let trouble = Some(Trouble::new("the connection was reset"));
+    world.see(&Observation::ServerRan { trouble, retryable: true, returned: true, doubtful: true });
+    world.command(&Command::Stop).expect("legal");
+    world.step();
+    world.step();
+    assert_ne!(phase(&world), ServerPhase::Down, "one look proves nothing yet");
+    // It takes effect late.
+    world.start_server();
+    world.run_for(5 * MINUTE);
+    assert_eq!((phase(&world), world.state.is_converged()), (ServerPhase::Down, true));
+    assert_eq!(world.server, ServerSeen::Stopped, "it was taken down all the same");
 }
 
 #[test]

@@ -196,7 +196,7 @@ impl World {
     }
 
     pub(crate) fn server_ran(&mut self, trouble: Option<Trouble>) {
-        self.see(&Observation::ServerRan { trouble, retryable: true, returned: true });
+        self.see(&Observation::ServerRan { trouble, retryable: true, returned: true, doubtful: false });
     }
 
     pub(crate) fn look_at_server(&mut self) {
