@@ -3,8 +3,8 @@
 use std::{future::Future, path::Path, sync::Arc};
 
 use longshore_scaling::{
-    Aim, Change, Desired, HandleId, LaunchId, NewHandle, Policy, ProviderTraits, Record, Snapshot, State,
-    Time, Trouble,
+    Address, Aim, Change, Desired, HandleId, LaunchId, NewHandle, Policy, ProviderTraits, Record,
+    ServerPolicy, Snapshot, State, StopReason, Time, Trouble,
 };
 use longshore_store::{Claimed, Entry, Journal, Lease, SqliteJournal};
 use tempfile::TempDir;
@@ -81,6 +81,30 @@ pub(crate) fn beginnings(workers: u32) -> Vec<Record> {
         }
         .at(at),
     ]
+}
+
+/// The records of a server's life.
+pub(crate) fn served() -> Vec<Record> {
+    let created = Change::Created {
+        uid: 7,
+        policy: Policy::default(),
+        traits: ProviderTraits { server: true, ..ProviderTraits::default() },
+        expected: 0,
+        desired: Desired::Running,
+        server: Some(ServerPolicy::default()),
+        per_container: 4,
+    };
+    let address = Address { host: "10.0.0.7".to_owned(), port: Some(6379) };
+    let changes = [
+        created,
+        Change::ServerStarted,
+        Change::ServerUp { address: address.clone(), replaces: false },
+        Change::ServerLost { trouble: Trouble { text: "refused".to_owned(), clause: None } },
+        Change::ServerUp { address, replaces: true },
+        Change::ServerStopStarted { why: StopReason::Unwanted },
+        Change::ServerGone { died: false },
+    ];
+    changes.into_iter().map(|change| change.at(Time::from_millis(1_800_000_000_000))).collect()
 }
 
 /// The snapshot of a cluster of so many workers.

@@ -2,15 +2,16 @@
 
 use std::fs;
 
+use longshore_scaling::State;
 use longshore_store::{
-    Entry, ExportError, FILE, ImportError, Journal, NUMBER_LIMIT, Numbered, OpenError, TERM_LIMIT, WITNESS,
-    check, export, import,
+    Entry, ExportError, FILE, FORMAT, ImportError, Journal, NUMBER_LIMIT, Numbered, OpenError, TERM_LIMIT,
+    WITNESS, check, export, import,
 };
 use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{append, beginnings, claim, defined, fast_folder, open, scaled, snapshot, wait};
+use crate::support::{append, beginnings, claim, defined, fast_folder, open, scaled, served, snapshot, wait};
 
 /// A folder with something of everything.
 pub(crate) fn sample() -> TempDir {
@@ -76,7 +77,7 @@ fn a_journal_is_exported_beside_its_host() {
     assert!(report.is_in_use);
     assert_eq!(report.holder.expect("it says who it is").pid, std::process::id());
     assert_eq!(report.clusters.len(), 3);
-    assert_eq!((report.providers, report.format), (vec!["b".to_owned(), "local".to_owned()], Some(1)));
+    assert_eq!((report.providers, report.format), (vec!["b".to_owned(), "local".to_owned()], Some(FORMAT)));
     drop(journal);
     let report = check(folder.path()).expect("it can be looked at");
     assert_eq!((report.is_in_use, report.holder), (false, None));
@@ -248,20 +249,26 @@ fn what_cannot_be_written_out_is_told_of() {
     );
 }
 
-/// A journal of format 1 as its first version wrote it, and the same as text. Whoever changes what a payload looks like must
-/// still read these; they are never made anew.
+/// A journal of each format as the first version of it wrote it, and the same as text. Whoever changes what a payload looks
+/// like must still read these; they are never made anew.
 #[test]
-fn a_journal_of_format_1_can_be_read() {
-    let (file, text) = (fast_folder(), fast_folder());
-    let database = Connection::open(file.path().join(FILE)).expect("a database");
-    database.execute_batch(include_str!("../fixtures/format-1.sql")).expect("it can be made");
-    drop(database);
-    drop(open(file.path()));
-    import(text.path(), &mut &include_bytes!("../fixtures/format-1.jsonl")[..])
-        .unwrap_or_else(|error| panic!("{error}"));
-    let (file, text) = (exported(&file), exported(&text));
-    assert_eq!(body(&file), body(&text));
-    assert!(body(&file).len() > 10, "there is something in it");
+fn a_journal_of_each_format_can_be_read() {
+    let formats = [
+        (include_str!("../fixtures/format-1.sql"), &include_bytes!("../fixtures/format-1.jsonl")[..]),
+        (include_str!("../fixtures/format-2.sql"), &include_bytes!("../fixtures/format-2.jsonl")[..]),
+    ];
+    assert_eq!(formats.len(), FORMAT as usize);
+    for (sql, mut jsonl) in formats {
+        let (file, text) = (fast_folder(), fast_folder());
+        let database = Connection::open(file.path().join(FILE)).expect("a database");
+        database.execute_batch(sql).expect("it can be made");
+        drop(database);
+        drop(open(file.path()));
+        import(text.path(), &mut jsonl).unwrap_or_else(|error| panic!("{error}"));
+        let (file, text) = (exported(&file), exported(&text));
+        assert_eq!(body(&file), body(&text));
+        assert!(body(&file).len() > 10, "there is something in it");
+    }
 }
 
 /// Writes the fixtures of a new format: `cargo test -p longshore-store -- --ignored make_the_fixtures`, once.
@@ -271,7 +278,7 @@ fn make_the_fixtures() {
     let folder = sample_small();
     let out = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     fs::create_dir_all(&out).expect("a folder");
-    let format = longshore_store::FORMAT;
+    let format = FORMAT;
     fs::write(out.join(format!("format-{format}.jsonl")), exported(&folder)).expect("written");
     fs::write(out.join(format!("format-{format}.sql")), dump(&folder)).expect("written");
 }
@@ -289,6 +296,10 @@ fn sample_small() -> TempDir {
     append(&journal, &web, vec![scaled(1), defined(2)]);
     let batch = claim(&journal, "batch").lease;
     append(&journal, &batch, vec![scaled(3)]);
+    let queue = claim(&journal, "queue").lease;
+    append(&journal, &queue, served().into_iter().map(Entry::Happened).collect());
+    wait(journal.compact(&queue, State::replay(&served()).snapshot())).expect("compacted");
+    append(&journal, &queue, served().into_iter().skip(1).map(Entry::Happened).collect());
     drop(journal);
     folder
 }
