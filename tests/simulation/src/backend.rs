@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use longshore_scaling::Seen;
+use longshore_scaling::{Address, Seen};
 
 /// Whose a container is, and how it came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +67,27 @@ impl Token {
     }
 }
 
-/// All containers, and all launches.
+/// The cluster's server, while it is there: an idempotent backend has one at most.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) number: u64,
+    pub(crate) address: Address,
+    pub(crate) is_running: bool,
+    pub(crate) is_reachable: bool,
+}
+
+/// The address of a server that is at the home of this number.
+pub(crate) fn address(home: u32) -> Address {
+    Address { host: format!("server-{home}"), port: Some(6_379) }
+}
+
+/// All containers, all launches, and the server.
 #[derive(Debug, Default)]
 pub(crate) struct Backend {
+    pub(crate) server: Option<Server>,
+    /// Calls that may still start a server for the cluster.
+    pub(crate) server_runs_open: u32,
+    servers_made: u64,
     containers: BTreeMap<Arc<str>, Container>,
     /// Those that live, to be quick.
     alive: BTreeSet<Arc<str>>,
@@ -92,6 +110,23 @@ impl Backend {
         self.containers.insert(Arc::clone(&name), container);
         self.alive.insert(Arc::clone(&name));
         name
+    }
+
+    /// Starts the server, where there is none; says its number then.
+    pub(crate) fn start_server(&mut self, home: u32) -> Option<u64> {
+        if self.server.is_some() {
+            return None;
+        }
+        self.servers_made += 1;
+        let number = self.servers_made;
+        let address = address(home);
+        self.server = Some(Server { number, address, is_running: false, is_reachable: true });
+        Some(number)
+    }
+
+    /// The server of that number, if it is still there.
+    pub(crate) fn server_mut(&mut self, number: u64) -> Option<&mut Server> {
+        self.server.as_mut().filter(|server| server.number == number)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Container> {
@@ -127,6 +162,8 @@ impl Backend {
             }
         }
         self.tokens.clear();
+        // Whoever gave a cluster up with its server has removed that since, or the next one would take it for its own.
+        (self.server, self.server_runs_open) = (None, 0);
     }
 
     /// All that live, of whatever cluster.

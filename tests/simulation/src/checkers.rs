@@ -8,6 +8,7 @@ mod launches;
 mod ledger;
 mod numbers;
 mod rest;
+mod servers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,6 +31,11 @@ kinds! {
         NoTokenTwice = "no-token-twice", "no token is launched twice, but where the provider is idempotent";
         IntentBeforeEffect = "intent-before-effect", "nothing is launched or killed before the journal says so";
         PreparedFirst = "prepared-first", "nothing is launched before the provider is prepared, where it must be";
+        ServerFirst = "server-first", "nobody is launched but for a server that this host has seen up, as it has seen it last";
+        ServerLast = "server-last", "a server is stopped after the last worker, or because it was not up in time";
+        NoServerLeft = "no-server-left", "no server is left behind that nobody thinks of any more";
+        StaleReplaced = "stale-replaced", "nobody stays for good who knows a server that moved, where the policy is to replace";
+        WholeContainers = "whole-containers", "all containers of a launch can hold the same number of workers";
         ReplayEqualsLive = "replay-equals-live", "what the journal holds adds up to the state that lives";
         NumbersOnlyGrow = "numbers-only-grow", "generations, terms and times never go back, and no number is used twice";
         Converges = "converges", "once faults stop, the cluster is as wanted within a bounded time";
@@ -77,6 +83,7 @@ pub(crate) struct Checkers {
     pending: BTreeMap<String, (u32, HostId)>,
     /// Hosts whose provider is prepared for the cluster.
     prepared: BTreeSet<HostId>,
+    servers: servers::Servers,
     /// When the latest look was asked for that was told of each handle as initializing.
     initializing: BTreeMap<HandleId, Time>,
     /// All tokens of all lives.
@@ -104,6 +111,7 @@ impl Checkers {
         self.ledger = Ledger::default();
         self.kills.clear();
         self.prepared.clear();
+        self.servers = servers::Servers::default();
         self.initializing.clear();
         self.generation = 0;
     }
@@ -114,6 +122,7 @@ impl Checkers {
             self.check_numbers(record);
             self.check_launch(host, record, backend);
             self.check_kill(record, backend);
+            self.check_server(host, record, backend);
             self.ledger.take(record);
         }
     }

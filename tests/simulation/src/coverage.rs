@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use longshore_scaling::{Action, Change, Command, Denied, KillReason, Reason, Remedy};
+use longshore_scaling::{Action, Change, Command, Denied, KillReason, Reason, Remedy, StopReason};
 
 use crate::{
     fault::Fault,
@@ -49,6 +49,17 @@ names! {
         Change::ListEnded { .. } => "list-ended",
         Change::InitializeStarted => "initialize-started",
         Change::InitializeEnded { .. } => "initialize-ended",
+        Change::ServerStarted => "server-started",
+        Change::ServerUp { replaces: false, .. } => "server-up",
+        Change::ServerUp { replaces: true, .. } => "server-up-and-replaces",
+        Change::ServerLost { .. } => "server-lost",
+        Change::ServerStopStarted { .. } => "server-stop-started",
+        Change::ServerGone { died: false } => "server-gone",
+        Change::ServerGone { died: true } => "server-died",
+        Change::ServerRunEnded { .. } => "server-run-ended",
+        Change::ServerStopEnded { .. } => "server-stop-ended",
+        Change::ServerLookStarted => "server-look-started",
+        Change::ServerLookEnded { .. } => "server-look-ended",
     }
 }
 
@@ -63,7 +74,12 @@ names! {
         Action::Kill { why: KillReason::LaunchTimeout, .. } => "kill-late-starters",
         Action::Kill { why: KillReason::StillThere, .. } => "kill-still-there",
         Action::Kill { why: KillReason::Outstanding, .. } => "kill-outstanding",
+        Action::Kill { why: KillReason::OtherServer, .. } => "kill-other-server",
         Action::Status { .. } => "status",
+        Action::RunServer => "run-server",
+        Action::StopServer { why: StopReason::Unwanted } => "stop-server",
+        Action::StopServer { why: StopReason::StartTimeout } => "stop-late-server",
+        Action::LookAtServer => "look-at-server",
     }
 }
 
@@ -97,6 +113,15 @@ names! {
         Reason::StatusFailing { .. } => "status-failing",
         Reason::ListFailing { .. } => "list-failing",
         Reason::KillFailing { .. } => "kill-failing",
+        Reason::ServerStarting { .. } => "server-starting",
+        Reason::ServerUnseen => "server-unseen",
+        Reason::ServerLost { .. } => "server-lost",
+        Reason::ServerBackingOff { .. } => "server-backing-off",
+        Reason::ServerHangs => "server-hangs",
+        Reason::ServerStatusFailing { .. } => "server-status-failing",
+        Reason::ServerOutlivesWorkers => "server-outlives-workers",
+        Reason::ServerStopping { .. } => "server-stopping",
+        Reason::ServerUnsupported => "server-unsupported",
     }
 }
 
@@ -130,6 +155,8 @@ names! {
         Denied::BadHandle { .. } => "bad-handle",
         Denied::BeingDeleted => "being-deleted",
         Denied::IsStopped => "is-stopped",
+        Denied::CannotServe => "cannot-serve",
+        Denied::ServerIsThere => "server-is-there",
     }
 }
 
@@ -146,6 +173,9 @@ kinds! {
         Fenced = "fenced", "a host that was taken for dead tried to write";
         LateEffect = "late-effect", "a call took effect after its host had ended";
         LateAnswer = "late-answer", "a launch was answered after its deadline";
+        LateServer = "late-server", "a call started a server after its host had ended";
+        ServerOfAnotherKind = "server-of-another-kind", "a cluster got a server of another kind, or lost it";
+        ServedQuiet = "served-quiet", "faults had stopped, and all was as wanted and quiet, with a server that was up";
         Finished = "finished", "a deleted cluster was gone";
         Recreated = "recreated", "a cluster was made anew under the old name";
         HostLeft = "host-left", "a host left with all its workers";
@@ -177,6 +207,10 @@ const OUT_OF_REACH: &[(&str, &str)] = &[
     ("change", "list-ended"),
     ("change", "initialize-started"),
     ("change", "initialize-ended"),
+    ("change", "server-run-ended"),
+    ("change", "server-stop-ended"),
+    ("change", "server-look-started"),
+    ("change", "server-look-ended"),
 ];
 
 impl Coverage {

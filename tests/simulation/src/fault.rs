@@ -59,6 +59,24 @@ kinds! {
         ClockForward = "clock-forward", "the clock has gone forward while the host was down";
         ClockBack = "clock-back", "the clock has gone back while the host was down";
         ClockLeap = "clock-leap", "the clock goes forward under a running host";
+        ServerRunFails = "server-run-fails", "a server cannot be started for now, and none is";
+        ServerRunPermanent = "server-run-permanent", "a server cannot be started for good, and none is";
+        ServerRunClaims = "server-run-claims", "a server is said to be started, and is not";
+        ServerRunReplyLost = "server-run-reply-lost", "a server is started, and said not to be";
+        ServerRunLate = "server-run-late", "a server's start is answered after its deadline";
+        ServerRunHangs = "server-run-hangs", "a server's start never returns while its host lives";
+        ServerSlowStart = "server-slow-start", "a server takes long to be up";
+        ServerNeverUp = "server-never-up", "a server stays initializing for ever";
+        ServerDiesEarly = "server-dies-early", "a server dies soon after its start";
+        ServerDies = "server-dies", "a server dies";
+        ServerMoves = "server-moves", "a server that is started again is somewhere else";
+        ServerUnreachable = "server-unreachable", "a server runs, and cannot be reached for a while";
+        ServerStatusFails = "server-status-fails", "how the server is cannot be had";
+        ServerStopFails = "server-stop-fails", "the server is not stopped, and said not to be";
+        ServerStopClaims = "server-stop-claims", "the server is said to be stopped, and is not";
+        ServerStopReplyLost = "server-stop-reply-lost", "the server is stopped, and said not to be";
+        ServerStopSlow = "server-stop-slow", "the answer of a server's stop takes long";
+        ServerUnsupported = "server-unsupported", "the plugin is exchanged for one that can run no server, or back";
     }
 }
 
@@ -66,7 +84,12 @@ impl Fault {
     /// How often it strikes at most, in ten thousand occasions: rare where one strike changes much.
     fn cap(self) -> u32 {
         match self {
-            Self::RunHangs | Self::NeverStarts | Self::CrashAfterWrite | Self::CrashBetween => 800,
+            Self::RunHangs
+            | Self::NeverStarts
+            | Self::CrashAfterWrite
+            | Self::CrashBetween
+            | Self::ServerRunHangs
+            | Self::ServerDiesEarly => 800,
             Self::CrashInWrite
             | Self::MassDeath
             | Self::Blip
@@ -76,6 +99,9 @@ impl Fault {
             | Self::ClockLeap
             | Self::Stray
             | Self::LateWorker
+            | Self::ServerDies
+            | Self::ServerUnreachable
+            | Self::ServerUnsupported
             | Self::NeighbourDies => 300,
             Self::CallsOutlive
             | Self::CrashOnStart
@@ -85,6 +111,7 @@ impl Fault {
             | Self::ClockBack
             | Self::ClockForward
             | Self::RunThrottled
+            | Self::ServerMoves
             | Self::StatusLags => 6_000,
             _ => 2_500,
         }

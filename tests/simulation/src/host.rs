@@ -64,6 +64,11 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// The provider at hand is another one: the core is to know what that can do.
+    pub(crate) fn attach_anew(&mut self) {
+        self.is_attached = false;
+    }
+
     /// Whether it is doing nothing at all just now.
     pub(crate) fn is_idle(&self) -> bool {
         !self.is_frozen
@@ -160,7 +165,7 @@ impl World {
     fn act(&mut self, id: HostId, action: &Action, now: Time) -> bool {
         self.coverage.count("action", coverage::action(action));
         if matches!(self.stage, Stage::Quiet { .. })
-            && matches!(action, Action::Launch { .. } | Action::Kill { .. } | Action::Initialize)
+            && !matches!(action, Action::Status { .. } | Action::List | Action::LookAtServer)
         {
             self.checkers.stirs(&format!("{action:?}"));
         }
@@ -257,11 +262,12 @@ impl World {
         }
         (host.report, host.wake_at) = (report, wake_at);
         let state = core.state();
-        let has_left = state.is_resting() && state.handle_count() == 0 && state.launches().next().is_none();
+        let has_left = state.has_left();
         if state.is_finished() {
             self.finish(id);
         } else if has_left && state.desired() != Desired::Deleted && !host.is_zombie {
             self.count(Counted::HostLeft);
+            self.checkers.left(&self.backend);
             self.host_ends(id, "leaves, and its workers are gone");
         } else {
             self.set_timer(id);

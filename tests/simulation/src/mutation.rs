@@ -36,6 +36,12 @@ kinds! {
         TroublesPileUp = "troubles-pile-up", "each trouble tells of all troubles before it";
         SaysNothing = "says-nothing", "the report is empty";
         ForgetsWhatItSaw = "forgets-what-it-saw", "what was seen and written counts as not written";
+        TakesItForUp = "takes-it-for-up", "a server that cannot be reached is taken for one that is up";
+        TrustsTheHostBefore = "trusts-the-host-before", "a server that was up for the host before is not looked at";
+        StopsTheServerFirst = "stops-the-server-first", "the server is stopped while its workers are being killed";
+        BelievesTheStop = "believes-the-stop", "a server that is said to be stopped is taken for gone";
+        SparesTheStale = "spares-the-stale", "workers that know a server which has moved are not killed, and said to be";
+        CutsAnyhow = "cuts-anyhow", "launches are cut without regard to what a container holds";
         AdmitsWhileWriting = "admits-while-writing", "a command is admitted while something is being written";
     }
 }
@@ -63,6 +69,11 @@ impl Mutation {
             Self::TakesNeighbours => Checker::ForeignersUntouched,
             Self::TroublesPileUp => Checker::BoundedMemory,
             Self::SaysNothing => Checker::ExplainsItself,
+            Self::TakesItForUp | Self::TrustsTheHostBefore => Checker::ServerFirst,
+            Self::StopsTheServerFirst => Checker::ServerLast,
+            Self::BelievesTheStop => Checker::NoServerLeft,
+            Self::SparesTheStale => Checker::StaleReplaced,
+            Self::CutsAnyhow => Checker::WholeContainers,
             Self::ForgetsWhatItSaw => Checker::ComesToRest,
             Self::AdmitsWhileWriting => Checker::NeverPanics,
         }

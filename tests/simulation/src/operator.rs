@@ -3,14 +3,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_scaling::{Command, Desired, LaunchPhase, Reason, Remedy, State};
+use longshore_scaling::{
+    Command, Desired, LaunchPhase, Policy, Reason, Remedy, ServerKind, ServerPolicy, State,
+};
 
 use crate::{
+    backend::address,
     checkers::Checker,
     coverage::{self, Event as Counted},
     host::{Host, Message},
     queue::{Event, HostId},
     seam::Core,
+    shape::draw_server,
     trace::{Who, say},
     world::{Stage, World},
 };
@@ -58,7 +62,15 @@ impl World {
             (self.shape.another_policy(&mut self.operator_dice, expected), expected)
         };
         let desired = if self.operator_dice.chance(9_000) { Desired::Running } else { Desired::Stopped };
-        Command::Create { uid, policy, traits: self.shape.traits, expected, desired }
+        Command::Create {
+            uid,
+            policy,
+            traits: self.shape.traits,
+            expected,
+            desired,
+            server: self.shape.server,
+            per_container: self.shape.per_container,
+        }
     }
 
     /// Whatever comes to an operator's mind.
@@ -71,7 +83,7 @@ impl World {
         let scale = self.shape.scale;
         let ledger = &self.checkers.ledger;
         let (min, max, live) = (ledger.policy.min, ledger.policy.max, ledger.live() as u32);
-        let policy = ledger.policy.clone();
+        let (policy, server) = (ledger.policy.clone(), ledger.server);
         let dice = &mut self.operator_dice;
         match dice.below(100) {
             0..40 => Command::Scale { expected: dice.count(min, max.min(scale * 3)) },
@@ -79,17 +91,18 @@ impl World {
             43..55 => {
                 let expected = dice.count(0, scale);
                 let policy = self.shape.another_policy(dice, expected);
-                Command::Update { policy, traits: self.shape.traits, expected }
+                let (server, other_server) = self.another_server();
+                self.update(policy, expected, server, other_server)
             }
             55..63 => {
                 // Less than what lives now.
                 let max = dice.count(0, live);
-                let policy = longshore_scaling::Policy { min: 0, max, ..policy };
-                Command::Update { policy, traits: self.shape.traits, expected: max }
+                let policy = Policy { min: 0, max, ..policy };
+                self.update(policy, max, server, false)
             }
             63..65 => {
-                let policy = longshore_scaling::Policy { launch_batch: 0, ..policy };
-                Command::Update { policy, traits: self.shape.traits, expected: min }
+                let policy = Policy { launch_batch: 0, ..policy };
+                self.update(policy, min, server, false)
             }
             65..72 => Command::Stop,
             72..80 => Command::Start,
@@ -99,6 +112,42 @@ impl World {
             94..96 => Command::Delete { force: false },
             96..97 => Command::Delete { force: true },
             _ => self.nonsense(id),
+        }
+    }
+
+    fn update(
+        &self,
+        policy: Policy,
+        expected: u32,
+        server: Option<ServerPolicy>,
+        other_server: bool,
+    ) -> Command {
+        let (traits, per_container) = (self.shape.traits, self.shape.per_container);
+        Command::Update { policy, traits, expected, server, per_container, other_server }
+    }
+
+    /// The server of a new configuration: mostly the same, and whether it is another one all the same.
+    fn another_server(&mut self) -> (Option<ServerPolicy>, bool) {
+        let server = self.checkers.ledger.server;
+        if self.shape.server.is_none() {
+            return (server, false);
+        }
+        let dice = &mut self.operator_dice;
+        match (dice.below(10), server) {
+            (0..5, _) => (server, false),
+            (5..7, Some(ServerPolicy { kind, .. })) => (Some(draw_server(dice, kind)), false),
+            (7, Some(ServerPolicy { kind, .. })) => {
+                if kind == ServerKind::External {
+                    self.next_external_home = Some(self.external_home + 1);
+                }
+                (server, true)
+            }
+            (8, _) => (None, false),
+            _ => {
+                let kinds = [ServerKind::Managed, ServerKind::Managed, ServerKind::External];
+                let kind = kinds[dice.below(3) as usize];
+                (Some(draw_server(dice, kind)), server.is_some_and(|server| server.kind != kind))
+            }
         }
     }
 
@@ -146,6 +195,7 @@ impl World {
         self.is_reachable = true;
         self.stage = Stage::Settling { since: self.now };
         self.release_calls();
+        self.calm_server();
         if let Some(id) = self.current()
             && self.hosts.get(&id).is_some_and(|host| host.core.is_some())
         {
@@ -176,10 +226,13 @@ impl World {
             + 8 * millis(policy.list_interval)
             + 12 * millis(policy.poll_interval)
             + 4 * millis(policy.stray_grace)
-            + millis(policy.stable_after);
+            + millis(policy.stable_after)
+            + 4 * self.checkers.ledger.server.map_or(0, |server| millis(server.start_timeout));
         let shape = &self.shape;
         let calls = (launches + 10) * (2 * shape.latency + millis(policy.busy_poll_interval));
-        let world = shape.start + shape.stop + 3 * shape.deadline + shape.pause + shape.lag + shape.linger;
+        let server = shape.server_start + shape.stop + 3 * shape.deadline;
+        let world =
+            shape.start + shape.stop + 3 * shape.deadline + server + shape.pause + shape.lag + shape.linger;
         2 * (waits + calls + 4 * world) + 600_000
     }
 
@@ -207,20 +260,34 @@ impl World {
         else {
             return;
         };
+        let external = self.is_external_up.then(|| address(self.external_home));
         match self.stage {
             Stage::Settling { since } => {
                 let as_wanted = self.is_calm()
                     && report.reasons.iter().all(is_at_rest)
-                    && self.checkers.as_wanted(core.state(), &self.backend).is_ok();
+                    && self.checkers.as_wanted(core.state(), &self.backend).is_ok()
+                    && self.checkers.server_as_wanted(core.state(), &self.backend, external.as_ref()).is_ok();
                 let last = self.last_record.max(self.queue.last_change());
                 let is_quiet = self.now >= last + self.quiet_time();
                 if as_wanted && is_quiet {
+                    self.checkers.none_is_stale(&self.backend);
                     self.checkers.compare(core.state(), self.store.read());
+                    if core.state().server().is_some_and(longshore_scaling::Server::is_up) {
+                        self.coverage.event(Counted::ServedQuiet);
+                    }
                     self.stage = Stage::Quiet { until: self.now + self.quiet_time() };
                     say!(self, Who::World, "all is as wanted, and quiet");
                 } else if self.now > since + self.patience() {
                     let report = report.clone();
-                    self.checkers.is_late(Some(core.state()), &self.backend, &report, self.now - since);
+                    let server =
+                        self.checkers.server_as_wanted(core.state(), &self.backend, external.as_ref());
+                    self.checkers.is_late(
+                        Some(core.state()),
+                        &self.backend,
+                        server,
+                        &report,
+                        self.now - since,
+                    );
                 }
             }
             Stage::Quiet { until } if self.now >= until => {

@@ -3,11 +3,13 @@
 
 mod answers;
 mod effects;
+mod server;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use longshore_scaling::{Action, HandleId, LaunchId, Time};
+use longshore_scaling::{Action, HandleId, LaunchId, ServerKind, ServerSeen, Time, Trouble};
 
+use self::server::{StartFate, StopFate};
 use crate::{
     fault::Fault,
     queue::{CallId, Event, HostId},
@@ -66,6 +68,17 @@ pub(crate) enum Kind {
     },
     List,
     Initialize,
+    RunServer {
+        fate: StartFate,
+    },
+    StopServer {
+        fate: StopFate,
+    },
+    /// What it saw when it arrived.
+    LookAtServer {
+        kind: ServerKind,
+        seen: Option<Result<ServerSeen, Trouble>>,
+    },
 }
 
 /// A call that is under way.
@@ -86,6 +99,8 @@ pub(crate) struct Call {
     unanswered: bool,
     /// Whether the backend could not be reached when it arrived.
     pub(crate) lost_touch: bool,
+    /// Whether it has arrived.
+    arrived: bool,
 }
 
 /// All calls that are under way.
@@ -155,6 +170,22 @@ impl World {
                 let fate = self.run_fate();
                 Kind::Run { launch: *launch, token, workers: *workers, fate, made: Vec::new() }
             }
+            Action::RunServer => {
+                if !is_zombie {
+                    self.checkers.server_prepared(host);
+                }
+                self.checkers.server_called(true);
+                self.backend.server_runs_open += 1;
+                Kind::RunServer { fate: self.start_fate() }
+            }
+            Action::StopServer { .. } => {
+                self.checkers.server_called(false);
+                Kind::StopServer { fate: self.stop_fate() }
+            }
+            Action::LookAtServer => {
+                let kind = state.server().map_or(ServerKind::Managed, |server| server.policy.kind);
+                Kind::LookAtServer { kind, seen: None }
+            }
         };
         self.begin(host, uid, kind, asked_at);
     }
@@ -167,33 +198,36 @@ impl World {
         } else if let Kind::Kill { handles, fate, .. } = &kind {
             let names: Vec<_> = handles.iter().map(|(_, name)| &**name).collect();
             say!(self, Who::Provider, "is asked to kill {} ({fate:?})", names.join(", "));
+        } else if let Kind::RunServer { fate } = &kind {
+            say!(self, Who::Provider, "is asked for the server ({fate:?})");
+        } else if let Kind::StopServer { fate } = &kind {
+            say!(self, Who::Provider, "is told to stop the server ({fate:?})");
         }
         let (there, back) = (self.latency(), self.latency());
         let (mut effect, mut answer) = (Some(self.now + there), Some(self.now + there + back));
+        let deadline = self.now + self.shape.deadline;
         match &kind {
-            Kind::Run { fate, .. } => {
-                let deadline = self.now + self.shape.deadline;
-                match fate {
-                    Fate::Late => {
-                        let late = deadline + self.provider_dice.magnitude(1, self.shape.deadline * 2);
-                        effect = Some(self.provider_dice.between(self.now, late - 1));
-                        answer = Some(late);
-                    }
-                    Fate::Hangs => {
-                        let somewhen = self.now + self.provider_dice.below(self.shape.deadline * 3);
-                        effect = self.provider_dice.coin().then_some(somewhen);
-                        answer = None;
-                    }
-                    _ => {}
-                }
-                if answer.is_none_or(|answer| answer > deadline) {
-                    self.queue.push(deadline, Event::Deadline { call: id });
-                }
+            Kind::Run { fate: Fate::Late, .. } | Kind::RunServer { fate: StartFate::Late } => {
+                let late = deadline + self.provider_dice.magnitude(1, self.shape.deadline * 2);
+                effect = Some(self.provider_dice.between(self.now, late - 1));
+                answer = Some(late);
+            }
+            Kind::Run { fate: Fate::Hangs, .. } | Kind::RunServer { fate: StartFate::Hangs } => {
+                let somewhen = self.now + self.provider_dice.below(self.shape.deadline * 3);
+                effect = self.provider_dice.coin().then_some(somewhen);
+                answer = None;
             }
             Kind::Kill { .. } if self.strikes(Fault::KillSlow) => {
                 answer = Some(self.now + there + back + self.provider_dice.magnitude(1, 60_000));
             }
+            Kind::StopServer { .. } if self.strikes(Fault::ServerStopSlow) => {
+                answer = Some(self.now + there + back + self.provider_dice.magnitude(1, 60_000));
+            }
             _ => {}
+        }
+        let has_deadline = matches!(kind, Kind::Run { .. } | Kind::RunServer { .. });
+        if has_deadline && answer.is_none_or(|answer| answer > deadline) {
+            self.queue.push(deadline, Event::Deadline { call: id });
         }
         if let Some(effect) = effect {
             self.queue.push(effect, Event::Effect { call: id });
@@ -212,6 +246,7 @@ impl World {
             orphan: false,
             unanswered: true,
             lost_touch: false,
+            arrived: false,
         };
         self.calls.open.insert(id, call);
     }
@@ -260,7 +295,16 @@ impl World {
 
     /// Whether anything that calls may bring is still on its way.
     pub(crate) fn is_calm(&self) -> bool {
-        !matches!(self.stage, Stage::Faults)
-            && self.calls.open.values().all(|call| !matches!(call.kind, Kind::Run { .. } | Kind::Kill { .. }))
+        !matches!(self.stage, Stage::Faults) && self.calls.open.values().all(|call| !call.changes_something())
+    }
+}
+
+impl Call {
+    /// Whether it is more than a question.
+    fn changes_something(&self) -> bool {
+        match self.kind {
+            Kind::Run { .. } | Kind::Kill { .. } | Kind::RunServer { .. } | Kind::StopServer { .. } => true,
+            Kind::Status { .. } | Kind::List | Kind::Initialize | Kind::LookAtServer { .. } => false,
+        }
     }
 }

@@ -35,6 +35,12 @@ pub(crate) enum Event {
     Deadline { call: CallId },
     /// A container changes.
     Becomes { name: Arc<str>, status: Seen },
+    /// A server changes.
+    ServerBecomes { number: u64, status: Seen },
+    /// A server can be reached again.
+    ServerReachable { number: u64 },
+    /// The server that others run can be reached again.
+    ExternalReachable,
     /// The backend is back.
     BlipEnds,
     /// Operators act.
@@ -53,7 +59,7 @@ pub(crate) struct Queue {
     events: BTreeMap<(u64, u32, u64), Event>,
     pushed: u64,
     dice: Dice,
-    /// When the last change of a container happens that is set already.
+    /// When the last change of a container or server happens that is set already.
     last_change: u64,
 }
 
@@ -64,14 +70,14 @@ impl Queue {
 
     pub(crate) fn push(&mut self, at: u64, event: Event) {
         self.pushed += 1;
-        if matches!(event, Event::Becomes { .. }) {
+        if matches!(event, Event::Becomes { .. } | Event::ServerBecomes { .. }) {
             self.last_change = self.last_change.max(at);
         }
         let coin = self.dice.bits() as u32;
         self.events.insert((at, coin, self.pushed), event);
     }
 
-    /// When all that is set to become of containers will have come.
+    /// When all that is set to become of containers and servers will have come.
     pub(crate) fn last_change(&self) -> u64 {
         self.last_change
     }

@@ -1,8 +1,11 @@
 //! The seam between the simulated world and the core: the core's cycle as it is, or with one rule bent.
 
+use std::collections::BTreeSet;
+
 use longshore_scaling::{
-    Action, Change, Command, Cycle, Denied, HandleId, KillReason, LaunchId, LaunchOutcome, LaunchPhase,
-    Listing, Observation, Phase, PlanReport, Record, Seen, Snapshot, State, Step, Time, Trouble, admit,
+    Action, Change, Command, Cycle, Denied, Desired, HandleId, KillReason, LaunchId, LaunchOutcome,
+    LaunchPhase, Listing, Observation, Phase, PlanReport, Record, Seen, Server, ServerKind, ServerSeen,
+    Snapshot, State, Step, StopReason, Time, Trouble, admit,
 };
 
 use crate::mutation::Mutation;
@@ -21,6 +24,8 @@ pub(crate) struct Core {
     done_early: bool,
     /// A handle that is killed beside the surplus.
     victim: Option<HandleId>,
+    /// Handles that are not killed.
+    spared: BTreeSet<HandleId>,
     pile: String,
     fidgeted: Time,
     saw: bool,
@@ -34,6 +39,7 @@ impl Core {
             mutation,
             done_early,
             victim: None,
+            spared: BTreeSet::new(),
             pile: String::new(),
             fidgeted: Time::default(),
             saw,
@@ -108,11 +114,21 @@ impl Core {
                 seen.extend(missing.into_iter().map(|id| (id, Seen::Initializing)));
             }
             (Observation::Killed { .. }, Some(Mutation::DeafToKills)) => return,
+            (Observation::ServerLooked(Ok(seen)), Some(Mutation::TakesItForUp)) => {
+                if let ServerSeen::Unreachable { address, .. } = seen {
+                    *seen = ServerSeen::Up { address: address.clone() };
+                }
+            }
             (observation, Some(Mutation::TroublesPileUp)) => self.pile_up(observation),
             _ => {}
         }
         self.saw = true;
+        let believes = self.is(Mutation::BelievesTheStop)
+            && matches!(observation, Observation::ServerStopAnswered(Ok(())));
         self.cycle.see(observation);
+        if believes {
+            self.cycle.see(Observation::ServerLooked(Ok(ServerSeen::Stopped)));
+        }
     }
 
     /// Launches of unknown fate of which a list has nothing.
@@ -182,6 +198,12 @@ impl Core {
                     actions.retain(|action| *action != Action::Initialize);
                     self.cycle.see(Observation::Initialized(Ok(())));
                 }
+                if self.is(Mutation::TrustsTheHostBefore) {
+                    self.trust(&mut actions);
+                }
+                if self.is(Mutation::SparesTheStale) {
+                    self.spare(&mut actions);
+                }
                 Step::Act(self.bent_actions(actions))
             }
             Step::Rest { wake_at, report } => {
@@ -212,6 +234,32 @@ impl Core {
     pub(crate) fn refused(&mut self) {
         (self.victim, self.done_early) = (None, false);
         self.cycle.refused();
+    }
+
+    /// The server was up for the host before, and so it is.
+    fn trust(&mut self, actions: &mut Vec<Action>) {
+        let up = self.state().server().filter(|server| server.is_up()).and_then(|it| it.address.clone());
+        let Some(address) = up.filter(|_| actions.contains(&Action::LookAtServer)) else { return };
+        actions.retain(|action| *action != Action::LookAtServer);
+        self.cycle.see(Observation::ServerLooked(Ok(ServerSeen::Up { address })));
+    }
+
+    /// Who is to go for the server's sake stays, and it is said that all went.
+    fn spare(&mut self, actions: &mut Vec<Action>) {
+        let spared = &mut self.spared;
+        for action in &mut *actions {
+            let Action::Kill { handles, why } = action else { continue };
+            if *why == KillReason::OtherServer {
+                spared.extend(handles.iter());
+            }
+            let answers: Vec<_> =
+                handles.iter().filter(|id| spared.contains(id)).map(|id| (*id, Ok(()))).collect();
+            handles.retain(|id| !spared.contains(id));
+            if !answers.is_empty() {
+                self.cycle.see(Observation::Killed { answers });
+            }
+        }
+        actions.retain(|action| !matches!(action, Action::Kill { handles, .. } if handles.is_empty()));
     }
 
     fn bent_actions(&mut self, mut actions: Vec<Action>) -> Vec<Action> {
@@ -259,6 +307,17 @@ impl Core {
                 }
             }
             Some(Mutation::KillsOneMore) => self.kill_one_more(&mut records),
+            Some(Mutation::StopsTheServerFirst) => {
+                let state = self.cycle.state();
+                let kills = records.iter().find(|it| matches!(it.change, Change::KillStarted { .. }));
+                if let Some(at) = kills.map(|record| record.at)
+                    && state.desired() != Desired::Running
+                    && state.server().is_some_and(|it| it.policy.kind == ServerKind::Managed)
+                    && state.server().is_some_and(Server::is_up)
+                {
+                    records.push(Change::ServerStopStarted { why: StopReason::Unwanted }.at(at));
+                }
+            }
             Some(Mutation::KillsAtOnce) => {
                 for record in &mut records {
                     if let Change::KillStarted { why, .. } = &mut record.change {
@@ -288,7 +347,11 @@ impl Core {
 fn is_intent(change: &Change) -> bool {
     matches!(
         change,
-        Change::LaunchStarted { .. } | Change::LaunchRepeated { .. } | Change::KillStarted { .. }
+        Change::LaunchStarted { .. }
+            | Change::LaunchRepeated { .. }
+            | Change::KillStarted { .. }
+            | Change::ServerStarted
+            | Change::ServerStopStarted { .. }
     )
 }
 
@@ -319,6 +382,9 @@ fn bent(command: &Command, mutation: Option<Mutation>) -> Command {
             Some(Mutation::WantsOneMore) if *expected < policy.max => *expected += 1,
             _ => {}
         }
+    }
+    if let (Command::Create { per_container, .. }, Some(Mutation::CutsAnyhow)) = (&mut command, mutation) {
+        *per_container = 1;
     }
     command
 }

@@ -3,7 +3,7 @@
 
 use std::{fmt, time::Duration};
 
-use longshore_scaling::{Policy, Prefer, ProviderTraits, Strays};
+use longshore_scaling::{OnRestart, Policy, Prefer, ProviderTraits, ServerKind, ServerPolicy, Strays};
 
 use crate::{
     dice::{Dice, Stream},
@@ -49,6 +49,12 @@ pub(crate) struct Shape {
     pub(crate) serialized: bool,
     /// Workers that run before the cluster is made, which it takes over.
     pub(crate) heritage: u32,
+    /// How its server is looked after at first, where the run has one at all.
+    pub(crate) server: Option<ServerPolicy>,
+    /// The most workers in one container, as the configuration says; the provider may cut them smaller.
+    pub(crate) per_container: u32,
+    /// How long a server takes to start.
+    pub(crate) server_start: u64,
     /// Whether a repeated launch completes what an earlier attempt left short.
     pub(crate) repeats_complete: bool,
 }
@@ -60,6 +66,7 @@ impl Shape {
             initialize: dice.chance(4_000),
             list: dice.chance(6_000),
             idempotent_run: dice.chance(4_000),
+            server: false,
         };
         let scale = [3, 8, 8, 20, 40, 120][dice.below(6) as usize];
         let expected = dice.count(0, scale);
@@ -84,12 +91,22 @@ impl Shape {
             rates[Fault::ClockLeap as usize] = 0;
         }
         let latency = dice.magnitude(2, 2_000);
+        let share = [1, 1, 1, 2, 3, 5][dice.below(6) as usize];
+        let server = match dice.below(8) {
+            0..3 => Some(draw_server(dice, ServerKind::Managed)),
+            3 => Some(draw_server(dice, ServerKind::External)),
+            _ => None,
+        };
+        let traits = ProviderTraits { server: server.is_some() || dice.coin(), ..traits };
         Self {
             traits,
             policy,
             expected,
             scale,
-            share: [1, 1, 1, 2, 3, 5][dice.below(6) as usize],
+            share,
+            per_container: if dice.coin() { share } else { 1 },
+            server,
+            server_start: dice.magnitude(1, 10_000),
             rates,
             horizon: dice.magnitude(10_000, 600_000),
             latency,
@@ -112,6 +129,15 @@ impl Shape {
     /// Another policy of the same run, as an operator may come up with. The poll interval stays: bounds rest on it.
     pub(crate) fn another_policy(&self, dice: &mut Dice, expected: u32) -> Policy {
         Policy { poll_interval: self.policy.poll_interval, ..draw_policy(dice, self.scale, expected) }
+    }
+}
+
+pub(crate) fn draw_server(dice: &mut Dice, kind: ServerKind) -> ServerPolicy {
+    let on_restart = [OnRestart::ReplaceIfMoved, OnRestart::Replace, OnRestart::Keep];
+    ServerPolicy {
+        kind,
+        start_timeout: Duration::from_millis(dice.magnitude(1_000, 120_000)),
+        on_restart: on_restart[dice.below(3) as usize],
     }
 }
 
@@ -149,8 +175,13 @@ fn draw_policy(dice: &mut Dice, scale: u32, expected: u32) -> Policy {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Policy { min, max, launch_batch, launches_in_flight, .. } = self.policy;
-        let ProviderTraits { initialize, list, idempotent_run } = self.traits;
-        let can = [(initialize, "initialize"), (list, "list"), (idempotent_run, "idempotent run")];
+        let ProviderTraits { initialize, list, idempotent_run, server } = self.traits;
+        let can = [
+            (initialize, "initialize"),
+            (list, "list"),
+            (idempotent_run, "idempotent run"),
+            (server, "server"),
+        ];
         let can: Vec<_> = can.iter().filter(|(can, _)| *can).map(|(_, name)| *name).collect();
         let can =
             if can.is_empty() { "nothing beside run, status and kill".to_owned() } else { can.join(", ") };
@@ -162,6 +193,12 @@ impl fmt::Display for Shape {
              strays: {:?}",
             self.expected, self.policy.strays
         )?;
+        match &self.server {
+            None => writeln!(f, "  server     none")?,
+            Some(ServerPolicy { kind, start_timeout, on_restart }) => {
+                writeln!(f, "  server     {kind:?}, up within {start_timeout:?}; {on_restart:?}")?;
+            }
+        }
         let seconds = |millis: u64| millis as f64 / 1_000.0;
         writeln!(
             f,

@@ -26,6 +26,8 @@ use crate::{
 
 /// The most events of one run; one that takes more goes round in circles.
 const MOST_EVENTS: u64 = 2_000_000;
+/// The homes of servers that others run begin here, those of the provider's own at 1.
+const EXTERNAL_HOMES: u32 = 1_001;
 /// When a run begins, by the host's clock.
 pub(crate) const EPOCH: u64 = 1_000_000_000;
 
@@ -90,6 +92,13 @@ pub(crate) struct World {
     /// Whether the backend can be reached.
     pub(crate) is_reachable: bool,
     pub(crate) calls: Calls,
+    /// Where the next server comes up, unless it moves.
+    pub(crate) server_home: u32,
+    /// Where the server is that others run, and whether it can be reached there.
+    pub(crate) external_home: u32,
+    pub(crate) is_external_up: bool,
+    /// Where it will be once a configuration says so that an operator has ordered.
+    pub(crate) next_external_home: Option<u32>,
     pub(crate) store: Store,
     pub(crate) hosts: BTreeMap<HostId, Host>,
     pub(crate) next_host: u32,
@@ -155,6 +164,10 @@ impl World {
             backend: Backend::default(),
             is_reachable: true,
             calls: Calls::default(),
+            server_home: 1,
+            external_home: EXTERNAL_HOMES,
+            is_external_up: true,
+            next_external_home: None,
             store: Store::new(shape.serialized),
             hosts: BTreeMap::new(),
             next_host: 1,
@@ -218,6 +231,9 @@ impl World {
             Event::Answer { call } => self.answer(call),
             Event::Deadline { call } => self.deadline(call),
             Event::Becomes { name, status } => self.becomes(&name, status),
+            Event::ServerBecomes { number, status } => self.server_becomes(number, status),
+            Event::ServerReachable { number } => self.server_reachable(number),
+            Event::ExternalReachable => self.is_external_up = true,
             Event::BlipEnds => {
                 self.is_reachable = true;
                 say!(self, Who::Backend, "can be reached again");
@@ -263,6 +279,7 @@ impl World {
         let next = self.now + self.chaos.dice().between(1, mean * 2);
         self.queue.push(next, Event::Tick);
         self.trouble_containers();
+        self.trouble_server();
         if self.is_reachable && self.strikes(Fault::Blip) {
             self.is_reachable = false;
             let ends = self.now + self.chaos.dice().magnitude(10, 30_000);

@@ -60,6 +60,7 @@ impl Checkers {
         &mut self,
         state: Option<&State>,
         backend: &Backend,
+        server: Result<(), String>,
         report: &PlanReport,
         after: u64,
     ) {
@@ -68,7 +69,8 @@ impl Checkers {
             self.fail(Checker::Converges, format!("{after} ms after the last fault there is no host"));
             return;
         };
-        match (self.nothing_unknown(state, backend), self.as_wanted(state, backend)) {
+        self.none_is_stale(backend);
+        match (self.nothing_unknown(state, backend), self.as_wanted(state, backend).and(server)) {
             (Err(saw), _) => {
                 self.fail(
                     Checker::NothingLeaked,
@@ -109,6 +111,7 @@ impl Checkers {
             );
             self.fail(Checker::NothingLeaked, saw);
         }
+        self.left(backend);
         let bytes = serde_json::to_string(&state.snapshot()).map_or(0, |text| text.len());
         if bytes > EMPTY_BYTES || state.handle_count() > 0 || state.launches().next().is_some() {
             let saw =

@@ -72,6 +72,15 @@ impl Checkers {
                         "{name} is killed as was decided before, and nothing had been decided"
                     ));
                 }
+                KillReason::OtherServer => {
+                    let is_stale = known.launch.is_some_and(|launch| launch.0 < ledger.stale_before);
+                    if known.killed || !is_stale {
+                        return Err(format!(
+                            "{name} of launch {:?} is killed for its server; those before {:?} know another one",
+                            known.launch, ledger.stale_before
+                        ));
+                    }
+                }
                 KillReason::Surplus | KillReason::Outstanding => {}
             }
         }

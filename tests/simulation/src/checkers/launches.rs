@@ -17,6 +17,9 @@ impl Checkers {
         let (launch, workers) = match &record.change {
             Change::LaunchStarted { launch, workers, .. } => (*launch, *workers),
             Change::LaunchRepeated { launch } => {
+                if self.ledger.wants_server() {
+                    self.check_served(host, *launch);
+                }
                 let workers = self.ledger.launches.get(launch).map_or(0, |(workers, _)| *workers);
                 self.pending.insert(self.ledger.token(*launch), (workers, host));
                 return;
@@ -39,6 +42,13 @@ impl Checkers {
         let open = self.open_launches(backend);
         let (max, target) = (u64::from(self.ledger.policy.max), u64::from(self.ledger.target()));
         let token = self.ledger.token(launch);
+        self.check_served(host, launch);
+        let each = self.ledger.per_container;
+        if workers > each && !workers.is_multiple_of(each) {
+            let saw =
+                format!("launch {token} of {workers} cannot be cut into equal containers of up to {each}");
+            self.fail(Checker::WholeContainers, saw);
+        }
         if alive + coming > max {
             let saw = format!(
                 "launch {token} of {workers} begins while {alive} are alive and {} more may come of other launches{open}: \

@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use longshore_scaling::{
-    Change, Desired, HandleId, LaunchId, Names, NewHandle, Policy, ProviderTraits, Record, Time,
+    Address, Change, Desired, HandleId, LaunchId, Names, NewHandle, OnRestart, Policy, ProviderTraits,
+    Record, ServerKind, ServerPolicy, Time,
 };
 
 /// What the records say of a handle.
@@ -12,6 +13,7 @@ use longshore_scaling::{
 pub(crate) struct Known {
     pub(crate) name: Arc<str>,
     pub(crate) workers: u32,
+    pub(crate) launch: Option<LaunchId>,
     /// Since when it is initializing, where it is.
     pub(crate) initializing: Option<Time>,
     /// Whether its end was decided.
@@ -48,6 +50,24 @@ pub(crate) struct Ledger {
     pub(crate) shortest_timeout: Duration,
     /// A mass death is looked at a second time.
     pub(crate) suspected: bool,
+    pub(crate) per_container: u32,
+    pub(crate) server: Option<ServerPolicy>,
+    /// Whether the server is up, as it was seen last.
+    pub(crate) server_up: bool,
+    /// Where it was seen last.
+    pub(crate) server_address: Option<Address>,
+    /// When it was asked for last, where it has not been seen stopped since.
+    pub(crate) server_asked_at: Option<Time>,
+    pub(crate) server_stopping: bool,
+    /// The shortest time that it ever had to be up.
+    pub(crate) shortest_start: Duration,
+    /// How often it came up, and whether it was asked for since it last did.
+    ups: u64,
+    asked_since_up: bool,
+    /// Workers of launches before this one know a server that is no more, and shall be replaced.
+    pub(crate) stale_before: u64,
+    /// How often it was to be asked for, and to be stopped.
+    pub(crate) server_intents: [u64; 2],
     /// All records.
     pub(crate) history: Vec<Record>,
 }
@@ -72,6 +92,20 @@ impl Ledger {
         }
     }
 
+    /// Whether it shall have a server at this time.
+    pub(crate) fn wants_server(&self) -> bool {
+        self.server.is_some() && self.desired == Desired::Running && !self.resting
+    }
+
+    /// Whether workers may be launched as far as the server is concerned.
+    pub(crate) fn is_served(&self) -> bool {
+        self.server.is_none() || self.server_up
+    }
+
+    pub(crate) fn is_managed(&self) -> bool {
+        self.server.is_some_and(|server| server.kind == ServerKind::Managed)
+    }
+
     /// Workers that are known and whose end was not decided.
     pub(crate) fn live(&self) -> u64 {
         self.handles.values().filter(|known| !known.killed).map(|known| u64::from(known.workers)).sum()
@@ -91,12 +125,18 @@ impl Ledger {
         self.latest = self.latest.max(now);
         self.history.push(record.clone());
         match &record.change {
-            Change::Created { uid, policy, traits, expected, desired, .. } => {
+            Change::Created { uid, policy, traits, expected, desired, server, per_container } => {
                 self.uid = Some(*uid);
                 self.configure(policy, *traits, *expected);
+                (self.server, self.per_container) = (*server, *per_container);
+                self.shortest_start = server.map_or(Duration::MAX, |server| server.start_timeout);
                 self.desired = *desired;
             }
-            Change::Updated { policy, traits, expected } => self.configure(policy, *traits, *expected),
+            Change::Updated { policy, traits, expected, server, per_container } => {
+                self.configure(policy, *traits, *expected);
+                self.per_container = *per_container;
+                self.configure_server(*server);
+            }
             Change::Scaled { expected } | Change::Reconnected { expected, .. } => {
                 self.generation += 1;
                 self.expected = *expected;
@@ -130,6 +170,7 @@ impl Ledger {
                 self.handles.clear();
                 self.names.clear();
                 self.strays.clear();
+                self.server_up = false;
             }
             Change::LaunchStarted { launch, workers, .. } => {
                 self.launches.entry(*launch).or_insert((*workers, 0)).1 += 1;
@@ -198,6 +239,19 @@ impl Ledger {
                     }
                 }
             }
+            Change::ServerStarted => {
+                self.server_intents[0] += 1;
+                (self.server_asked_at, self.asked_since_up) = (Some(now), true);
+            }
+            Change::ServerUp { address, .. } => self.server_is_up(address),
+            Change::ServerLost { .. } => self.server_up = false,
+            Change::ServerStopStarted { .. } => {
+                self.server_intents[1] += 1;
+                (self.server_up, self.server_stopping) = (false, true);
+            }
+            Change::ServerGone { .. } => {
+                (self.server_up, self.server_stopping, self.server_asked_at) = (false, false, None);
+            }
             Change::Suspected { .. } => self.suspected = true,
             Change::SuspicionEnded => self.suspected = false,
             // They change nothing that a checker looks at.
@@ -212,6 +266,41 @@ impl Ledger {
         (self.policy, self.traits, self.expected) = (policy.clone(), traits, expected);
     }
 
+    fn configure_server(&mut self, server: Option<ServerPolicy>) {
+        if let Some(server) = server {
+            self.shortest_start = self.shortest_start.min(server.start_timeout);
+        }
+        let kind = |server: Option<ServerPolicy>| server.map(|server| server.kind);
+        if kind(self.server) != kind(server) {
+            (self.server_up, self.server_stopping, self.server_asked_at) = (false, false, None);
+            (self.ups, self.asked_since_up) = (0, false);
+            if self.server.is_none() || server.is_none() {
+                // Who had none knows none.
+                (self.server_address, self.stale_before) = (None, 0);
+            }
+        }
+        self.server = server;
+    }
+
+    /// It is seen up: whoever was launched before may know another one.
+    fn server_is_up(&mut self, address: &Address) {
+        let Some(policy) = self.server else { return };
+        let moved = self.server_address.as_ref().is_some_and(|before| before != address);
+        let restarted = policy.kind == ServerKind::Managed && self.asked_since_up && self.ups > 0;
+        let replaces = match policy.on_restart {
+            OnRestart::ReplaceIfMoved => moved,
+            OnRestart::Replace => moved || restarted,
+            OnRestart::Keep => false,
+        };
+        if replaces {
+            let next = self.launches.last_key_value().map(|(launch, _)| launch.0 + 1);
+            self.stale_before = next.unwrap_or(0);
+        }
+        self.ups += 1;
+        (self.server_up, self.asked_since_up) = (true, false);
+        self.server_address = Some(address.clone());
+    }
+
     fn add(&mut self, handles: &[NewHandle], initializing: Option<Time>) {
         for new in handles {
             self.strays.remove(&new.name);
@@ -219,6 +308,7 @@ impl Ledger {
             let known = Known {
                 name: Arc::clone(&new.name),
                 workers: new.workers,
+                launch: new.launch,
                 initializing,
                 killed: false,
                 answered: None,

@@ -53,6 +53,9 @@ impl Checkers {
         if at_target && (live != target || report.reasons.len() > 1) {
             return Err(format!("{live} live, {target} are wanted, and all is said to be as asked"));
         }
+        if at_target && self.ledger.wants_server() && !self.ledger.is_served() {
+            return Err("the server is not up, and all is said to be as asked".to_owned());
+        }
         if live != target && report.reasons.is_empty() {
             return Err(format!("{live} live, {target} are wanted, and nothing is said about it"));
         }

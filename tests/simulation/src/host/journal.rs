@@ -95,7 +95,9 @@ impl World {
         match purpose {
             Purpose::Step => host.core.iter_mut().for_each(Core::written),
             Purpose::Attach => {
-                host.is_attached = true;
+                // It may have been exchanged once more meanwhile.
+                let now = Change::Attached { traits: self.shape.traits };
+                host.is_attached = records.iter().any(|record| record.change == now);
                 host.core.iter_mut().for_each(Core::written);
             }
             Purpose::Command => {
@@ -148,12 +150,22 @@ impl World {
             }
         }
         self.store.append(records);
+        let before = self.checkers.ledger.server.map(|server| server.kind);
         self.checkers.durable(id, records, &self.backend);
+        let updates = |record: &Record| matches!(record.change, Change::Updated { .. });
+        if before != self.checkers.ledger.server.map(|server| server.kind) && records.iter().any(updates) {
+            self.count(Counted::ServerOfAnotherKind);
+        }
         self.last_record = self.now;
         for record in records {
             self.coverage.count("change", coverage::change(&record.change));
-            if matches!(record.change, Change::Reconnected { .. }) {
-                self.count(Counted::ClusterTakenOver);
+            match record.change {
+                Change::Reconnected { .. } => self.count(Counted::ClusterTakenOver),
+                // The configuration that came with it says where the server is.
+                Change::Updated { .. } => {
+                    self.external_home = self.next_external_home.take().unwrap_or(self.external_home);
+                }
+                _ => {}
             }
         }
         // That a crash loop is forgiven comes by time alone, and once.

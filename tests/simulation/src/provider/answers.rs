@@ -22,11 +22,14 @@ const STATUS_LAG: u64 = 10_000;
 impl World {
     /// A launch's deadline passes: the host waits no longer, and the call goes on.
     pub(crate) fn deadline(&mut self, id: CallId) {
-        let Some(Call { host, uid, kind: Kind::Run { launch, .. }, .. }) = self.calls.get(id) else { return };
-        let (host, uid, launch) = (*host, *uid, *launch);
-        if !self.has_cluster(host, uid) {
-            return;
-        }
+        let Some(Call { host, uid, kind, .. }) = self.calls.get(id) else { return };
+        let (host, uid) = (*host, *uid);
+        let launch = match kind {
+            _ if !self.has_cluster(host, uid) => return,
+            Kind::Run { launch, .. } => *launch,
+            Kind::RunServer { .. } => return self.server_deadline(host),
+            _ => return,
+        };
         let trouble = Trouble::new("run has not returned within its budget");
         self.launch_seen(
             host,
@@ -87,6 +90,14 @@ impl World {
                 }
                 self.tell(host, Message::Seen(Observation::Initialized(outcome)));
             }
+            Kind::RunServer { fate } => {
+                if self.now > call.began + self.shape.deadline {
+                    self.count(Counted::LateAnswer);
+                }
+                self.server_ran(host, fate, out_of_reach);
+            }
+            Kind::StopServer { fate } => self.server_stop_answered(host, fate, out_of_reach),
+            Kind::LookAtServer { kind, seen } => self.server_looked(host, call.began, kind, seen),
         }
     }
 

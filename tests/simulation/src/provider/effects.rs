@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longshore_scaling::Seen;
 
-use super::{Call, Fate, Kind};
+use super::{Call, Fate, Kind, server::StartFate};
 use crate::{
     backend::Origin,
     coverage::Event as Counted,
@@ -23,8 +23,8 @@ impl World {
         if call.effect != Some(now) {
             return;
         }
-        (call.effect, call.lost_touch) = (None, !reachable);
-        let (kind, orphan) = (call.kind.clone(), call.orphan);
+        (call.effect, call.lost_touch, call.arrived) = (None, !reachable, true);
+        let (kind, orphan, uid) = (call.kind.clone(), call.orphan, call.uid);
         if orphan {
             self.count(Counted::LateEffect);
         }
@@ -46,6 +46,15 @@ impl World {
                 for (_, name) in handles.iter().zip(&hit).filter(|(_, hit)| **hit).map(|(handle, _)| handle) {
                     let stops = now + self.provider_dice.magnitude(0, self.shape.stop);
                     self.queue.push(stops, Event::Becomes { name: Arc::clone(name), status: Seen::Stopped });
+                }
+            }
+            Kind::RunServer { fate } => self.start_server(uid, fate, orphan, reachable),
+            Kind::StopServer { fate } if reachable => self.stop_server(fate),
+            Kind::LookAtServer { kind, .. } => {
+                let saw = self.see_server(kind, reachable);
+                if let Some(Call { kind: Kind::LookAtServer { seen, .. }, .. }) = self.calls.open.get_mut(&id)
+                {
+                    *seen = Some(saw);
                 }
             }
             _ => {}
@@ -117,9 +126,8 @@ impl World {
             self.calls.open.iter().filter(|(_, call)| call.host == host).map(|(id, _)| *id).collect();
         for id in of_host {
             let Some(call) = self.calls.open.get(&id) else { continue };
-            let is_run = matches!(call.kind, Kind::Run { .. });
-            let hangs = is_run && call.effect.is_none() && call.unanswered && self.has_no_effect_yet(id);
-            let changes = is_run || matches!(call.kind, Kind::Kill { .. });
+            let hangs = call.effect.is_none() && call.unanswered && self.has_no_effect_yet(id);
+            let changes = call.changes_something();
             let pending = call.effect.is_some() || hangs;
             if pending && changes && self.strikes(Fault::CallsOutlive) {
                 let latest =
@@ -131,20 +139,27 @@ impl World {
                 self.queue.push(at, Event::Effect { call: id });
                 continue;
             }
-            if let Some(Call { kind: Kind::Run { token, .. }, .. }) = self.calls.close(id)
-                && pending
-                && let Some(launch) = self.backend.tokens.get_mut(&token)
-            {
-                launch.open = launch.open.saturating_sub(1);
+            match self.calls.close(id).map(|call| (call.kind, call.uid)) {
+                Some((Kind::Run { token, .. }, _)) if pending => {
+                    if let Some(launch) = self.backend.tokens.get_mut(&token) {
+                        launch.open = launch.open.saturating_sub(1);
+                    }
+                }
+                Some((Kind::RunServer { .. }, uid)) if pending => self.server_run_is_over(uid),
+                _ => {}
             }
         }
     }
 
+    /// Whether a call hangs, and nothing has come of it so far.
     fn has_no_effect_yet(&self, id: CallId) -> bool {
-        let call = self.calls.open.get(&id);
-        call.is_some_and(
-            |call| matches!(&call.kind, Kind::Run { fate: Fate::Hangs, made, .. } if made.is_empty()),
-        ) && call.is_some_and(|call| !call.lost_touch)
+        let Some(call) = self.calls.open.get(&id) else { return false };
+        let hangs = match &call.kind {
+            Kind::Run { fate, made, .. } => *fate == Fate::Hangs && made.is_empty(),
+            Kind::RunServer { fate } => *fate == StartFate::Hangs && !call.arrived,
+            _ => false,
+        };
+        hangs && !call.lost_touch
     }
 
     /// Once faults have stopped, what hung comes back.
@@ -153,7 +168,11 @@ impl World {
         for id in ids {
             let Some(call) = self.calls.open.get(&id) else { continue };
             let (has_effect, no_effect) = (call.effect.is_some(), self.has_no_effect_yet(id));
-            if !matches!(&call.kind, Kind::Run { fate: Fate::Hangs, .. }) || call.orphan {
+            let hangs = matches!(
+                call.kind,
+                Kind::Run { fate: Fate::Hangs, .. } | Kind::RunServer { fate: StartFate::Hangs }
+            );
+            if !hangs || call.orphan {
                 continue;
             }
             let (effect, answer) = (self.now + self.latency(), self.now + self.shape.latency * 2);

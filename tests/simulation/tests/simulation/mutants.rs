@@ -63,7 +63,7 @@ fn a_failing_seed_is_told_with_all_that_one_needs() {
     // It was made smaller: what has nothing to do with it is left out.
     let shrunk = longshore_simulation::shrink(&settings).expect("it fails");
     let (before, after) = (run(&settings).strikes.len(), shrunk.outcome.strikes.len());
-    assert!(after <= before && after <= 3, "{before} strikes became {after}");
+    assert!(after * 4 <= before, "{before} strikes became {after}");
     assert_eq!(shrunk.outcome.violation.map(|violation| violation.checker), Some(Checker::KillsHaveReason));
     assert_eq!(
         run(&shrunk.settings).violation.map(|violation| violation.checker),
