@@ -227,7 +227,12 @@ impl State {
                 // Nothing else is asked about the server while the provider may still be at it.
                 run.in_flight = !*returned;
                 self.calls.server.run_hangs = !*returned;
-                self.calls.server.doubtful_since = doubtful.then_some(now);
+                if let Some(server) = &mut self.server
+                    && *returned
+                    && *doubtful
+                {
+                    server.in_doubt_since = Some(now);
+                }
                 self.calls.server.look.wanted = true;
             }
             Change::ServerStopEnded { trouble } => {
@@ -333,7 +338,6 @@ impl State {
             server.crashes.fail(now, policy.backoff, policy.backoff_max, FREE_CRASHES, seed);
         }
         (self.calls.server.stop, self.calls.server.not_up) = (Call::default(), None);
-        self.calls.server.doubtful_since = None;
     }
 
     /// Where a call that may start the server was cut off, or one before it was and the host that ended did not live for long

@@ -249,8 +249,7 @@ pub(crate) fn doubt_of_server(policy: &Policy) -> Duration {
 /// Whether a call whose answer nobody has may still start the server that was just seen stopped.
 fn may_yet_come(state: &State, server: &Server) -> bool {
     let asked_at = state.calls.server.look.started_at.unwrap_or_default();
-    let since = server.in_doubt_since.max(state.calls.server.doubtful_since);
-    since.is_some_and(|since| asked_at < since + doubt_of_server(&state.policy))
+    server.in_doubt_since.is_some_and(|since| asked_at < since + doubt_of_server(&state.policy))
 }
 
 /// Whether a server that was seen stopped had come to life and was not told to stop.

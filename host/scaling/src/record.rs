@@ -344,6 +344,10 @@ fn one() -> u32 {
 impl Change {
     /// Whether a journal must hold it. What was asked and answered is asked anew after a restart, so that it need not.
     pub fn is_durable(&self) -> bool {
+        if let Self::ServerRunEnded { returned, doubtful, .. } = self {
+            // Another host must know that something may yet come of the call, whatever was done about the server since.
+            return *returned && *doubtful;
+        }
         !matches!(
             self,
             Self::LateSeen { .. }
@@ -353,7 +357,6 @@ impl Change {
                 | Self::ListEnded { .. }
                 | Self::InitializeStarted
                 | Self::InitializeEnded { .. }
-                | Self::ServerRunEnded { .. }
                 | Self::ServerStopEnded { .. }
                 | Self::ServerLookStarted
                 | Self::ServerLookEnded { .. }

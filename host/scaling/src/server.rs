@@ -134,8 +134,8 @@ pub struct Server {
     pub(crate) came_up_at: Time,
     /// Why it is being stopped, where it is.
     pub(crate) stop_reason: Option<StopReason>,
-    /// A host was cut off while its provider may have been starting it: since then a later host knows. What that call asked
-    /// for may come to be for a while yet, so that no look is believed before that has no server.
+    /// A call that was to start it was cut off with its host, or its answer was lost: since when that is known. What it asked
+    /// for may come to be for a while yet, and no look is believed before that has no server.
     pub(crate) in_doubt_since: Option<Time>,
     /// Deaths soon after the start, in a row, and starts that came to nothing.
     pub crashes: Backoff,

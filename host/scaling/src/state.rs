@@ -96,8 +96,6 @@ pub(crate) struct ServerCalls {
     pub(crate) run: Call,
     /// Whether the host has given up waiting for the answer of a `run` that is still in the provider.
     pub(crate) run_hangs: bool,
-    /// When the latest `run` failed, where it may have started the server all the same.
-    pub(crate) doubtful_since: Option<Time>,
     pub(crate) stop: Call,
     pub(crate) look: Call,
     /// Whether the look that is out was asked for before something changed that it does not know of: it tells nothing.

@@ -207,7 +207,6 @@ const OUT_OF_REACH: &[(&str, &str)] = &[
     ("change", "list-ended"),
     ("change", "initialize-started"),
     ("change", "initialize-ended"),
-    ("change", "server-run-ended"),
     ("change", "server-stop-ended"),
     ("change", "server-look-started"),
     ("change", "server-look-ended"),

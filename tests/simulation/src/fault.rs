@@ -62,7 +62,7 @@ kinds! {
         ServerRunFails = "server-run-fails", "a server cannot be started for now, and none is";
         ServerRunPermanent = "server-run-permanent", "a server cannot be started for good, and none is";
         ServerRunClaims = "server-run-claims", "a server is said to be started, and is not";
-        ServerRunReplyLost = "server-run-reply-lost", "a server is started, and said not to be";
+        ServerRunReplyLost = "server-run-reply-lost", "the answer of a server's start is lost; it starts now, or a while later";
         ServerRunLate = "server-run-late", "a server's start is answered after its deadline";
         ServerRunHangs = "server-run-hangs", "a server's start never returns while its host lives";
         ServerSlowStart = "server-slow-start", "a server takes long to be up";

@@ -83,6 +83,7 @@ pub(crate) enum Kind {
 
 /// A call that is under way.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what became of a call and what did not, each by itself")]
 pub(crate) struct Call {
     pub(crate) host: HostId,
     /// The cluster that it is for: another one of the same name hears nothing of it.
@@ -216,6 +217,10 @@ impl World {
                 let somewhen = self.now + self.provider_dice.below(self.shape.deadline * 3);
                 effect = self.provider_dice.coin().then_some(somewhen);
                 answer = None;
+            }
+            Kind::RunServer { fate: StartFate::ReplyLost } if self.provider_dice.coin() => {
+                // No longer than a call may outlive its host: nobody is there to tell of it either.
+                effect = Some(self.now + there + back + self.provider_dice.between(0, self.shape.linger));
             }
             Kind::Kill { .. } if self.strikes(Fault::KillSlow) => {
                 answer = Some(self.now + there + back + self.provider_dice.magnitude(1, 60_000));

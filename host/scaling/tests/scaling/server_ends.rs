@@ -282,6 +282,24 @@ fn a_call_that_outlives_its_host_leaves_no_server() {
     assert_eq!(world.server, ServerSeen::Stopped);
 }
 
+/// The next host knows that the answer was lost, whatever was done about the server since.
+#[test]
+fn a_start_whose_answer_was_lost_is_doubted_by_the_next_host_too() {
+    let mut world = served(2);
+    world.turn();
+    let trouble = Some(Trouble::new("the connection was reset"));
+    world.see(&Observation::ServerRan { trouble, retryable: true, returned: true, doubtful: true });
+    world.command(&Command::Delete { force: false }).expect("legal");
+    assert_eq!(world.turn(), [Action::StopServer { why: StopReason::Unwanted }]);
+    world.restart(2);
+    world.run_for(9 * SECOND);
+    assert!(!world.state.is_finished(), "the call may yet take effect");
+    world.start_server();
+    world.run_for(2 * MINUTE);
+    assert!(world.state.is_finished());
+    assert_eq!(world.server, ServerSeen::Stopped);
+}
+
 /// The doubt is the first minutes' alone.
 #[test]
 fn a_server_that_died_long_after_a_restart_is_believed_dead_at_once() {

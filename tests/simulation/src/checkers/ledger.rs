@@ -26,6 +26,7 @@ pub(crate) struct Known {
 
 /// All that the records of a cluster's present life say.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what is so of a cluster and what is not, each by itself")]
 pub(crate) struct Ledger {
     pub(crate) uid: Option<u64>,
     pub(crate) generation: u64,

@@ -44,6 +44,9 @@ impl World {
         if call.orphan {
             return;
         }
+        if matches!(call.kind, Kind::RunServer { .. }) && call.effect.is_some() {
+            return self.lost_server_run(id);
+        }
         let Some(call) = self.calls.close(id) else { return };
         let (host, out_of_reach) = (call.host, call.lost_touch);
         if !self.has_cluster(host, call.uid) {
@@ -102,7 +105,7 @@ impl World {
     }
 
     /// Whether a host still has the cluster that a call was for.
-    fn has_cluster(&self, host: HostId, uid: u64) -> bool {
+    pub(super) fn has_cluster(&self, host: HostId, uid: u64) -> bool {
         let core = self.hosts.get(&host).and_then(|host| host.core.as_ref());
         core.is_some_and(|core| core.state().uid() == uid)
     }

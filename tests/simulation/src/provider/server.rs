@@ -9,7 +9,7 @@ use crate::{
     coverage::Event as Counted,
     fault::Fault,
     host::Message,
-    queue::{Event, HostId},
+    queue::{CallId, Event, HostId},
     trace::{Who, say},
     world::World,
 };
@@ -159,7 +159,8 @@ impl World {
         let trouble = match fate {
             _ if out_of_reach => Some("the backend is out of reach"),
             StartFate::Permanent => Some("no such image"),
-            StartFate::Fails | StartFate::ReplyLost => Some("the server could not be started"),
+            StartFate::Fails => Some("the server could not be started"),
+            StartFate::ReplyLost => Some("the connection was reset"),
             StartFate::Well | StartFate::Claims | StartFate::Late | StartFate::Hangs => None,
         };
         let retryable = fate != StartFate::Permanent;
@@ -168,6 +169,16 @@ impl World {
         let doubtful = fate == StartFate::ReplyLost && !out_of_reach;
         let ran = Observation::ServerRan { trouble, retryable, returned: true, doubtful };
         self.tell(host, Message::Seen(ran));
+    }
+
+    /// The answer of a server's start is lost before anything has come of it, and something may come of it yet.
+    pub(super) fn lost_server_run(&mut self, id: CallId) {
+        let Some(call) = self.calls.open.get_mut(&id) else { return };
+        call.orphan = true;
+        let (host, uid) = (call.host, call.uid);
+        if self.has_cluster(host, uid) {
+            self.server_ran(host, StartFate::ReplyLost, false);
+        }
     }
 
     pub(super) fn server_stop_answered(&mut self, host: HostId, fate: StopFate, out_of_reach: bool) {

@@ -21,10 +21,13 @@ pub(crate) struct Host {
 impl Host {
     /// One with a cluster for each network, all without workers.
     pub(crate) fn begin(program: &Path, plugin: &Path, scene: &Scene<'_>, networks: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("bench-containers-").tempdir_in(longshore_place());
-        let folder = folder.expect("a folder");
+        // Not beside this program, as others have it: a socket's path must be short.
+        let folder = tempfile::Builder::new().prefix("bench-containers-").tempdir().expect("a folder");
         let log = File::create(folder.path().join("log")).expect("a file");
-        let child = Command::new(program)
+        // It ends with this process, however that ends.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
             .arg("serve")
             .arg("--state")
             .arg(folder.path().join("state"))
@@ -64,11 +67,6 @@ impl Drop for Host {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The socket's path must be short, and the journal on a disk: where folders for temporary files are.
-fn longshore_place() -> PathBuf {
-    std::env::temp_dir()
 }
 
 fn config(plugin: &Path, scene: &Scene<'_>, networks: &[&str]) -> String {

@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_support::{Dockerd, Engine, Missing, Profile, library_of, program};
+use longshore_support::{Dockerd, Engine, Missing, Profile, find_program, library_of, program};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::{
@@ -58,14 +58,16 @@ fn main() {
 }
 
 fn measure(rounds: usize) -> Result<(), Missing> {
-    let docker = longshore_support::find_program("docker")?;
+    let docker = find_program("docker")?;
+    find_program("setpriv")?;
     let longshore = program("longshore-cli", "longshore");
     let plugin = library_of("longshore-docker", Profile::own());
     own_network()?;
     let dockerd = Dockerd::start()?;
     let engine = dockerd.engine();
     let docker = Docker::new(docker, dockerd.url());
-    println!("{}; {}", docker.versions(), dockerd.notes().join("; "));
+    println!("{}", docker.versions());
+    dockerd.notes().iter().for_each(|note| println!("note: {note}"));
     let scene = Scene { docker: &docker, image: engine.shell_image()? };
     swarm::begin(&docker);
     let host = host::Host::begin(&longshore, &plugin, &scene, &networks(&engine));
@@ -169,6 +171,8 @@ fn run(contender: &mut dyn Contender, containers: usize, engine: &Engine, times:
     times.gone.add(gone[1].0);
     times.said_up.add(up.1);
     times.said_gone.add(gone[1].1);
+    let seconds = [up.0, gone[0].0, gone[1].0].map(|time| format!("{:.2}", time.as_secs_f64())).join(" ");
+    eprintln!("{containers} {label}: {seconds}");
 }
 
 /// Carries a command out, and tells how long it is until each of these holds, one after the other; and when it returned.
