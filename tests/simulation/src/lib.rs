@@ -15,7 +15,7 @@
 //!
 //! | part | what it is |
 //! |---|---|
-//! | `backend` | the truth: which containers there really are |
+//! | `backend` | the truth: which containers there really are, and whether the cluster's server is |
 //! | `provider` | calls to it, which arrive late, work in part, are answered wrongly, or never |
 //! | `store` | a journal that fails in all the ways that a journal may |
 //! | `host` | the shell: the same few steps as the real one's, and it may end between any two of them |
@@ -44,6 +44,9 @@
 //!   say so of all, where they are enough for a mass death. The look after it tells the truth.
 //! - **A batch of the journal is there as a whole or not at all**; what was acknowledged stays; what was refused may be found
 //!   by the next host, unless something was written after it.
+//! - **The status and the address of a server are true wherever they can be had, and there is one at most** (SERVER). A start
+//!   whose host has ended, or whose answer was lost, comes true within the bound that calls have which outlive their host, or
+//!   never. Whoever gives a cluster up by force removes its server before one of the same name is made.
 //! - **Time does not leap within a running host**, but where lists do not lag and calls do not outlive their hosts. It does
 //!   leap, both ways, while the host is down; and a host may stand still for as long as it likes.
 //! - **A host that was taken for dead ends, and its calls with it, within the time for which calls may outlive their host.**
