@@ -1,5 +1,7 @@
 //! The seam between the simulated world and the core: the core's cycle as it is, or with one rule bent.
 
+mod bends;
+
 use std::collections::BTreeSet;
 
 use longshore_scaling::{
@@ -8,6 +10,7 @@ use longshore_scaling::{
     Snapshot, State, Step, StopReason, Time, Trouble, admit,
 };
 
+use self::bends::{actions, bent, edited, forget_launches, is_intent, lose_a_command, number_anew};
 use crate::mutation::Mutation;
 
 /// Troubles pile up so high, in bytes.
@@ -342,70 +345,4 @@ impl Core {
             handles.extend(self.victim);
         }
     }
-}
-
-fn is_intent(change: &Change) -> bool {
-    matches!(
-        change,
-        Change::LaunchStarted { .. }
-            | Change::LaunchRepeated { .. }
-            | Change::KillStarted { .. }
-            | Change::ServerStarted
-            | Change::ServerStopStarted { .. }
-    )
-}
-
-/// The actions that intents are for.
-fn actions(records: &[Record]) -> Vec<Action> {
-    let action = |record: &Record| match &record.change {
-        Change::LaunchStarted { launch, workers, .. } => {
-            Some(Action::Launch { launch: *launch, workers: *workers, again: false })
-        }
-        Change::KillStarted { handles, why, .. } => {
-            Some(Action::Kill { handles: handles.clone(), why: *why })
-        }
-        _ => None,
-    };
-    records.iter().filter_map(action).collect()
-}
-
-/// A command as a bent rule has it.
-fn bent(command: &Command, mutation: Option<Mutation>) -> Command {
-    let mut command = command.clone();
-    if let Command::Create { policy, expected, .. } | Command::Update { policy, expected, .. } = &mut command
-    {
-        match mutation {
-            Some(Mutation::LooserMaximum) => {
-                policy.max += 1;
-                *expected += 1;
-            }
-            Some(Mutation::WantsOneMore) if *expected < policy.max => *expected += 1,
-            _ => {}
-        }
-    }
-    if let (Command::Create { per_container, .. }, Some(Mutation::CutsAnyhow)) = (&mut command, mutation) {
-        *per_container = 1;
-    }
-    command
-}
-
-/// A state that is not quite the one that was kept.
-fn edited(state: &State, edit: impl Fn(&mut serde_json::Value)) -> State {
-    let mut snapshot = serde_json::to_value(state.snapshot()).expect("a snapshot is data");
-    edit(&mut snapshot["head"]);
-    let snapshot = serde_json::from_value(snapshot).expect("it is still a snapshot");
-    State::restore(snapshot).expect("it still agrees with itself")
-}
-
-fn lose_a_command(head: &mut serde_json::Value) {
-    let generation = head["generation"].as_u64().unwrap_or(0);
-    head["generation"] = generation.saturating_sub(1).into();
-}
-
-fn number_anew(head: &mut serde_json::Value) {
-    (head["next_launch"], head["launches"]) = (0.into(), serde_json::json!([]));
-}
-
-fn forget_launches(head: &mut serde_json::Value) {
-    head["launches"] = serde_json::json!([]);
 }
