@@ -38,7 +38,7 @@ use crate::{
 /// Odd, so that the median is one of the rounds.
 const ROUNDS: usize = 5;
 /// No round is begun that would probably end later than this after the first.
-const BUDGET: Duration = Duration::from_mins(10);
+const BUDGET: Duration = Duration::from_mins(9);
 /// The networks, and how many containers.
 const CASES: [(&str, usize); 3] = [("host", 30), ("host", 100), ("bridge", 30)];
 /// How many containers each contender makes before anything is measured.
