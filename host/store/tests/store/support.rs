@@ -98,6 +98,12 @@ pub(crate) fn served() -> Vec<Record> {
     let changes = [
         created,
         Change::ServerStarted,
+        Change::ServerRunEnded {
+            trouble: Some(Trouble { text: "the answer was lost".to_owned(), clause: None }),
+            retryable: true,
+            returned: true,
+            doubtful: true,
+        },
         Change::ServerUp { address: address.clone(), replaces: false },
         Change::ServerLost { trouble: Trouble { text: "refused".to_owned(), clause: None } },
         Change::ServerUp { address, replaces: true },

@@ -128,7 +128,7 @@ fn a_damaged_export_is_refused() {
         bytes[at] ^= 1;
         refused("a byte", &bytes);
     }
-    let newer = text.replacen("\"version\":1", "\"version\":2", 1);
+    let newer = text.replacen("\"version\":2", "\"version\":3", 1);
     refused("newer", newer.as_bytes());
 }
 
