@@ -3,14 +3,17 @@
 //! A document that a newer or an older version wrote is read as well: what it lacks has its default, and what it has beyond
 //! is ignored.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use longshore_plugin_api::{Container, Hardware};
 use longshore_scaling::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::server::ServerConfig;
+use crate::{
+    isolation::{Confinement, Isolation, Trust},
+    server::ServerConfig,
+};
 
 /// All that a configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +41,18 @@ pub struct ProviderConfig {
     /// How long the plugin may take to make it; `None` leaves it to the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_timeout: Option<Duration>,
+    /// Where its code runs; `None` leaves it to the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// What its library must be.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trust: Trust,
+    /// What its runner may not do, where it runs in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confine: Option<Confinement>,
+    /// A folder that is watched for newer versions of its plugin, which it is then swapped to: an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<PathBuf>,
 }
 
 /// A cluster: a set of workers with one provider, container, hardware and expected number.
@@ -108,6 +123,10 @@ impl Default for Deadlines {
             server: Duration::from_mins(2),
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn empty_object() -> Value {

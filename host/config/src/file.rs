@@ -19,6 +19,7 @@ use crate::{
     check,
     config::{ClusterConfig, Config, Deadlines, ProviderConfig},
     error::ConfigError,
+    isolation::Trust,
     keys::{self, nearest},
     notes::Notes,
     section::{Lines, Section, described},
@@ -149,6 +150,10 @@ fn read_provider(section: &mut Section<'_, '_>, folder: &Path) -> ProviderConfig
         config: section.json("config").unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
         threads: section.count("threads", check::THREADS_LIMIT),
         create_timeout: section.duration("create_timeout"),
+        isolation: None,
+        trust: Trust::default(),
+        confine: None,
+        watch: None,
         name,
     }
 }

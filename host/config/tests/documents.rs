@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use longshore_config::{
-    ClusterConfig, Config, Deadlines, Probe, ProviderConfig, Secret, ServerConfig, ServerSource, Variable,
-    keys,
+    ClusterConfig, Config, Deadlines, Probe, ProviderConfig, Secret, ServerConfig, ServerSource, Trust,
+    Variable, keys,
 };
 use longshore_plugin_api::{Container, Hardware};
 use longshore_scaling::{OnRestart, Policy, Prefer, Strays};
@@ -79,6 +79,10 @@ fn full() -> Config {
         config: json!({"grace": "5s", "rate": 0.5, "when": "2026-01-02", "list": [1, true, {"deep": 16}]}),
         threads: Some(4),
         create_timeout: Some(Duration::from_millis(2500)),
+        isolation: None,
+        trust: Trust::default(),
+        confine: None,
+        watch: None,
     };
     let own = ProviderConfig {
         name: "own".into(),
@@ -86,6 +90,10 @@ fn full() -> Config {
         config: json!({}),
         threads: None,
         create_timeout: None,
+        isolation: None,
+        trust: Trust::default(),
+        confine: None,
+        watch: None,
     };
     let cluster = ClusterConfig {
         name: "web".into(),
