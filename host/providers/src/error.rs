@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use longshore_plugin_api::Clause;
+use longshore_plugin_api::{Clause, ErrorKind};
 use thiserror::Error;
 
 /// Why a library is not accepted.
@@ -192,6 +192,9 @@ pub enum CreateError {
     /// The configuration breaks the plugin's schema, or the plugin itself finds fault with a field (LOAD-6).
     #[error(transparent)]
     Config(ConfigError),
+    /// The plugin's code cannot be loaded into this process.
+    #[error(transparent)]
+    Load(Box<LoadError>),
     /// The plugin failed.
     #[error("the plugin could not make the provider: {0}")]
     Failed(longshore_plugin_api::Error),
@@ -207,6 +210,19 @@ pub enum CreateError {
         /// What the system said.
         reason: String,
     },
+}
+
+impl From<longshore_plugin_api::Error> for CreateError {
+    /// What a plugin's `create` answered.
+    fn from(error: longshore_plugin_api::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Config => Self::Config(ConfigError {
+                field: error.field().unwrap_or_default().to_owned(),
+                message: format!("is refused by the plugin: {}", error.message()),
+            }),
+            _ => Self::Failed(error),
+        }
+    }
 }
 
 /// A function of a provider.
@@ -329,7 +345,7 @@ pub enum NotSent {
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CallError {
-    /// The provider said so, or panicked ([`ErrorKind::Panic`](longshore_plugin_api::ErrorKind::Panic)).
+    /// The provider said so, or panicked ([`ErrorKind::Panic`]).
     #[error(transparent)]
     Failed(longshore_plugin_api::Error),
     /// It did not answer in time and was told to stop. It may still take effect; see [`Call::late`](crate::Call::late).

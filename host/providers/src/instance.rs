@@ -9,8 +9,8 @@ use longshore_plugin_abi::{
 
 use crate::{
     call::Answer,
+    code::{Code, Tables},
     error::{CallError, Function, NotSent},
-    library::{Library, Tables},
 };
 
 /// The handles of one call, as they cross.
@@ -34,9 +34,9 @@ macro_rules! call {
 }
 
 impl Paired {
-    /// Lets a library's plugin make an instance from a configuration, a JSON document.
-    pub(crate) fn make(library: &Library, log: Logger, config: &str) -> Result<Self, Failure> {
-        Ok(Self { instance: library.make(log, config)?, tables: library.tables() })
+    /// Lets a plugin's code make an instance from a configuration, a JSON document.
+    pub(crate) fn make(code: &Code, log: Logger, config: &str) -> Result<Self, Failure> {
+        Ok(Self { instance: code.make(log, config)?, tables: code.tables() })
     }
 
     pub(crate) fn run(&self, ctx: &CallContext<'_>, request: RStr<'_>) -> Answer<RunReply> {

@@ -5,6 +5,7 @@
 
 mod call;
 mod check;
+mod code;
 mod control;
 mod discover;
 mod error;
@@ -16,7 +17,9 @@ mod pool;
 mod private_copy;
 mod provider;
 mod registry;
+mod said;
 mod schema;
+mod sealed;
 
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
@@ -25,8 +28,9 @@ pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
-pub use library::{Library, MAX_LIBRARY_BYTES};
+pub use library::Library;
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
 pub use pool::{CallLimits, ProviderLoad};
 pub use provider::{Handles, Provider};
 pub use registry::{LOAD_LIMIT, MAX_LIBRARIES};
+pub use sealed::{MAX_LIBRARY_BYTES, Sealed};

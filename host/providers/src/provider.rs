@@ -16,7 +16,7 @@ use longshore_plugin_abi::{
     abi_stable::std_types::{RSlice, RStr, RVec},
 };
 use longshore_plugin_api::{
-    Error, ErrorKind, Killed, ListedHandle, RunRequest, ServerAddress, ServerRequest, WorkerStatus,
+    Error, Killed, ListedHandle, RunRequest, ServerAddress, ServerRequest, WorkerStatus,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     call::{Answer, Call, CallScope},
     check::{self, Launched},
-    error::{CallError, ConfigError, CreateError, Function, NotSent, Violation},
+    error::{CallError, CreateError, Function, NotSent, Violation},
     instance::{Paired, Texts},
     library::Library,
     log,
@@ -136,14 +136,7 @@ impl Provider {
         let instance = timeout(limits.create, receiver)
             .await
             .map_err(|_| CreateError::Deadline { after: limits.create })?
-            .map_err(|_| CreateError::Thread { reason: "the thread died".to_owned() })?
-            .map_err(|error| match error.kind() {
-                ErrorKind::Config => CreateError::Config(ConfigError {
-                    field: error.field().unwrap_or_default().to_owned(),
-                    message: format!("is refused by the plugin: {}", error.message()),
-                }),
-                _ => CreateError::Failed(error),
-            })?;
+            .map_err(|_| CreateError::Thread { reason: "the thread died".to_owned() })??;
         let (sender, gone) = watch::channel(());
         let made = Made { instance: ManuallyDrop::new(instance), log, gone: sender };
         Ok(Arc::new(Self {
@@ -181,22 +174,22 @@ impl Provider {
 
     /// Whether it has [`initialize`](Self::initialize).
     pub fn has_initialize(&self) -> bool {
-        self.library.tables().have(Function::Initialize)
+        self.library.has(Function::Initialize)
     }
 
     /// Whether it has [`list`](Self::list).
     pub fn has_list(&self) -> bool {
-        self.library.tables().have(Function::List)
+        self.library.has(Function::List)
     }
 
     /// Whether it has the functions of a server.
     pub fn has_server(&self) -> bool {
-        self.library.tables().have(Function::RunServer)
+        self.library.has(Function::RunServer)
     }
 
     /// Whether it has [`cleanup`](Self::cleanup).
     pub fn has_cleanup(&self) -> bool {
-        self.library.tables().have(Function::Cleanup)
+        self.library.has(Function::Cleanup)
     }
 
     /// Waits, in turn and for at most so long, until one more call of that function is welcome. Who calls without a place
@@ -339,7 +332,7 @@ impl Provider {
         scope: &CallScope,
         work: impl FnOnce(&Paired, &CallContext<'_>) -> Answer<T> + Send + 'static,
     ) -> Call<T> {
-        if !self.library.tables().have(function) {
+        if !self.library.has(function) {
             return Call::not_sent(function, NotSent::Missing(function));
         }
         let Some(made) = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
@@ -391,8 +384,9 @@ impl fmt::Debug for Provider {
 type Predicate = fn(&Paired, &CallContext<'_>, Texts<'_>) -> Answer<RVec<u8>>;
 
 /// Lets the plugin make an instance.
-fn make(library: &Library, log: Logger, config: &Value) -> Result<Paired, Error> {
-    Paired::make(library, log, &config.to_string()).map_err(Error::from)
+fn make(library: &Library, log: Logger, config: &Value) -> Result<Paired, CreateError> {
+    let code = library.code().map_err(|why| CreateError::Load(Box::new(why)))?;
+    Paired::make(code, log, &config.to_string()).map_err(|failure| CreateError::from(Error::from(failure)))
 }
 
 fn sound<T>(checked: Result<T, Violation>) -> Answer<T> {
