@@ -3,6 +3,7 @@
 //! [`SearchPath`] finds a plugin's file, [`Library`] loads it, [`Provider`] is an instance of it, and [`Call`] is one call
 //! on its way. All of the host's unsafe code is here. Nothing here knows what a cluster should look like.
 
+mod ask;
 mod call;
 mod check;
 mod code;
@@ -10,9 +11,12 @@ mod control;
 mod discover;
 mod error;
 mod image;
+mod in_process;
 mod instance;
+mod lanes;
 mod library;
 mod log;
+mod made;
 mod pool;
 mod private_copy;
 mod provider;
@@ -20,6 +24,7 @@ mod registry;
 mod said;
 mod schema;
 mod sealed;
+mod seat;
 
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
@@ -30,7 +35,7 @@ pub use error::{
 };
 pub use library::Library;
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
-pub use pool::{CallLimits, ProviderLoad};
+pub use pool::{CallLimits, HANG_GRACE, ProviderLoad};
 pub use provider::{Handles, Provider};
 pub use registry::{LOAD_LIMIT, MAX_LIBRARIES};
 pub use sealed::{MAX_LIBRARY_BYTES, Sealed};
