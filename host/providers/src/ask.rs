@@ -8,7 +8,7 @@ use longshore_plugin_abi::{
     abi_stable::std_types::{ROption, RStr, RString, RVec},
 };
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{SeqAccess, Visitor},
 };
 
@@ -86,6 +86,12 @@ pub(crate) struct Texts<'a>(pub(crate) Vec<RStr<'a>>);
 impl<'a, T: AsRef<str>> From<&'a [T]> for Texts<'a> {
     fn from(handles: &'a [T]) -> Self {
         Self(handles.iter().map(|handle| RStr::from_str(handle.as_ref())).collect())
+    }
+}
+
+impl Serialize for Texts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(RStr::as_str))
     }
 }
 

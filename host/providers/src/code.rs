@@ -19,7 +19,7 @@ use longshore_plugin_api::Metadata;
 
 use crate::{
     error::{LoadError, LoadErrorKind},
-    image, private_copy,
+    private_copy,
     registry::{Refusal, Registry},
     said::Said,
     sealed::Sealed,
@@ -60,12 +60,7 @@ impl Code {
     /// the library is in the process already, for then it stays there.
     pub(crate) fn load(sealed: &Sealed) -> Result<Self, Refusal> {
         let path = sealed.path();
-        let bytes = sealed
-            .bytes()
-            .map_err(|error| Refusal::before(LoadError::new(path, LoadErrorKind::Unreadable, error)))?;
-        image::check(&bytes)
-            .map_err(|(kind, message)| Refusal::before(LoadError::new(path, kind, message)))?;
-        drop(bytes);
+        sealed.check().map_err(Refusal::before)?;
         let header = private_copy::load(sealed, |library| {
             // SAFETY: the symbol is abi_stable's own, which nobody else exports, and is a static that starts with an
             // `AbiHeader`; the library is never unloaded.

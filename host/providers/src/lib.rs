@@ -21,6 +21,7 @@ mod pool;
 mod private_copy;
 mod provider;
 mod registry;
+mod runner;
 mod said;
 mod schema;
 mod sealed;
@@ -36,6 +37,10 @@ pub use error::{
 pub use library::Library;
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
 pub use pool::{CallLimits, HANG_GRACE, ProviderLoad};
-pub use provider::{Handles, Provider};
+pub use provider::{Handles, Housing, Provider};
 pub use registry::{LOAD_LIMIT, MAX_LIBRARIES};
+pub use runner::{
+    DEATHS_LIMIT, DEATHS_WINDOW, RESTART_WAIT, RunnerProgram, RunnerSetup, RunnerState, SHUTDOWN_LIMIT,
+    STABLE, intercept,
+};
 pub use sealed::{MAX_LIBRARY_BYTES, Sealed};

@@ -15,6 +15,7 @@ use crate::{
     code::Code,
     error::{ConfigError, Function, LoadError},
     registry::Refusal,
+    runner::{self, RunnerProgram},
     said::Said,
     sealed::Sealed,
 };
@@ -55,6 +56,23 @@ impl Library {
         Ok(Self::shared(Self { sealed, said: Arc::clone(code.said()), code: code.into() }))
     }
 
+    /// Takes a first look at a library without any of its code in this process: it is loaded and checked in a process of the
+    /// program, which is thrown away. Blocks, for at most [`LOAD_LIMIT`](crate::LOAD_LIMIT).
+    ///
+    /// # Errors
+    ///
+    /// As `open`; a library that ends that process is refused with how it ended.
+    pub fn examine(sealed: Sealed, program: &RunnerProgram) -> Result<Arc<Self>, LoadError> {
+        if let Some(known) = Self::known(sealed.hash()) {
+            return Ok(known);
+        }
+        let sealed = Arc::new(sealed);
+        sealed.check()?;
+        let document = runner::examine(&sealed, program)?;
+        let said = Arc::new(Said::read(sealed.path(), &document)?);
+        Ok(Self::shared(Self { sealed, said, code: OnceLock::new() }))
+    }
+
     /// As [`open`](Self::open), but on the calling thread, for as long as it takes, and whatever was loaded before: for a harness
     /// that looks at what loading does to a thread. It never shares what it loads.
     ///
@@ -65,6 +83,11 @@ impl Library {
         let sealed = Arc::new(Sealed::read(path)?);
         let code = Code::load(&sealed).map(Arc::new).map_err(Refusal::into_error)?;
         Ok(Arc::new(Self { sealed, said: Arc::clone(code.said()), code: code.into() }))
+    }
+
+    /// The library of that content that is in use already.
+    fn known(hash: &str) -> Option<Arc<Self>> {
+        LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner).get(hash).and_then(Weak::upgrade)
     }
 
     /// The library of the same content that is in use already, or else this one, from now on.

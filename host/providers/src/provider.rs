@@ -7,7 +7,7 @@ use longshore_plugin_api::{Killed, ListedHandle, RunRequest, ServerAddress, Serv
 use serde::Serialize;
 use serde_json::Value;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{Semaphore, SemaphorePermit, watch},
     time::timeout,
 };
 
@@ -20,11 +20,21 @@ use crate::{
     library::Library,
     log,
     pool::{CallLimits, ProviderLoad},
+    runner::{Runner, RunnerSetup, RunnerState},
     seat::{Errand, Seat},
 };
 
 /// Handles of one call, shared rather than copied.
 pub type Handles = Arc<[Arc<str>]>;
+
+/// Where a provider's instance is made, and then called.
+#[derive(Clone, Debug)]
+pub enum Housing {
+    /// In this process.
+    InProcess,
+    /// In a process of its own.
+    Runner(RunnerSetup),
+}
 
 /// An instance of a plugin with a configuration of its own.
 ///
@@ -41,8 +51,8 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Makes a provider: checks the configuration against the plugin's schema, then lets the plugin make the instance, on
-    /// a thread of its own and for at most [`CallLimits::create`].
+    /// Makes a provider in this process: checks the configuration against the plugin's schema, then lets the plugin make the
+    /// instance, on a thread of its own and for at most [`CallLimits::create`].
     ///
     /// Needs a tokio runtime with its timer.
     ///
@@ -55,16 +65,20 @@ impl Provider {
         config: Value,
         limits: CallLimits,
     ) -> Result<Arc<Self>, CreateError> {
-        Self::create_holding(library, name, config, limits, ()).await
+        Self::create_in(&Housing::InProcess, library, name, config, limits, ()).await
     }
 
-    /// As [`create`](Self::create), with something that is dropped when the thread that makes the instance has left the
-    /// plugin, however late: until then a caller who was told of a deadline knows that one more thread would hang.
+    /// As [`create`](Self::create), wherever the instance is to be. What is held is dropped when whoever makes the instance
+    /// has left the plugin, however late: until then a caller who was told of a deadline knows that one more thread would
+    /// hang.
+    ///
+    /// A runner needs the runtime's network as well.
     ///
     /// # Errors
     ///
     /// As `create`.
-    pub async fn create_holding(
+    pub async fn create_in(
+        housing: &Housing,
         library: &Arc<Library>,
         name: &str,
         config: Value,
@@ -73,7 +87,17 @@ impl Provider {
     ) -> Result<Arc<Self>, CreateError> {
         library.validate_config(&config).map_err(CreateError::Config)?;
         let log = log::source(name);
-        let seat = Seat::InProcess(InProcess::create(library, log, config, limits, held).await?);
+        let seat = match housing {
+            Housing::InProcess => {
+                Seat::InProcess(InProcess::create(library, log, config, limits, held).await?)
+            }
+            Housing::Runner(setup) => {
+                let runner = setup.create(library, log, config.to_string(), limits).await;
+                // What was late has been ended.
+                drop(held);
+                Seat::Runner(runner?)
+            }
+        };
         Ok(Arc::new(Self {
             slow_places: Semaphore::new((limits.queue / 2).max(1)),
             places: Semaphore::new((limits.queue / 2).max(1)),
@@ -137,6 +161,24 @@ impl Provider {
         // The semaphores are never closed.
         let place = place.ok().flatten();
         place.ok_or(CallError::NotSent { reason: NotSent::OutOfTime { waited: limit } })
+    }
+
+    /// How its runner is, where it has one, and how it comes to be.
+    pub fn runner(&self) -> Option<watch::Receiver<RunnerState>> {
+        self.seat.runner().map(Runner::state)
+    }
+
+    /// How often its runner was started again.
+    pub fn restarts(&self) -> u64 {
+        self.seat.runner().map_or(0, Runner::restarts)
+    }
+
+    /// Lifts a quarantine: the runner is started again at once, also where it only waits to be, and what it died of before
+    /// is forgotten.
+    pub fn release(&self) {
+        if let Some(runner) = self.seat.runner() {
+            runner.release();
+        }
     }
 
     /// How busy its threads are.
@@ -221,10 +263,15 @@ impl Provider {
     }
 
     /// Shuts the provider down and waits until the plugin has destroyed the instance, for at most `limit`. False when it
-    /// had not by then: a call hangs, and keeps its thread and the instance. Later calls are turned down.
+    /// had not by then: a call hangs, and keeps its thread and the instance, where that is not in a runner, which is ended
+    /// then. Later calls are turned down.
     pub async fn shut_down(&self, limit: Duration) -> bool {
         self.seat.close();
-        timeout(limit, self.seat.gone()).await.is_ok()
+        let is_gone = timeout(limit, self.seat.gone()).await.is_ok();
+        if !is_gone {
+            self.seat.end();
+        }
+        is_gone
     }
 
     /// One of the three predicates.

@@ -13,7 +13,10 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{LoadError, LoadErrorKind};
+use crate::{
+    error::{LoadError, LoadErrorKind},
+    image,
+};
 
 /// The largest library that is read: 1 GiB.
 pub const MAX_LIBRARY_BYTES: u64 = 1 << 30;
@@ -69,6 +72,13 @@ impl Sealed {
         let mut bytes = vec![0; self.length];
         fill(&self.copy, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Whether it can be a plugin for this machine, as far as that can be seen without running any of it.
+    pub(crate) fn check(&self) -> Result<(), LoadError> {
+        let unreadable = |error| LoadError::new(&self.path, LoadErrorKind::Unreadable, error);
+        let bytes = self.bytes().map_err(unreadable)?;
+        image::check(&bytes).map_err(|(kind, message)| LoadError::new(&self.path, kind, message))
     }
 
     /// The copy, to be loaded from or handed over.

@@ -12,6 +12,7 @@ use crate::{
     in_process::InProcess,
     pool::ProviderLoad,
     provider::Handles,
+    runner::Runner,
 };
 
 /// A call on its way to a plugin.
@@ -32,6 +33,7 @@ pub(crate) type End = Box<dyn FnOnce(Answer<Raw>) + Send>;
 /// Where an instance is.
 pub(crate) enum Seat {
     InProcess(InProcess),
+    Runner(Runner),
 }
 
 impl Seat {
@@ -39,12 +41,14 @@ impl Seat {
     pub(crate) fn submit(&self, errand: Errand) {
         match self {
             Self::InProcess(seat) => seat.submit(errand),
+            Self::Runner(seat) => seat.submit(errand),
         }
     }
 
     pub(crate) fn load(&self) -> ProviderLoad {
         match self {
             Self::InProcess(seat) => seat.load(),
+            Self::Runner(seat) => seat.load(),
         }
     }
 
@@ -52,6 +56,7 @@ impl Seat {
     pub(crate) fn close(&self) {
         match self {
             Self::InProcess(seat) => seat.close(),
+            Self::Runner(seat) => seat.close(),
         }
     }
 
@@ -59,6 +64,23 @@ impl Seat {
     pub(crate) async fn gone(&self) {
         match self {
             Self::InProcess(seat) => seat.gone().await,
+            Self::Runner(seat) => seat.gone().await,
+        }
+    }
+
+    /// Ends, after it was closed, what can be ended: a process of its own.
+    pub(crate) fn end(&self) {
+        match self {
+            // A thread cannot be ended.
+            Self::InProcess(_) => {}
+            Self::Runner(seat) => seat.end(),
+        }
+    }
+
+    pub(crate) fn runner(&self) -> Option<&Runner> {
+        match self {
+            Self::InProcess(_) => None,
+            Self::Runner(seat) => Some(seat),
         }
     }
 }
