@@ -17,6 +17,7 @@ mod reconciler;
 mod reconnect;
 mod recover;
 mod registry;
+mod runner;
 mod view;
 mod workshop;
 
@@ -25,6 +26,8 @@ pub use error::{ApplyError, CommandError, OpenError};
 pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
+pub use runner::{RunnerPhase, RunnerStatus};
 pub use view::{
     ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };
+pub use workshop::{DEFAULT_ISOLATION, Plugins};
