@@ -5,6 +5,7 @@
 
 mod call;
 mod check;
+mod confine;
 mod control;
 mod discover;
 mod error;
@@ -20,6 +21,7 @@ mod schema;
 
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
+pub use confine::{ConfineError, Lacking, apply as confine};
 pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, named_plugin};
 pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
