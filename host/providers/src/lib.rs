@@ -7,6 +7,7 @@ mod ask;
 mod call;
 mod check;
 mod code;
+mod confine;
 mod control;
 mod discover;
 mod error;
@@ -29,6 +30,7 @@ mod seat;
 
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
+pub use confine::{ConfineError, Lacking, apply as confine};
 pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, named_plugin};
 pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
