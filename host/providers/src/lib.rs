@@ -1,6 +1,6 @@
 //! Finds, checks, loads and calls provider plugins.
 //!
-//! [`SearchPath`] finds a plugin's file, [`Library`] loads it, [`Provider`] is an instance of it, and [`Call`] is one call
+//! [`SearchPath`] finds a plugin's file, [`verify`] holds it to what is demanded of it, [`Library`] loads it, [`Provider`] is an instance of it, and [`Call`] is one call
 //! on its way. All of the host's unsafe code is here. Nothing here knows what a cluster should look like.
 
 mod call;
@@ -17,6 +17,8 @@ mod private_copy;
 mod provider;
 mod registry;
 mod schema;
+mod shelf;
+mod verify;
 
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
@@ -25,8 +27,13 @@ pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
-pub use library::{Library, MAX_LIBRARY_BYTES};
+pub use library::Library;
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
 pub use pool::{CallLimits, ProviderLoad};
 pub use provider::{Handles, Provider};
 pub use registry::{LOAD_LIMIT, MAX_LIBRARIES};
+pub use shelf::{
+    Contents, Named, NotOnShelf, RefusedFile, SHELF_BYTES, SHELF_PLUGINS, Shelf, ShelfError, Shelved,
+    versioned,
+};
+pub use verify::{MAX_LIBRARY_BYTES, Signer, Verified, WRITABLE_VARIABLE, verify};

@@ -3,12 +3,12 @@
 #![expect(unsafe_code, reason = "loading a library runs its code")]
 
 use std::{
-    fmt, fs,
-    io::Read as _,
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
 };
 
+use longshore_config::Trust;
 use longshore_plugin_abi::{
     CONTRACT_VERSION, CleanupV1, Failure, InitializeV1, Instance, Interface, InterfaceTable, ListV1, Logger,
     RootModuleRef, ServerV1, WorkersV1,
@@ -19,17 +19,14 @@ use longshore_plugin_abi::{
 };
 use longshore_plugin_api::{Metadata, PanicStrategy};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::{ConfigError, Function, LoadError, LoadErrorKind},
     image, private_copy,
     registry::{Refusal, Registry},
     schema::ConfigSchema,
+    verify::{Verified, verify},
 };
-
-/// The largest library that is read: 1 GiB.
-pub const MAX_LIBRARY_BYTES: u64 = 1 << 30;
 
 /// The libraries of this process.
 static LIBRARIES: LazyLock<Registry<Library>> = LazyLock::new(Registry::default);
@@ -84,8 +81,25 @@ impl Library {
     ///
     /// [`LoadError`] says what is wrong, where, and what to do about it.
     pub fn open(path: &Path) -> Result<Arc<Self>, LoadError> {
-        let bytes = read(path)?;
-        let hash = hex(&Sha256::digest(&bytes));
+        Self::open_trusted(path, &Trust::default())
+    }
+
+    /// As [`open`](Self::open), of a file that must be what is demanded of it: see [`verify`].
+    ///
+    /// # Errors
+    ///
+    /// As `open`.
+    pub fn open_trusted(path: &Path, trust: &Trust) -> Result<Arc<Self>, LoadError> {
+        Self::open_verified(path, verify(path, trust)?)
+    }
+
+    /// As [`open`](Self::open), of what was read and looked at before: the file is not touched any more.
+    ///
+    /// # Errors
+    ///
+    /// As `open`.
+    pub fn open_verified(path: &Path, verified: Verified) -> Result<Arc<Self>, LoadError> {
+        let Verified { bytes, hash, .. } = verified;
         let load = {
             let (path, hash) = (path.to_owned(), hash.clone());
             move || Self::load(&path, &bytes, hash)
@@ -100,8 +114,7 @@ impl Library {
     ///
     /// As `open`.
     pub fn open_here(path: &Path) -> Result<Arc<Self>, LoadError> {
-        let bytes = read(path)?;
-        let hash = hex(&Sha256::digest(&bytes));
+        let Verified { bytes, hash, .. } = verify(path, &Trust::default())?;
         Self::load(path, &bytes, hash).map(Arc::new).map_err(Refusal::into_error)
     }
 
@@ -198,33 +211,6 @@ impl fmt::Debug for Library {
             .field("version", &self.metadata.version)
             .finish_non_exhaustive()
     }
-}
-
-/// The whole file, of at most [`MAX_LIBRARY_BYTES`].
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let unreadable = |error| LoadError::new(path, LoadErrorKind::Unreadable, error);
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        // A pipe or a device would be waited for.
-        return Err(LoadError::new(path, LoadErrorKind::NotALibrary, "it is not a regular file"));
-    }
-    let file = fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_LIBRARY_BYTES)).unwrap_or(0));
-    file.take(MAX_LIBRARY_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_LIBRARY_BYTES {
-        let message = format_args!("it is larger than {} MiB", MAX_LIBRARY_BYTES >> 20);
-        return Err(LoadError::new(path, LoadErrorKind::TooLarge, message));
-    }
-    Ok(bytes)
-}
-
-fn hex(digest: &[u8]) -> String {
-    use fmt::Write as _;
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The root module, its layout checked.
