@@ -19,6 +19,7 @@ mod registry;
 mod schema;
 mod shelf;
 mod verify;
+mod watch;
 
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
@@ -37,3 +38,4 @@ pub use shelf::{
     versioned,
 };
 pub use verify::{MAX_LIBRARY_BYTES, Signer, Verified, WRITABLE_VARIABLE, verify};
+pub use watch::{LOOK_EVERY, News, SETTLE, WATCHED_NAMES, Watcher};
