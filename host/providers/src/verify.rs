@@ -19,7 +19,10 @@ pub use reach::WRITABLE_VARIABLE;
 pub use signature::Signer;
 pub(crate) use signature::{MAX_SIGNATURE_BYTES, beside as signature_of};
 
-use crate::error::{LoadError, LoadErrorKind};
+use crate::{
+    error::{LoadError, LoadErrorKind},
+    image,
+};
 
 /// The largest library that is read: 1 GiB.
 pub const MAX_LIBRARY_BYTES: u64 = 1 << 30;
@@ -50,6 +53,17 @@ pub fn verify(path: &Path, trust: &Trust) -> Result<Verified, LoadError> {
     let signer = signature::check(path, &bytes, &trust.signed_by)
         .map_err(|message| LoadError::new(path, LoadErrorKind::Signature, message))?;
     Ok(Verified { bytes, hash, signer })
+}
+
+impl Verified {
+    /// Whether it is a whole library for this machine that exports what a plugin does. None of its code runs.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] says what is wrong with what was read from the path.
+    pub fn check_image(&self, path: &Path) -> Result<(), LoadError> {
+        image::check(&self.bytes).map_err(|(kind, message)| LoadError::new(path, kind, message))
+    }
 }
 
 /// The SHA-256 of a file's content, in hexadecimal.

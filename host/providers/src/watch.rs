@@ -25,7 +25,6 @@ use tokio::{
 use self::settle::{Listing, Look, Settling};
 use crate::{
     error::{LoadError, LoadErrorKind},
-    image,
     verify::{signature_of, verify},
 };
 
@@ -137,7 +136,7 @@ impl Watcher {
     /// The hash of a whole library.
     fn read(&self, path: &Path) -> Result<String, LoadError> {
         let verified = verify(path, &self.trust)?;
-        image::check(&verified.bytes).map_err(|(kind, message)| LoadError::new(path, kind, message))?;
+        verified.check_image(path)?;
         Ok(verified.hash)
     }
 

@@ -13,6 +13,7 @@ mod host;
 mod house;
 mod message;
 mod passwords;
+mod plugins;
 mod reconciler;
 mod reconnect;
 mod recover;
@@ -25,6 +26,10 @@ pub use error::{ApplyError, CommandError, OpenError};
 pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
+pub use plugins::{
+    AddedPlugin, Plugin, PluginError, PluginPlace, Plugins, RefusedPlugin, RemovedPlugin, look_at_plugins,
+};
 pub use view::{
     ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };
+pub use workshop::Sources;

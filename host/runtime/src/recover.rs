@@ -8,7 +8,7 @@ use std::{
 };
 
 use longshore_config::{ClusterConfig, ProviderConfig};
-use longshore_providers::{Provider, SearchPath};
+use longshore_providers::Provider;
 use longshore_scaling::{Cycle, State, Trouble};
 use longshore_store::{Claimed, Journal, Lease};
 use serde::de::DeserializeOwned;
@@ -24,7 +24,7 @@ use crate::{
     host::Host,
     house::House,
     registry::{Installed, Made, Shared},
-    workshop::Workshop,
+    workshop::{Sources, Workshop},
 };
 
 /// How long to wait before a provider that could not be made is tried again: at first, and at most. It doubles in between.
@@ -47,8 +47,8 @@ impl Host {
     /// # Errors
     ///
     /// As [`Host::prepare_to_begin`].
-    pub async fn open(search: SearchPath, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
-        let host = Self::prepare_to_begin(search, journal).await?;
+    pub async fn open(sources: impl Into<Sources>, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
+        let host = Self::prepare_to_begin(sources, journal).await?;
         host.begin();
         Ok(host)
     }
@@ -62,7 +62,10 @@ impl Host {
     /// # Errors
     ///
     /// [`OpenError`]: the journal cannot be read, or makes no sense.
-    pub async fn prepare_to_begin(search: SearchPath, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
+    pub async fn prepare_to_begin(
+        sources: impl Into<Sources>,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Self, OpenError> {
         let mut providers = Vec::new();
         for (name, definition) in journal.providers().await? {
             let config = understood::<ProviderConfig>("provider", &name, definition)?;
@@ -72,7 +75,7 @@ impl Host {
         let latest = found.iter().map(|cluster| cluster.state.latest()).max().unwrap_or_default();
 
         let (shared, clock) = (Arc::new(Shared::new()), Clock::start(latest));
-        let (workshop, applying) = (Workshop::new(search), Arc::default());
+        let (workshop, applying) = (Workshop::new(sources.into()), Arc::default());
         let house = Arc::new(House { workshop, shared, journal, clock, applying });
         {
             // No provider that is mended meanwhile is put in its place before its clusters are there to know.

@@ -3,27 +3,53 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use longshore_config::ProviderConfig;
-use longshore_providers::{CallLimits, CreateError, Library, LoadError, Provider, SearchPath};
-use tokio::{sync::Semaphore, time::timeout};
+use longshore_providers::{
+    CallLimits, CreateError, Examine, Library, Located, NotFound, Provider, SearchPath, Shelf, locate,
+};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::error::ApplyError;
+
+/// Where a host has its plugins from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The folders that it looks for plugins in.
+    pub search: SearchPath,
+    /// Where it keeps those that operators give to it; a host that keeps no state has none.
+    pub shelf: Option<Arc<Shelf>>,
+    /// Who looks at plugins that nobody has asked to be loaded; without it, none of their code is run before.
+    pub examiner: Option<Arc<dyn Examine>>,
+}
+
+/// Folders alone.
+impl From<SearchPath> for Sources {
+    fn from(search: SearchPath) -> Self {
+        Self { search, ..Self::default() }
+    }
+}
+
+impl Sources {
+    /// The file of a plugin. Blocks.
+    pub(crate) fn locate(&self, plugin: &str) -> Result<Located, NotFound> {
+        locate(&self.search, self.shelf.as_deref(), plugin)
+    }
+}
 
 /// Where providers are made.
 #[derive(Clone)]
 pub(crate) struct Workshop {
-    pub(crate) search: SearchPath,
+    pub(crate) sources: Sources,
     /// By the provider's name. Who has the one place has a thread inside the plugin.
     benches: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 impl Workshop {
-    pub(crate) fn new(search: SearchPath) -> Self {
-        Self { search, benches: Arc::default() }
+    pub(crate) fn new(sources: Sources) -> Self {
+        Self { sources, benches: Arc::default() }
     }
 
     /// Finds, loads and makes a provider.
@@ -32,13 +58,20 @@ impl Workshop {
         self.make(wanted, &library).await
     }
 
+    /// Finds a provider's plugin and loads it, if it is what the provider's configuration demands.
     pub(crate) async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-        let provider = wanted.name.clone();
-        let path = self
-            .search
-            .find(&wanted.plugin)
-            .map_err(|why| ApplyError::NotFound { provider: provider.clone(), why: Box::new(why) })?;
-        load(path).await.map_err(|why| ApplyError::Load { provider, why: Box::new(why) })
+        let (sources, wanted) = (self.sources.clone(), wanted.clone());
+        // Away from the runtime's own threads: folders may be slow, and the system's loader may take its time.
+        let opening = spawn_blocking(move || {
+            let provider = || wanted.name.clone();
+            let located = sources.locate(&wanted.plugin);
+            let located =
+                located.map_err(|why| ApplyError::NotFound { provider: provider(), why: Box::new(why) })?;
+            let verified = located.verify(&wanted.trust);
+            let library = verified.and_then(|verified| Library::open_verified(located.path(), verified));
+            library.map_err(|why| ApplyError::Load { provider: provider(), why: Box::new(why) })
+        });
+        opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     pub(crate) async fn make(
@@ -74,10 +107,4 @@ impl Workshop {
 
 pub(crate) fn failed(wanted: &ProviderConfig, why: CreateError) -> ApplyError {
     ApplyError::Create { provider: wanted.name.clone(), why: Box::new(why) }
-}
-
-/// Loads a library away from the runtime's own threads: the system's loader may take its time.
-async fn load(path: PathBuf) -> Result<Arc<Library>, LoadError> {
-    let opening = tokio::task::spawn_blocking(move || Library::open(&path));
-    opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

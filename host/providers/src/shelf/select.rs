@@ -14,7 +14,7 @@ const HASH_DIGITS: usize = 8;
 #[non_exhaustive]
 pub enum NotOnShelf {
     /// Nothing there is called so.
-    #[error("there is no plugin `{asked}` on the shelf{}", suggestion(nearest.as_deref()))]
+    #[error("the shelf has nothing called `{asked}`{}", suggestion(nearest.as_deref()))]
     Unknown {
         /// What was asked for.
         asked: String,

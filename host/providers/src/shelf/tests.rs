@@ -304,11 +304,8 @@ fn what_is_not_there_is_told_with_what_is() {
     place.add("b", "memory", "1.1.0");
     let contents = place.contents();
     let told = |plugin: &str| contents.find(plugin).expect_err("it is not there").to_string();
-    assert_eq!(told("memori"), "there is no plugin `memori` on the shelf; did you mean `memory`?");
-    assert_eq!(
-        told("memori@1.0.0"),
-        "there is no plugin `memori@1.0.0` on the shelf; did you mean `memory`?"
-    );
+    assert_eq!(told("memori"), "the shelf has nothing called `memori`; did you mean `memory`?");
+    assert_eq!(told("memori@1.0.0"), "the shelf has nothing called `memori@1.0.0`; did you mean `memory`?");
     for version in ["1.2.0", "new"] {
         let wanted = format!("the shelf has no `memory` of version {version}, but 1.1.0, 1.0.0");
         assert_eq!(told(&format!("memory@{version}")), wanted);
