@@ -9,19 +9,27 @@ mod conformance;
 mod host;
 mod plugin;
 mod recover;
+mod shelf;
 mod show;
 mod state;
 
-use std::path::{self, PathBuf};
+use std::{
+    path::{self, Path, PathBuf},
+    sync::Arc,
+};
 
 use longshore_http::{Client, socket};
-use longshore_providers::SearchPath;
+use longshore_providers::{SearchPath, Shelf};
+use longshore_runtime::Sources;
 
 use crate::{
     args::{Cli, Command, Global, Plugin},
     exit::Failure,
     output::Output,
 };
+
+/// The folder in the state folder that plugins are kept in.
+const SHELF: &str = "plugins";
 
 /// Does what the command line asks for.
 pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
@@ -48,6 +56,8 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Conformance(asked) => conformance::run(global, asked, output).await,
         Command::Plugin(Plugin::New(new)) => author::new(new, output),
         Command::Plugin(Plugin::List) => plugin::list(global, output).await,
+        Command::Plugin(Plugin::Add(add)) => shelf::add(&client(global)?, add, output).await,
+        Command::Plugin(Plugin::Remove { plugin }) => shelf::remove(&client(global)?, plugin, output).await,
         Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
     }
 }
@@ -60,6 +70,12 @@ fn socket_path(global: &Global) -> PathBuf {
 
 fn client(global: &Global) -> Result<Client, Failure> {
     Ok(Client::new(&socket_path(global))?)
+}
+
+/// Where plugins come from: the folders, and the shelf in the state folder where there is one.
+fn sources(global: &Global, state: Option<&Path>) -> Sources {
+    let shelf = state.map(|folder| Arc::new(Shelf::new(folder.join(SHELF))));
+    Sources { shelf, ..search_path(global).into() }
 }
 
 /// The folders to look for plugins in, by paths that mean the same to everybody who is told of them.
