@@ -19,8 +19,8 @@ use std::{
 };
 
 use longshore_http::{Client, socket};
-use longshore_providers::{SearchPath, Shelf};
-use longshore_runtime::Sources;
+use longshore_providers::{RunnerProgram, SearchPath, Shelf};
+use longshore_runtime::Plugins;
 
 use crate::{
     args::{Cli, Command, Global, Plugin},
@@ -72,10 +72,15 @@ fn client(global: &Global) -> Result<Client, Failure> {
     Ok(Client::new(&socket_path(global))?)
 }
 
-/// Where plugins come from: the folders, and the shelf in the state folder where there is one.
-fn sources(global: &Global, state: Option<&Path>) -> Sources {
+/// Where a host finds plugins, and what it runs them in: this program itself. What it keeps of them is in its state folder.
+fn plugins(global: &Global, state: Option<&Path>) -> Plugins {
+    let runner = RunnerProgram::own().inspect_err(|error| {
+        tracing::warn!(
+            "providers cannot run in processes of their own, as this program cannot be found: {error}"
+        );
+    });
     let shelf = state.map(|folder| Arc::new(Shelf::new(folder.join(SHELF))));
-    Sources { shelf, ..search_path(global).into() }
+    Plugins { search: search_path(global), runner: runner.ok(), shelf }
 }
 
 /// The folders to look for plugins in, by paths that mean the same to everybody who is told of them.

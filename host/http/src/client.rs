@@ -20,8 +20,8 @@ use crate::{
     wire::{
         AddPlugin, AddedPlugin, Admitted, Applied, CleanUpQuery, CleanedUp, ClusterStatus, Clusters,
         ClustersQuery, DeleteQuery, ErrorBody, HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo,
-        Planned, Plugins, Providers, Reconnect, Reconnecting, RemovedPlugin, Resolve, Scale, ServerDetails,
-        ServerQuery, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage, WorkerView, WorkersQuery,
+        Planned, PluginList, Providers, Reconnect, Reconnecting, RemovedPlugin, Resolve, Scale,
+        ServerDetails, ServerQuery, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage, WorkerView, WorkersQuery,
     },
 };
 
@@ -270,7 +270,7 @@ impl Client {
     }
 
     /// Asks which plugins the host finds.
-    pub async fn plugins(&self) -> Result<Plugins, ClientError> {
+    pub async fn plugins(&self) -> Result<PluginList, ClientError> {
         self.send(self.request(Method::GET, "/v1/plugins"), NO_WAIT).await
     }
 

@@ -7,10 +7,10 @@ use crate::{
     extract::{Document, Name},
     problem::{Problem, ProblemKind},
     routes::{Answer, Desk},
-    wire::{AddPlugin, AddedPlugin, Plugins, RemovedPlugin},
+    wire::{AddPlugin, AddedPlugin, PluginList, RemovedPlugin},
 };
 
-pub(crate) async fn plugins(State(desk): State<Desk>) -> Json<Plugins> {
+pub(crate) async fn plugins(State(desk): State<Desk>) -> Json<PluginList> {
     Json(desk.host.plugins().await)
 }
 

@@ -20,7 +20,7 @@
 //! | `POST /v1/clusters/{name}/resolve` | [`Resolve`] | [`Admitted`] |
 //! | `POST /v1/clusters/{name}/reconnect` | [`Reconnect`] | [`Reconnecting`] |
 //! | `GET /v1/providers` | | [`Providers`] |
-//! | `GET /v1/plugins` | | [`Plugins`] |
+//! | `GET /v1/plugins` | | [`PluginList`] |
 //! | `POST /v1/plugins` | [`AddPlugin`] | [`AddedPlugin`] |
 //! | `DELETE /v1/plugins/{plugin}` | | [`RemovedPlugin`]; `{plugin}` is `NAME`, `NAME@VERSION`, or a hash |
 //!
@@ -36,9 +36,9 @@ use longshore_config::Config;
 use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
 use longshore_providers::MAX_HANDLE_BYTES;
 pub use longshore_runtime::{
-    AddedPlugin, ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Plugin, PluginPlace, Plugins,
-    Preview, ProviderStatus, RefusedPlugin, RemovedPlugin, ServerLife, ServerStatus, WorkerPage, WorkerPhase,
-    WorkerView,
+    AddedPlugin, ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Plugin, PluginList,
+    PluginPlace, Preview, ProviderStatus, RefusedPlugin, RemovedPlugin, ServerLife, ServerStatus, WorkerPage,
+    WorkerPhase, WorkerView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -380,7 +380,7 @@ mod tests {
             why: "it is bad".into(),
             providers: vec![],
         };
-        let plugins = Plugins {
+        let plugins = PluginList {
             folders: vec!["/plugins".into()],
             shelf: Some("/state/plugins".into()),
             plugins: vec![plugin],
@@ -400,7 +400,7 @@ mod tests {
         );
         // As a host of before the shelf wrote it.
         let older = r#"{"folders":[],"plugins":[{"name":"memory","path":"/m.so","providers":[]}]}"#;
-        let older: Plugins = serde_json::from_str(older).expect("it is understood");
+        let older: PluginList = serde_json::from_str(older).expect("it is understood");
         assert_eq!((older.plugins[0].place, &older.shelf), (PluginPlace::Folder, &None));
         round_trip(
             &RemovedPlugin { name: None, version: None, hash: "ab".into() },

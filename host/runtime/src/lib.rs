@@ -18,6 +18,7 @@ mod reconciler;
 mod reconnect;
 mod recover;
 mod registry;
+mod runner;
 mod view;
 mod workshop;
 
@@ -27,9 +28,10 @@ pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
 pub use plugins::{
-    AddedPlugin, Plugin, PluginError, PluginPlace, Plugins, RefusedPlugin, RemovedPlugin, look_at_plugins,
+    AddedPlugin, Plugin, PluginError, PluginList, PluginPlace, RefusedPlugin, RemovedPlugin, look_at_plugins,
 };
+pub use runner::{RunnerPhase, RunnerStatus};
 pub use view::{
     ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };
-pub use workshop::Sources;
+pub use workshop::{DEFAULT_ISOLATION, Plugins};

@@ -3,15 +3,10 @@
 
 mod look;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use longshore_config::Trust;
-use longshore_providers::{
-    Contents, Examine as _, InThisProcess, NotOnShelf, RefusedFile, Shelf, ShelfError, Shelved, Signer,
-};
+use longshore_providers::{Contents, Named, NotOnShelf, RefusedFile, Shelf, ShelfError, Shelved, Signer};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
@@ -22,7 +17,7 @@ use crate::{error::ApplyError, host::Host, house::House, registry::Installed};
 
 /// The plugins that can be named in a configuration, and the files that would be and are refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plugins {
+pub struct PluginList {
     /// The folders that were looked in, in order.
     pub folders: Vec<String>,
     /// The folder of the shelf, where there is one.
@@ -146,8 +141,8 @@ impl From<ApplyError> for PluginError {
 
 impl Host {
     /// The plugins that are there, each looked at anew: that takes as long as they do, within limits.
-    pub async fn plugins(&self) -> Plugins {
-        look_at_plugins(&self.house.workshop.sources, &self.providers()).await
+    pub async fn plugins(&self) -> PluginList {
+        look_at_plugins(&self.house.workshop.plugins, &self.providers()).await
     }
 
     /// Puts a plugin on the shelf, if it is what is demanded of it. Its code is run for that, where possible in a process that is
@@ -158,13 +153,13 @@ impl Host {
     /// [`PluginError`]; nothing has changed then.
     pub async fn add_plugin(&self, file: PathBuf, trust: Trust) -> Result<AddedPlugin, PluginError> {
         let shelf = self.house.shelf()?;
-        let examiner = self.house.workshop.sources.examiner.clone();
+        let plugins = self.house.workshop.plugins.clone();
         let added = blocking(move || {
-            let examine = |path: &Path, verified: &_| match &examiner {
-                Some(examiner) => examiner.examine(path, verified),
-                None => InThisProcess.examine(path, verified),
-            };
-            shelf.add(&file, &trust, examine)
+            shelf.add(&file, &trust, |path, verified| {
+                let library = plugins.examine(path, verified)?;
+                let metadata = library.metadata();
+                Ok(Named { name: metadata.name.clone(), version: metadata.version.clone() })
+            })
         });
         let Shelved { name, version, hash, added_at, signer, path, .. } = added.await?;
         let (version, path) = (version.to_string(), path.display().to_string());
@@ -197,7 +192,7 @@ impl Host {
 
 impl House {
     fn shelf(&self) -> Result<Arc<Shelf>, PluginError> {
-        self.workshop.sources.shelf.clone().ok_or(PluginError::NoShelf)
+        self.workshop.plugins.shelf.clone().ok_or(PluginError::NoShelf)
     }
 
     /// Who needs a plugin of the shelf, and what for: the providers that run on it, and those that are not there and are to be

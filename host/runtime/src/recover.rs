@@ -24,7 +24,7 @@ use crate::{
     host::Host,
     house::House,
     registry::{Installed, Made, Shared},
-    workshop::{Sources, Workshop},
+    workshop::{Plugins, Workshop},
 };
 
 /// How long to wait before a provider that could not be made is tried again: at first, and at most. It doubles in between.
@@ -47,8 +47,8 @@ impl Host {
     /// # Errors
     ///
     /// As [`Host::prepare_to_begin`].
-    pub async fn open(sources: impl Into<Sources>, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
-        let host = Self::prepare_to_begin(sources, journal).await?;
+    pub async fn open(plugins: impl Into<Plugins>, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
+        let host = Self::prepare_to_begin(plugins, journal).await?;
         host.begin();
         Ok(host)
     }
@@ -63,7 +63,7 @@ impl Host {
     ///
     /// [`OpenError`]: the journal cannot be read, or makes no sense.
     pub async fn prepare_to_begin(
-        sources: impl Into<Sources>,
+        plugins: impl Into<Plugins>,
         journal: Arc<dyn Journal>,
     ) -> Result<Self, OpenError> {
         let mut providers = Vec::new();
@@ -75,7 +75,7 @@ impl Host {
         let latest = found.iter().map(|cluster| cluster.state.latest()).max().unwrap_or_default();
 
         let (shared, clock) = (Arc::new(Shared::new()), Clock::start(latest));
-        let (workshop, applying) = (Workshop::new(sources.into()), Arc::default());
+        let (workshop, applying) = (Workshop::new(plugins.into()), Arc::default());
         let house = Arc::new(House { workshop, shared, journal, clock, applying });
         {
             // No provider that is mended meanwhile is put in its place before its clusters are there to know.

@@ -3,53 +3,85 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use longshore_config::ProviderConfig;
+use longshore_config::{Isolation, ProviderConfig};
 use longshore_providers::{
-    CallLimits, CreateError, Examine, Library, Located, NotFound, Provider, SearchPath, Shelf, locate,
+    CallLimits, CreateError, Housing, Library, LoadError, Located, NotFound, Provider, RunnerProgram,
+    RunnerSetup, Sealed, SearchPath, Shelf, Verified, locate,
 };
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::error::ApplyError;
 
-/// Where a host has its plugins from.
+/// Where the code of a provider runs whose configuration does not say, in a host that has a program for runners.
+pub const DEFAULT_ISOLATION: Isolation = Isolation::Subprocess;
+
+/// Where a host finds plugins, and what it runs them with.
 #[derive(Clone, Debug, Default)]
-pub struct Sources {
-    /// The folders that it looks for plugins in.
+pub struct Plugins {
+    /// The folders that they are looked for in.
     pub search: SearchPath,
-    /// Where it keeps those that operators give to it; a host that keeps no state has none.
+    /// The program that they run in, where they run in processes of their own; without it they all run in this one.
+    pub runner: Option<RunnerProgram>,
+    /// Where those are kept that operators give to the host; one that keeps no state has none.
     pub shelf: Option<Arc<Shelf>>,
-    /// Who looks at plugins that nobody has asked to be loaded; without it, none of their code is run before.
-    pub examiner: Option<Arc<dyn Examine>>,
 }
 
-/// Folders alone.
-impl From<SearchPath> for Sources {
+impl From<SearchPath> for Plugins {
     fn from(search: SearchPath) -> Self {
         Self { search, ..Self::default() }
     }
 }
 
-impl Sources {
+impl Plugins {
     /// The file of a plugin. Blocks.
     pub(crate) fn locate(&self, plugin: &str) -> Result<Located, NotFound> {
         locate(&self.search, self.shelf.as_deref(), plugin)
+    }
+
+    /// Looks at what was read from a path, in a process that is thrown away where there is a program for that. Blocks.
+    pub(crate) fn examine(&self, path: &Path, verified: &Verified) -> Result<Arc<Library>, LoadError> {
+        let sealed = Sealed::of(path, verified)?;
+        match &self.runner {
+            Some(program) => Library::examine(sealed, program),
+            None => Library::load(sealed),
+        }
     }
 }
 
 /// Where providers are made.
 #[derive(Clone)]
 pub(crate) struct Workshop {
-    pub(crate) sources: Sources,
+    pub(crate) plugins: Plugins,
     /// By the provider's name. Who has the one place has a thread inside the plugin.
     benches: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 impl Workshop {
-    pub(crate) fn new(sources: Sources) -> Self {
-        Self { sources, benches: Arc::default() }
+    pub(crate) fn new(plugins: Plugins) -> Self {
+        Self { plugins, benches: Arc::default() }
+    }
+
+    /// Where the code of a provider is to run.
+    pub(crate) fn isolation(&self, wanted: &ProviderConfig) -> Isolation {
+        let unless_said =
+            if self.plugins.runner.is_some() { DEFAULT_ISOLATION } else { Isolation::InProcess };
+        wanted.isolation.unwrap_or(unless_said)
+    }
+
+    fn housing(&self, wanted: &ProviderConfig) -> Result<Housing, ApplyError> {
+        match (self.isolation(wanted), &self.plugins.runner) {
+            (Isolation::InProcess, _) => Ok(Housing::InProcess),
+            (Isolation::Subprocess, Some(program)) => Ok(Housing::Runner(RunnerSetup {
+                program: program.clone(),
+                confine: wanted.confine.clone(),
+                quarantined: None,
+            })),
+            (Isolation::Subprocess, None) => Err(ApplyError::NoRunner { provider: wanted.name.clone() }),
+        }
     }
 
     /// Finds, loads and makes a provider.
@@ -58,17 +90,17 @@ impl Workshop {
         self.make(wanted, &library).await
     }
 
-    /// Finds a provider's plugin and loads it, if it is what the provider's configuration demands.
+    /// Finds a provider's plugin and looks at it, if it is what the provider's configuration demands.
     pub(crate) async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-        let (sources, wanted) = (self.sources.clone(), wanted.clone());
-        // Away from the runtime's own threads: folders may be slow, and the system's loader may take its time.
+        let (plugins, wanted) = (self.plugins.clone(), wanted.clone());
+        // Away from the runtime's own threads: folders may be slow, and a plugin may take its time.
         let opening = spawn_blocking(move || {
             let provider = || wanted.name.clone();
-            let located = sources.locate(&wanted.plugin);
+            let located = plugins.locate(&wanted.plugin);
             let located =
                 located.map_err(|why| ApplyError::NotFound { provider: provider(), why: Box::new(why) })?;
             let verified = located.verify(&wanted.trust);
-            let library = verified.and_then(|verified| Library::open_verified(located.path(), verified));
+            let library = verified.and_then(|verified| plugins.examine(located.path(), &verified));
             library.map_err(|why| ApplyError::Load { provider: provider(), why: Box::new(why) })
         });
         opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
@@ -79,6 +111,7 @@ impl Workshop {
         wanted: &ProviderConfig,
         library: &Arc<Library>,
     ) -> Result<Arc<Provider>, ApplyError> {
+        let housing = self.housing(wanted)?;
         let mut limits = CallLimits::default();
         if let Some(threads) = wanted.threads {
             limits.threads = threads as usize;
@@ -92,8 +125,8 @@ impl Workshop {
             let (provider, waited) = (wanted.name.clone(), limits.create);
             return Err(ApplyError::StillBeingMade { provider, waited });
         };
-        let made =
-            Provider::create_holding(library, &wanted.name, wanted.config.clone(), limits, place).await;
+        let config = wanted.config.clone();
+        let made = Provider::create_in(&housing, library, &wanted.name, config, limits, place).await;
         made.map_err(|why| failed(wanted, why))
     }
 

@@ -2,15 +2,15 @@
 
 use longshore_http::{
     Client, ClientError,
-    wire::{Plugin, PluginPlace, Plugins},
+    wire::{Plugin, PluginList, PluginPlace},
 };
 use longshore_plugin_api::{Metadata, PanicStrategy};
-use longshore_providers::Library;
+use longshore_providers::{Library, Sealed};
 use longshore_runtime::look_at_plugins;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{client, search_path, sources};
+use super::{client, plugins, search_path};
 use crate::{
     args::Global,
     exit::Failure,
@@ -28,7 +28,7 @@ struct Listed {
     /// `host`, or `here` where none listens or folders are named.
     found_by: &'static str,
     #[serde(flatten)]
-    plugins: Plugins,
+    plugins: PluginList,
     /// The providers that the host could not make.
     missing: Vec<Missing>,
 }
@@ -58,11 +58,11 @@ pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure
     let listed = if let Some(listed) = listed {
         listed
     } else {
-        let plugins = look_at_plugins(&sources(global, None), &[]).await;
+        let plugins = look_at_plugins(&plugins(global, None), &[]).await;
         Listed { found_by: "here", plugins, missing: Vec::new() }
     };
     output.either(&listed, || {
-        let Plugins { folders, plugins, refused, .. } = &listed.plugins;
+        let PluginList { folders, plugins, refused, .. } = &listed.plugins;
         let missing = listed.missing.iter().map(|it| {
             format!(
                 "\nprovider {} (plugin {}) is not there: {}",
@@ -117,7 +117,14 @@ async fn ask(client: &Client) -> Result<Option<Listed>, Failure> {
 
 pub(super) async fn inspect(global: &Global, lib: &str, output: &Output) -> Result<(), Failure> {
     let path = search_path(global).find(lib)?;
-    let opening = tokio::task::spawn_blocking(move || Library::open(&path));
+    let runner = plugins(global, None).runner;
+    let opening = tokio::task::spawn_blocking(move || {
+        let sealed = Sealed::read(&path)?;
+        match &runner {
+            Some(program) => Library::examine(sealed, program),
+            None => Library::load(sealed),
+        }
+    });
     let library =
         opening.await.map_err(|error| Failure::internal(format_args!("loading failed: {error}")))??;
     let metadata = library.metadata();
