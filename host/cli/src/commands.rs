@@ -8,6 +8,7 @@ mod configure;
 mod conformance;
 mod host;
 mod plugin;
+mod quarantine;
 mod recover;
 mod show;
 mod state;
@@ -48,6 +49,9 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Conformance(asked) => conformance::run(global, asked, output).await,
         Command::Plugin(Plugin::New(new)) => author::new(new, output),
         Command::Plugin(Plugin::List) => plugin::list(global, output).await,
+        Command::Plugin(Plugin::Release { library }) => {
+            quarantine::release(&client(global)?, library, output).await
+        }
         Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
     }
 }

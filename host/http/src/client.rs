@@ -20,8 +20,8 @@ use crate::{
     wire::{
         Admitted, Applied, CleanUpQuery, CleanedUp, ClusterStatus, Clusters, ClustersQuery, DeleteQuery,
         ErrorBody, HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo, Planned, Plugins, Providers,
-        Reconnect, Reconnecting, Resolve, Scale, ServerDetails, ServerQuery, WAIT_LIMIT, WORKERS_PAGE_LIMIT,
-        WorkerPage, WorkerView, WorkersQuery,
+        Reconnect, Reconnecting, Release, Released, Resolve, Scale, ServerDetails, ServerQuery, WAIT_LIMIT,
+        WORKERS_PAGE_LIMIT, WorkerPage, WorkerView, WorkersQuery,
     },
 };
 
@@ -272,6 +272,12 @@ impl Client {
     /// Asks which plugins the host finds.
     pub async fn plugins(&self) -> Result<Plugins, ClientError> {
         self.send(self.request(Method::GET, "/v1/plugins"), NO_WAIT).await
+    }
+
+    /// Asks for a library to be run again that is quarantined.
+    pub async fn release(&self, library: &str) -> Result<Released, ClientError> {
+        let release = Release { library: library.to_owned() };
+        self.send(self.request(Method::POST, "/v1/plugins/release").json(&release), NO_WAIT).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

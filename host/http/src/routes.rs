@@ -31,8 +31,8 @@ use crate::{
     recovery::{history, reconnect, resolve},
     wire::{
         Admitted, Applied, AppliedCluster, AppliedProvider, ClusterStatus, Clusters, ClustersQuery,
-        DeleteQuery, HostInfo, Planned, Plugin, Plugins, Providers, Scale, WAIT_LIMIT, WORKERS_PAGE,
-        WORKERS_PAGE_LIMIT, WorkerPage, WorkersQuery,
+        DeleteQuery, HostInfo, Planned, Plugin, Plugins, Providers, Release, Released, Scale, WAIT_LIMIT,
+        WORKERS_PAGE, WORKERS_PAGE_LIMIT, WorkerPage, WorkersQuery,
     },
 };
 
@@ -85,6 +85,7 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/clusters/{name}/server", get(server))
         .route("/v1/providers", get(providers))
         .route("/v1/plugins", get(plugins))
+        .route("/v1/plugins/release", post(release))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(REQUEST_LIMIT, request, next)));
     let slow = Router::new()
@@ -305,8 +306,12 @@ async fn plugins(State(desk): State<Desk>) -> Answer<Plugins> {
             let providers = of_it.map(|provider| provider.name.clone()).collect();
             Plugin { name: candidate.name, path, providers }
         });
-        Plugins { folders: folders(&host), plugins: plugins.collect() }
+        Plugins { folders: folders(&host), plugins: plugins.collect(), quarantined: host.quarantined() }
     });
     let gone = |_| Problem::new(ProblemKind::Internal, "the plugin folders could not be read");
     Ok(Json(found.await.map_err(gone)?))
+}
+
+async fn release(State(desk): State<Desk>, Document(release): Document<Release>) -> Answer<Released> {
+    Ok(Json(desk.host.release(&release.library).await?))
 }

@@ -21,6 +21,7 @@
 //! | `POST /v1/clusters/{name}/reconnect` | [`Reconnect`] | [`Reconnecting`] |
 //! | `GET /v1/providers` | | [`Providers`] |
 //! | `GET /v1/plugins` | | [`Plugins`] |
+//! | `POST /v1/plugins/release` | [`Release`] | [`Released`] |
 //!
 //! An update is answered when the provider has told fresh statuses, or after 30 seconds; a reconnect of a cluster that the
 //! host does not have, when the provider has listed its workers; a cleanup when the provider is done. Every other command is
@@ -34,8 +35,8 @@ use longshore_config::Config;
 use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
 use longshore_providers::MAX_HANDLE_BYTES;
 pub use longshore_runtime::{
-    ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Preview, ProviderStatus, ServerLife,
-    ServerStatus, WorkerPage, WorkerPhase, WorkerView,
+    ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Preview, ProviderStatus,
+    QuarantinedLibrary, Released, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -291,6 +292,17 @@ pub struct Plugins {
     pub folders: Vec<String>,
     /// What was found, by name.
     pub plugins: Vec<Plugin>,
+    /// The libraries that the host does not run any more, since what ran them died too often.
+    #[serde(default)]
+    pub quarantined: Vec<QuarantinedLibrary>,
+}
+
+/// A library that is to be run again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Its hash, at least 12 digits of it, or a provider that it is quarantined for.
+    pub library: String,
 }
 
 /// A file that is a plugin by its name; none of its code was run.

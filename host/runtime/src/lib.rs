@@ -13,6 +13,7 @@ mod host;
 mod house;
 mod message;
 mod passwords;
+mod quarantine;
 mod reconciler;
 mod reconnect;
 mod recover;
@@ -25,6 +26,7 @@ pub use error::{ApplyError, CommandError, OpenError};
 pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
+pub use quarantine::{LibraryRecord, Quarantine, Quarantined, QuarantinedLibrary, Released};
 pub use view::{
     ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };

@@ -11,7 +11,7 @@ use longshore_config::ProviderConfig;
 use longshore_providers::{CallLimits, CreateError, Library, LoadError, Provider, SearchPath};
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::error::ApplyError;
+use crate::{error::ApplyError, quarantine::Quarantines};
 
 /// Where providers are made.
 #[derive(Clone)]
@@ -26,9 +26,14 @@ impl Workshop {
         Self { search, benches: Arc::default() }
     }
 
-    /// Finds, loads and makes a provider.
-    pub(crate) async fn bring_up(&self, wanted: &ProviderConfig) -> Result<Arc<Provider>, ApplyError> {
+    /// Finds, loads and makes a provider that was there before.
+    pub(crate) async fn bring_up(
+        &self,
+        wanted: &ProviderConfig,
+        quarantines: &Quarantines,
+    ) -> Result<Arc<Provider>, ApplyError> {
         let library = self.open_library(wanted).await?;
+        quarantines.admit_again(&wanted.name, &library)?;
         self.make(wanted, &library).await
     }
 

@@ -9,7 +9,7 @@ use longshore_providers::{Library, SearchPath};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{client, search_path};
+use super::{client, quarantine, search_path};
 use crate::{
     args::Global,
     exit::Failure,
@@ -54,7 +54,7 @@ pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure
     let listed = if global.plugin_path.is_empty() { ask(&client(global)?).await? } else { None };
     let listed = listed.unwrap_or_else(here);
     output.either(&listed, || {
-        let Plugins { folders, plugins } = &listed.plugins;
+        let Plugins { folders, plugins, .. } = &listed.plugins;
         let missing = listed.missing.iter().map(|it| {
             format!(
                 "\nprovider {} (plugin {}) is not there: {}",
@@ -63,7 +63,7 @@ pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure
                 clean(&it.why)
             )
         });
-        let missing: String = missing.collect();
+        let missing = missing.collect::<String>() + &quarantine::told(&listed.plugins.quarantined);
         if plugins.is_empty() {
             return format!("no plugins in {}{missing}", folders.join(", "));
         }
@@ -79,7 +79,9 @@ pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure
 async fn ask(client: &Client) -> Result<Option<Listed>, Failure> {
     match client.plugins().await {
         Ok(plugins) => {
+            // Those that wait for a release are told of with their libraries.
             let providers = client.providers().await?.providers.into_iter();
+            let providers = providers.filter(|it| it.quarantined.is_none());
             let missing = providers.filter_map(|it| {
                 Some(Missing { provider: it.name, plugin: it.plugin, why: it.trouble?.to_string() })
             });
@@ -99,6 +101,7 @@ fn find(search: &SearchPath) -> Plugins {
     Plugins {
         folders: search.folders().iter().map(|folder| folder.display().to_string()).collect(),
         plugins: search.candidates().into_iter().map(plugin).collect(),
+        quarantined: Vec::new(),
     }
 }
 
