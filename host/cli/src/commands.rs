@@ -16,7 +16,8 @@ mod state;
 use std::path::{self, PathBuf};
 
 use longshore_http::{Client, socket};
-use longshore_providers::SearchPath;
+use longshore_providers::{RunnerProgram, SearchPath};
+use longshore_runtime::Plugins;
 
 use crate::{
     args::{Cli, Command, Global, Plugin},
@@ -64,6 +65,16 @@ fn socket_path(global: &Global) -> PathBuf {
 
 fn client(global: &Global) -> Result<Client, Failure> {
     Ok(Client::new(&socket_path(global))?)
+}
+
+/// Where a host finds plugins, and what it runs them in: this program itself.
+fn plugins(global: &Global) -> Plugins {
+    let runner = RunnerProgram::own().inspect_err(|error| {
+        tracing::warn!(
+            "providers cannot run in processes of their own, as this program cannot be found: {error}"
+        );
+    });
+    Plugins { search: search_path(global), runner: runner.ok() }
 }
 
 /// The folders to look for plugins in, by paths that mean the same to everybody who is told of them.

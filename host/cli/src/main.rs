@@ -30,7 +30,11 @@ use crate::{
 const THREADS: usize = 2;
 
 fn main() -> ExitCode {
-    // It may be one of its own helpers, which `conformance` starts: a check's process, or a worker that tells of itself.
+    // It may be one of its own helpers: a provider's runner, which a host starts, or what `conformance` starts, a check's
+    // process or a worker that tells of itself.
+    if let Some(code) = longshore_providers::intercept() {
+        return code;
+    }
     if let Some(code) = longshore_conformance::intercept() {
         return code;
     }

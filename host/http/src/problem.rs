@@ -165,6 +165,7 @@ impl From<ApplyError> for Problem {
             ApplyError::Load { .. } | ApplyError::Quarantined { .. } => ProblemKind::PluginRefused,
             ApplyError::Create { why, .. } => match &**why {
                 CreateError::Config(_) => ProblemKind::ProviderConfig,
+                CreateError::Load(_) => ProblemKind::PluginRefused,
                 _ => ProblemKind::PluginFailed,
             },
             ApplyError::ProviderNotThere { .. } | ApplyError::StillBeingMade { .. } => {
@@ -175,7 +176,9 @@ impl From<ApplyError> for Problem {
             | ApplyError::PasswordUnknown { .. }
             | ApplyError::OtherProvider { .. }
             | ApplyError::NothingRuns { .. } => ProblemKind::Denied,
-            ApplyError::NoSuchProvider { .. } | ApplyError::NotConfigured { .. } => ProblemKind::BadConfig,
+            ApplyError::NoSuchProvider { .. }
+            | ApplyError::NotConfigured { .. }
+            | ApplyError::NoRunner { .. } => ProblemKind::BadConfig,
             ApplyError::Config(_) | ApplyError::Command(_) => {
                 return match error {
                     ApplyError::Config(error) => error.into(),

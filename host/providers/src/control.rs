@@ -2,8 +2,9 @@
 #![expect(unsafe_code, reason = "the plugin holds a pointer to it while the call runs")]
 
 use std::{
+    fmt,
     sync::{
-        Condvar, Mutex, PoisonError,
+        Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
@@ -16,22 +17,29 @@ const STARTED: u8 = 1;
 const ABANDONED: u8 = 2;
 
 /// One call's state. It is out of `WAITING` once and for all by whoever comes first: its thread, or its deadline.
-#[derive(Debug)]
 pub(crate) struct Control {
     phase: AtomicU8,
-    cancelled: Mutex<bool>,
+    cancelled: Mutex<Cancelled>,
     changed: Condvar,
     deadline: Instant,
 }
 
+/// Whether a call is cancelled, and who wants to hear of it.
+#[derive(Default)]
+struct Cancelled {
+    is_so: bool,
+    tell: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
 impl Control {
     pub(crate) fn new(deadline: Instant) -> Self {
-        Self {
-            phase: AtomicU8::new(WAITING),
-            cancelled: Mutex::new(false),
-            changed: Condvar::new(),
-            deadline,
-        }
+        Self { phase: AtomicU8::new(WAITING), cancelled: Mutex::default(), changed: Condvar::new(), deadline }
     }
 
     pub(crate) fn deadline(&self) -> Instant {
@@ -58,13 +66,34 @@ impl Control {
 
     /// Tells the plugin that its answer is no longer wanted.
     pub(crate) fn cancel(&self) {
-        *self.cancelled.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        let tell = {
+            let mut cancelled = self.cancelled();
+            cancelled.is_so = true;
+            cancelled.tell.take()
+        };
         self.changed.notify_all();
+        if let Some(tell) = tell {
+            tell();
+        }
+    }
+
+    /// Has somebody told, once, when it is cancelled; at once where it is already. Its deadline is not told of.
+    pub(crate) fn when_cancelled(&self, tell: Box<dyn FnOnce() + Send>) {
+        let mut cancelled = self.cancelled();
+        if cancelled.is_so {
+            drop(cancelled);
+            return tell();
+        }
+        cancelled.tell = Some(tell);
+    }
+
+    fn cancelled(&self) -> MutexGuard<'_, Cancelled> {
+        self.cancelled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it was cancelled, or its deadline has passed, which is the same even when nobody was there to cancel it.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.remaining().is_zero() || *self.cancelled.lock().unwrap_or_else(PoisonError::into_inner)
+        self.remaining().is_zero() || self.cancelled().is_so
     }
 
     pub(crate) fn remaining(&self) -> Duration {
@@ -73,13 +102,13 @@ impl Control {
 
     /// Waits for a cancellation, for at most so long.
     fn wait_cancelled(&self, limit: Duration) -> bool {
-        let cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
+        let cancelled = self.cancelled();
         let wait = limit.min(self.remaining());
         let (cancelled, _) = self
             .changed
-            .wait_timeout_while(cancelled, wait, |cancelled| !*cancelled)
+            .wait_timeout_while(cancelled, wait, |cancelled| !cancelled.is_so)
             .unwrap_or_else(PoisonError::into_inner);
-        *cancelled || self.remaining().is_zero()
+        cancelled.is_so || self.remaining().is_zero()
     }
 
     /// Does `work` with the context that a plugin is handed: this control, what is left of the budget, and the log.
@@ -140,6 +169,24 @@ mod tests {
             });
             assert!(ctx.control.is_cancelled());
         });
+    }
+
+    #[test]
+    fn who_wants_to_hear_of_a_cancellation_is_told_once() {
+        let (told, heard) = std::sync::mpsc::channel();
+        let tell = |number: u8| -> Box<dyn FnOnce() + Send> {
+            let told = told.clone();
+            Box::new(move || told.send(number).expect("the test listens"))
+        };
+        let early = control(Duration::from_mins(1));
+        early.when_cancelled(tell(1));
+        assert!(heard.try_recv().is_err(), "it is not cancelled yet");
+        early.cancel();
+        early.cancel();
+        let late = control(Duration::from_mins(1));
+        late.cancel();
+        late.when_cancelled(tell(2));
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use longshore_plugin_api::Clause;
+use longshore_plugin_api::{Clause, ErrorKind};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Why a library is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum LoadErrorKind {
     /// The file cannot be read.
@@ -40,6 +41,10 @@ pub enum LoadErrorKind {
     Contract,
     /// The schema of its configuration is not a valid JSON Schema.
     Schema,
+    /// It ended the process that looked at it.
+    Crashed,
+    /// No process could be had to look at it.
+    NoProcess,
     /// Loading did not end in [`LOAD_LIMIT`](crate::LOAD_LIMIT).
     Stuck,
     /// This process has loaded [`MAX_LIBRARIES`](crate::MAX_LIBRARIES) different libraries already.
@@ -55,7 +60,7 @@ impl LoadErrorKind {
             Self::Aborts => Some(Clause::LoadUnwind),
             Self::Metadata | Self::Contract => Some(Clause::LoadMetadata),
             Self::Schema => Some(Clause::LoadSchema),
-            Self::Stuck => Some(Clause::LoadNoSideEffects),
+            Self::Stuck | Self::Crashed => Some(Clause::LoadNoSideEffects),
             _ => None,
         }
     }
@@ -75,7 +80,8 @@ impl LoadErrorKind {
             Self::Metadata => "build it with `export_provider!` and fill in what is missing",
             Self::Contract => "use a plugin and a host of the same contract version",
             Self::Schema => "correct the `JsonSchema` of its `Config` type",
-            Self::Stuck => "a library must not work while it is loaded; ask its author",
+            Self::NoProcess => "see that the host may start processes, and that its own program is whole",
+            Self::Stuck | Self::Crashed => "a library must not work while it is loaded; ask its author",
             Self::TooMany => "restart the host: libraries stay loaded for as long as it lives",
         }
     }
@@ -131,6 +137,11 @@ impl LoadError {
     /// The clause of the contract that the library breaks, where it is a matter of the contract.
     pub fn clause(&self) -> Option<Clause> {
         self.kind.clause()
+    }
+
+    /// What is wrong, for a person, without the file and what to do.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// The full story where there is one, such as a comparison of layouts: hundreds of lines, for `--verbose`.
@@ -192,6 +203,9 @@ pub enum CreateError {
     /// The configuration breaks the plugin's schema, or the plugin itself finds fault with a field (LOAD-6).
     #[error(transparent)]
     Config(ConfigError),
+    /// The plugin's code cannot be loaded into this process.
+    #[error(transparent)]
+    Load(Box<LoadError>),
     /// The plugin failed.
     #[error("the plugin could not make the provider: {0}")]
     Failed(longshore_plugin_api::Error),
@@ -201,12 +215,43 @@ pub enum CreateError {
         /// How long it was given.
         after: Duration,
     },
+    /// The process of its own that the plugin was to make it in ended.
+    #[error("the plugin's process {how} while it made the provider")]
+    Died {
+        /// How, in words that follow "its process".
+        how: String,
+    },
+    /// No process of its own could be had for it.
+    #[error("no process could be had for the provider: {reason}")]
+    NoRunner {
+        /// What the system said.
+        reason: String,
+    },
+    /// Its process cannot be confined as its configuration demands.
+    #[error("the provider's process cannot be confined: {why}")]
+    Unconfined {
+        /// What is lacking.
+        why: String,
+    },
     /// No thread could be started for it, or the thread died.
     #[error("no thread could be had to make the provider: {reason}")]
     Thread {
         /// What the system said.
         reason: String,
     },
+}
+
+impl From<longshore_plugin_api::Error> for CreateError {
+    /// What a plugin's `create` answered.
+    fn from(error: longshore_plugin_api::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Config => Self::Config(ConfigError {
+                field: error.field().unwrap_or_default().to_owned(),
+                message: format!("is refused by the plugin: {}", error.message()),
+            }),
+            _ => Self::Failed(error),
+        }
+    }
 }
 
 /// A function of a provider.
@@ -321,6 +366,21 @@ pub enum NotSent {
     /// No call thread could be started.
     #[error("no call thread could be started: {0}")]
     NoThread(String),
+    /// The provider's process is not there.
+    #[error("the provider's process is not there: {why}")]
+    RunnerDown {
+        /// What became of it.
+        why: String,
+    },
+    /// The provider is quarantined.
+    #[error("the provider is quarantined: {why}")]
+    Quarantined {
+        /// Why.
+        why: String,
+    },
+    /// The request is larger than a call of another process may be.
+    #[error("the request is too large for the provider's process: ask for fewer handles at once")]
+    TooLarge,
     /// The request could not be written as JSON.
     #[error("the request cannot be written as JSON: {0}")]
     Unwritable(String),
@@ -329,7 +389,7 @@ pub enum NotSent {
 /// Why a call has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CallError {
-    /// The provider said so, or panicked ([`ErrorKind::Panic`](longshore_plugin_api::ErrorKind::Panic)).
+    /// The provider said so, or panicked ([`ErrorKind::Panic`]).
     #[error(transparent)]
     Failed(longshore_plugin_api::Error),
     /// It did not answer in time and was told to stop. It may still take effect; see [`Call::late`](crate::Call::late).
@@ -348,6 +408,12 @@ pub enum CallError {
     NotSent {
         /// Why.
         reason: NotSent,
+    },
+    /// The plugin's process ended while it had the call.
+    #[error("the plugin's process {how}; whether the call took effect is not known")]
+    Died {
+        /// How, in words that follow "its process".
+        how: String,
     },
     /// The call's thread died, or its answer was taken before: whether it took effect is not known.
     #[error("the answer is lost; whether the call took effect is not known")]
@@ -370,7 +436,7 @@ impl CallError {
 }
 
 /// A duration as a person writes it: `5 s`, `0.25 s`.
-fn seconds(duration: Duration) -> String {
+pub(crate) fn seconds(duration: Duration) -> String {
     format!("{} s", (duration.as_secs_f64() * 1000.0).round() / 1000.0)
 }
 

@@ -3,18 +3,16 @@
 #![expect(unsafe_code, reason = "a table's functions may only be called with an instance of its own library")]
 
 use longshore_plugin_abi::{
-    CallContext, Failure, Instance, KillReply, ListReply, Logger, RunReply,
-    abi_stable::std_types::{ROption, RSlice, RStr, RString, RVec},
+    CallContext, Failure, Instance, Logger,
+    abi_stable::std_types::{RSlice, RStr},
 };
 
 use crate::{
+    ask::{Ask, Raw, Texts},
     call::Answer,
+    code::{Code, Tables},
     error::{CallError, Function, NotSent},
-    library::{Library, Tables},
 };
-
-/// The handles of one call, as they cross.
-pub(crate) type Texts<'a> = RSlice<'a, RStr<'a>>;
 
 /// An instance, and the tables of the library that made it. Dropping it destroys the instance.
 pub(crate) struct Paired {
@@ -24,7 +22,7 @@ pub(crate) struct Paired {
 
 /// Calls a function of one of the pair's own tables.
 macro_rules! call {
-    ($self:ident, $table:expr, $function:ident, $ctx:ident $(, $argument:ident)?) => {{
+    ($self:ident, $table:expr, $function:ident, $ctx:ident $(, $argument:expr)?) => {{
         let table = $table;
         // SAFETY: the table is one of `self.tables`, and `Paired::make` had the instance from the `create` of the same root
         // module as the tables. The context comes from `Control::inside`, which keeps it valid for longer than the call.
@@ -34,62 +32,44 @@ macro_rules! call {
 }
 
 impl Paired {
-    /// Lets a library's plugin make an instance from a configuration, a JSON document.
-    pub(crate) fn make(library: &Library, log: Logger, config: &str) -> Result<Self, Failure> {
-        Ok(Self { instance: library.make(log, config)?, tables: library.tables() })
+    /// Lets a plugin's code make an instance from a configuration, a JSON document.
+    pub(crate) fn make(code: &Code, log: Logger, config: &str) -> Result<Self, Failure> {
+        Ok(Self { instance: code.make(log, config)?, tables: code.tables() })
     }
 
-    pub(crate) fn run(&self, ctx: &CallContext<'_>, request: RStr<'_>) -> Answer<RunReply> {
-        call!(self, self.tables.workers, run, ctx, request)
+    pub(crate) fn call(&self, ctx: &CallContext<'_>, ask: &Ask<Texts<'_>, &str>) -> Answer<Raw> {
+        let Tables { workers, initialize, list, server, cleanup } = *self.tables;
+        let server = || there(server, ask.function());
+        match ask {
+            Ask::Run(request) => call!(self, workers, run, ctx, RStr::from_str(request)).map(Raw::Run),
+            Ask::Status(handles) => call!(self, workers, status, ctx, slice(handles)).map(Raw::Values),
+            Ask::Kill(handles) => call!(self, workers, kill, ctx, slice(handles)).map(Raw::Kill),
+            Ask::IsInitializing(handles) => {
+                call!(self, workers, is_initializing, ctx, slice(handles)).map(Raw::Values)
+            }
+            Ask::IsRunning(handles) => call!(self, workers, is_running, ctx, slice(handles)).map(Raw::Values),
+            Ask::IsStopped(handles) => call!(self, workers, is_stopped, ctx, slice(handles)).map(Raw::Values),
+            Ask::Initialize => call!(self, there(initialize, ask.function())?, initialize, ctx).map(nothing),
+            Ask::List => call!(self, there(list, ask.function())?, list, ctx).map(Raw::List),
+            Ask::RunServer(request) => {
+                call!(self, server()?, run_server, ctx, RStr::from_str(request)).map(nothing)
+            }
+            Ask::StopServer => call!(self, server()?, stop_server, ctx).map(nothing),
+            Ask::ServerStatus => call!(self, server()?, server_status, ctx).map(Raw::Status),
+            Ask::ServerAddress => call!(self, server()?, server_address, ctx).map(Raw::Document),
+            Ask::Cleanup { deep } => {
+                call!(self, there(cleanup, ask.function())?, cleanup, ctx, *deep).map(nothing)
+            }
+        }
     }
+}
 
-    pub(crate) fn status(&self, ctx: &CallContext<'_>, handles: Texts<'_>) -> Answer<RVec<u8>> {
-        call!(self, self.tables.workers, status, ctx, handles)
-    }
+fn slice<'a>(texts: &'a Texts<'_>) -> RSlice<'a, RStr<'a>> {
+    RSlice::from_slice(&texts.0)
+}
 
-    pub(crate) fn kill(&self, ctx: &CallContext<'_>, handles: Texts<'_>) -> Answer<KillReply> {
-        call!(self, self.tables.workers, kill, ctx, handles)
-    }
-
-    pub(crate) fn is_initializing(&self, ctx: &CallContext<'_>, handles: Texts<'_>) -> Answer<RVec<u8>> {
-        call!(self, self.tables.workers, is_initializing, ctx, handles)
-    }
-
-    pub(crate) fn is_running(&self, ctx: &CallContext<'_>, handles: Texts<'_>) -> Answer<RVec<u8>> {
-        call!(self, self.tables.workers, is_running, ctx, handles)
-    }
-
-    pub(crate) fn is_stopped(&self, ctx: &CallContext<'_>, handles: Texts<'_>) -> Answer<RVec<u8>> {
-        call!(self, self.tables.workers, is_stopped, ctx, handles)
-    }
-
-    pub(crate) fn initialize(&self, ctx: &CallContext<'_>) -> Answer<()> {
-        call!(self, there(self.tables.initialize, Function::Initialize)?, initialize, ctx)
-    }
-
-    pub(crate) fn list(&self, ctx: &CallContext<'_>) -> Answer<ListReply> {
-        call!(self, there(self.tables.list, Function::List)?, list, ctx)
-    }
-
-    pub(crate) fn run_server(&self, ctx: &CallContext<'_>, request: RStr<'_>) -> Answer<()> {
-        call!(self, there(self.tables.server, Function::RunServer)?, run_server, ctx, request)
-    }
-
-    pub(crate) fn stop_server(&self, ctx: &CallContext<'_>) -> Answer<()> {
-        call!(self, there(self.tables.server, Function::StopServer)?, stop_server, ctx)
-    }
-
-    pub(crate) fn server_status(&self, ctx: &CallContext<'_>) -> Answer<u8> {
-        call!(self, there(self.tables.server, Function::ServerStatus)?, server_status, ctx)
-    }
-
-    pub(crate) fn server_address(&self, ctx: &CallContext<'_>) -> Answer<ROption<RString>> {
-        call!(self, there(self.tables.server, Function::ServerAddress)?, server_address, ctx)
-    }
-
-    pub(crate) fn cleanup(&self, ctx: &CallContext<'_>, deep: bool) -> Answer<()> {
-        call!(self, there(self.tables.cleanup, Function::Cleanup)?, cleanup, ctx, deep)
-    }
+fn nothing((): ()) -> Raw {
+    Raw::Nothing
 }
 
 /// A table that a plugin need not have. `Provider` turns a call of a missing one down before it waits for a thread.

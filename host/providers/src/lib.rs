@@ -3,20 +3,29 @@
 //! [`SearchPath`] finds a plugin's file, [`Library`] loads it, [`Provider`] is an instance of it, and [`Call`] is one call
 //! on its way. All of the host's unsafe code is here. Nothing here knows what a cluster should look like.
 
+mod ask;
 mod call;
 mod check;
+mod code;
 mod control;
 mod discover;
 mod error;
 mod image;
+mod in_process;
 mod instance;
+mod lanes;
 mod library;
 mod log;
+mod made;
 mod pool;
 mod private_copy;
 mod provider;
 mod registry;
+mod runner;
+mod said;
 mod schema;
+mod sealed;
+mod seat;
 
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
@@ -25,8 +34,13 @@ pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
-pub use library::{Library, MAX_LIBRARY_BYTES};
+pub use library::Library;
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
-pub use pool::{CallLimits, ProviderLoad};
-pub use provider::{Handles, Provider};
+pub use pool::{CallLimits, HANG_GRACE, ProviderLoad};
+pub use provider::{Handles, Housing, Provider};
 pub use registry::{LOAD_LIMIT, MAX_LIBRARIES};
+pub use runner::{
+    DEATHS_LIMIT, DEATHS_WINDOW, RESTART_WAIT, RunnerProgram, RunnerSetup, RunnerState, SHUTDOWN_LIMIT,
+    STABLE, intercept,
+};
+pub use sealed::{MAX_LIBRARY_BYTES, Sealed};

@@ -98,7 +98,7 @@ impl Source {
 }
 
 /// The most talkative level that the host's subscriber listens to at the moment.
-fn loudest() -> u8 {
+pub(crate) fn loudest() -> u8 {
     match LevelFilter::current().into_level() {
         None => 0,
         Some(Level::ERROR) => level::ERROR,
@@ -116,8 +116,8 @@ unsafe extern "C" fn take_line(data: *const (), line_level: u8, target: RStr<'_>
     let _ = catch_unwind(AssertUnwindSafe(|| emit(source, line_level, target.as_str(), message.as_str())));
 }
 
-/// The level of an event is part of its static metadata, so each has a place of its own.
-fn emit(source: &Source, line_level: u8, plugin_target: &str, message: &str) {
+/// Takes over a line. The level of an event is part of its static metadata, so each has a place of its own.
+pub(crate) fn emit(source: &Source, line_level: u8, plugin_target: &str, message: &str) {
     macro_rules! event {
         ($level:expr) => {
             tracing::event!(

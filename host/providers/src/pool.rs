@@ -1,18 +1,18 @@
 //! The threads that call one provider. They are the provider's own, so that one that hangs costs others nothing; they are
-//! bounded in number, begin when there is work and end when there is none for a while.
-//!
-//! Slow functions (`run`, `cleanup`, …) may not take every thread where there is more than one: some are kept for `status` and `kill`.
+//! bounded in number, begin when there is work and end when there is none for a while. Which call is next, `lanes` says.
 
 use std::{
     cell::Cell,
-    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::{control::Control, error::NotSent};
+use crate::{
+    error::NotSent,
+    lanes::{self, Lanes},
+};
 
 /// What one provider's calls may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,13 @@ pub struct CallLimits {
     pub idle: Duration,
     /// How long `create` may take.
     pub create: Duration,
+    /// How long after its deadline a call may still be inside the plugin before the plugin's runner is ended, where it has one.
+    pub hang_grace: Duration,
 }
+
+/// How long after its deadline a call may still be inside the plugin before its runner is ended, unless said otherwise: what a
+/// call does after its deadline is still wanted, and ending a runner ends its other calls, too.
+pub const HANG_GRACE: Duration = Duration::from_mins(1);
 
 impl Default for CallLimits {
     fn default() -> Self {
@@ -37,6 +43,7 @@ impl Default for CallLimits {
             queue: 64,
             idle: Duration::from_secs(30),
             create: Duration::from_secs(30),
+            hang_grace: HANG_GRACE,
         }
     }
 }
@@ -54,36 +61,22 @@ pub struct ProviderLoad {
     pub queued: usize,
 }
 
-/// A call to be made. `work` is told why when the call is not made after all.
-pub(crate) struct Job {
-    pub(crate) control: Arc<Control>,
-    pub(crate) slow: bool,
-    pub(crate) budget: Duration,
-    pub(crate) work: Box<dyn FnOnce(Result<(), NotSent>) + Send>,
-}
+/// Makes a call. It is told why when the call is not made after all.
+type Work = Box<dyn FnOnce(Result<(), NotSent>) + Send>;
 
-/// The jobs of one kind, in the order of their arrival.
-#[derive(Default)]
-struct Lane {
-    waiting: VecDeque<(u64, Job)>,
-    running: usize,
-}
+/// A call to be made.
+pub(crate) type Job = lanes::Job<Work>;
 
-#[derive(Default)]
 struct State {
-    quick: Lane,
-    slow: Lane,
-    running: Vec<Arc<Control>>,
+    lanes: Lanes<Work>,
     threads: usize,
     idle: usize,
-    arrivals: u64,
     threads_ever: u64,
     closed: bool,
 }
 
 struct Shared {
     name: String,
-    limits: CallLimits,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -95,9 +88,8 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(name: &str, limits: CallLimits) -> Self {
-        let limits = CallLimits { threads: limits.threads.max(1), ..limits };
-        let shared =
-            Shared { name: thread_name(name), limits, state: Mutex::default(), changed: Condvar::new() };
+        let state = State { lanes: Lanes::new(limits), threads: 0, idle: 0, threads_ever: 0, closed: false };
+        let shared = Shared { name: thread_name(name), state: Mutex::new(state), changed: Condvar::new() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -108,21 +100,11 @@ impl Pool {
             drop(state);
             return (job.work)(Err(NotSent::ShutDown));
         }
-        let (threads, queue) = (self.shared.threads_for(job.slow), self.shared.limits.queue);
-        let lane = state.lane(job.slow);
-        if lane.waiting.len() >= queue + threads.saturating_sub(lane.running) {
-            lane.waiting.retain(|(_, waiting)| !waiting.control.is_abandoned());
-        }
-        let queued = lane.waiting.len();
-        if queued >= queue + threads.saturating_sub(lane.running) {
+        if let Err((job, reason)) = state.lanes.offer(job) {
             drop(state);
-            return (job.work)(Err(NotSent::QueueFull { threads, queued }));
+            return (job.work)(Err(reason));
         }
-        let arrival = state.arrivals;
-        state.arrivals += 1;
-        state.lane(job.slow).waiting.push_back((arrival, job));
-        let waiting = state.quick.waiting.len() + state.slow.waiting.len();
-        if waiting > state.idle && state.threads < self.shared.limits.threads {
+        if state.lanes.waiting() > state.idle && state.threads < state.lanes.limits().threads {
             self.spawn(state);
         } else if state.idle > 0 {
             drop(state);
@@ -141,7 +123,7 @@ impl Pool {
         if let Err(error) = spawned {
             let mut state = self.shared.lock();
             state.threads -= 1;
-            let refused = if state.threads == 0 { state.take_waiting() } else { Vec::new() };
+            let refused = if state.threads == 0 { state.lanes.take_waiting() } else { Vec::new() };
             drop(state);
             for job in refused {
                 (job.work)(Err(NotSent::NoThread(error.to_string())));
@@ -153,8 +135,8 @@ impl Pool {
     pub(crate) fn close(&self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        let waiting = state.take_waiting();
-        let running = state.running.clone();
+        let waiting = state.lanes.take_waiting();
+        let running = state.lanes.running().to_vec();
         drop(state);
         self.shared.changed.notify_all();
         for control in running {
@@ -167,14 +149,7 @@ impl Pool {
 
     pub(crate) fn load(&self) -> ProviderLoad {
         let state = self.shared.lock();
-        let now = Instant::now();
-        let waiting = state.quick.waiting.iter().chain(&state.slow.waiting);
-        ProviderLoad {
-            threads: state.threads,
-            busy: state.running.len(),
-            stuck: state.running.iter().filter(|control| control.deadline() < now).count(),
-            queued: waiting.filter(|(_, job)| !job.control.is_abandoned()).count(),
-        }
+        state.lanes.load(state.threads)
     }
 }
 
@@ -184,65 +159,24 @@ impl Drop for Pool {
     }
 }
 
-impl State {
-    fn lane(&mut self, slow: bool) -> &mut Lane {
-        if slow { &mut self.slow } else { &mut self.quick }
-    }
-
-    fn take_waiting(&mut self) -> Vec<Job> {
-        let Self { quick, slow, .. } = self;
-        quick.waiting.drain(..).chain(slow.waiting.drain(..)).map(|(_, job)| job).collect()
-    }
-
-    /// The job that has waited longest, of those that may run now.
-    fn take(&mut self, slow_threads: usize) -> Option<Job> {
-        let arrival = |lane: &Lane| lane.waiting.front().map(|(arrival, _)| *arrival);
-        let slow = arrival(&self.slow).filter(|_| self.slow.running < slow_threads);
-        let quick = arrival(&self.quick);
-        let slow_first = match (slow, quick) {
-            (Some(slow), Some(quick)) => slow < quick,
-            (slow, _) => slow.is_some(),
-        };
-        let lane = self.lane(slow_first);
-        let (_, job) = lane.waiting.pop_front()?;
-        lane.running += 1;
-        self.running.push(Arc::clone(&job.control));
-        Some(job)
-    }
-
-    fn finish(&mut self, control: &Arc<Control>, slow: bool) {
-        self.lane(slow).running -= 1;
-        if let Some(place) = self.running.iter().position(|running| Arc::ptr_eq(running, control)) {
-            self.running.swap_remove(place);
-        }
-    }
-}
-
 impl Shared {
     /// Nothing that panics runs under this lock, so a poisoned one is as good as any.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many threads jobs of this kind may have at once.
-    fn threads_for(&self, slow: bool) -> usize {
-        let CallLimits { threads, reserved, .. } = self.limits;
-        if slow { threads.saturating_sub(reserved).max(1) } else { threads }
-    }
-
     /// What a thread does.
     fn serve(&self) {
         IS_CALL_THREAD.set(true);
-        let slow_threads = self.threads_for(true);
         let mut state = self.lock();
         let mut waited_in_vain = false;
         loop {
-            if let Some(job) = state.take(slow_threads) {
+            if let Some(job) = state.lanes.take() {
                 drop(state);
                 let (control, slow) = (Arc::clone(&job.control), job.slow);
                 make(job);
                 state = self.lock();
-                state.finish(&control, slow);
+                state.lanes.ended(&control, slow);
                 waited_in_vain = false;
                 continue;
             }
@@ -250,8 +184,9 @@ impl Shared {
                 break;
             }
             state.idle += 1;
+            let idle = state.lanes.limits().idle;
             let (woken, wait) =
-                self.changed.wait_timeout(state, self.limits.idle).unwrap_or_else(PoisonError::into_inner);
+                self.changed.wait_timeout(state, idle).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
             waited_in_vain = wait.timed_out();

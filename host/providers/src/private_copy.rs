@@ -1,14 +1,14 @@
-//! Loads bytes as a library through a copy that nobody else can touch, and keeps it loaded for good. The file itself
-//! may then be replaced, overwritten or deleted; loading it in place would crash when somebody writes into it.
+//! Loads what is sealed as a library, and keeps it loaded for good. The file itself may then be replaced, overwritten or
+//! deleted; loading it in place would crash when somebody writes into it.
 //!
-//! On Linux the copy is a sealed file in memory, which needs no writable folder and leaves nothing behind. Elsewhere, and
-//! where the system allows no such file, it is a file in a new folder of our own that only we may enter. Either way the
-//! library does not see the folder that it came from: what it needs beside it is not found through `$ORIGIN`.
+//! On Linux it is loaded from the sealed file in memory. Elsewhere, and where the system does not load such a file, from
+//! one in a new folder of our own that only we may enter. Either way the library does not see the folder that it came
+//! from: what it needs beside it is not found through `$ORIGIN`.
 #![expect(unsafe_code, reason = "loading a library runs its code")]
 
 use std::{fs, io, path::Path};
 
-use crate::error::LoadErrorKind;
+use crate::{error::LoadErrorKind, sealed::Sealed};
 
 #[cfg(unix)]
 pub(crate) use libloading::os::unix::Library;
@@ -40,16 +40,19 @@ impl Failure {
     }
 }
 
-/// Loads the bytes, whose hash names them, and takes one thing out of the library.
+/// Loads the library, and takes one thing out of it.
 pub(crate) fn load<T>(
-    bytes: &[u8],
-    hash: &str,
+    sealed: &Sealed,
     take: impl FnOnce(&Library) -> Result<T, libloading::Error>,
 ) -> Result<T, Failure> {
+    let folder = || {
+        let bytes = sealed.bytes().map_err(|error| Failure::copy(&error))?;
+        in_folder(&bytes, sealed.hash())
+    };
     #[cfg(target_os = "linux")]
-    let library = in_memory(bytes, hash).map_or_else(|| in_folder(bytes, hash), Ok)?;
+    let library = in_memory(sealed.copy()).map_or_else(folder, Ok)?;
     #[cfg(not(target_os = "linux"))]
-    let library = in_folder(bytes, hash)?;
+    let library = folder()?;
     // Never unloaded: its code may be on any thread's stack, and pointers to it are everywhere.
     let library = Box::leak(Box::new(library));
     take(library).map_err(|error| Failure {
@@ -59,21 +62,17 @@ pub(crate) fn load<T>(
 }
 
 /// Loads from a sealed file in memory; nothing where that does not work, for whatever reason: then the other way finds
-/// the reason, too.
+/// the reason, too. A file that is not sealed is not loaded from, lest it change.
 #[cfg(target_os = "linux")]
-fn in_memory(bytes: &[u8], hash: &str) -> Option<Library> {
-    use std::{
-        io::Write as _,
-        os::fd::{AsRawFd as _, IntoRawFd as _},
-    };
+fn in_memory(copy: &fs::File) -> Option<Library> {
+    use std::os::fd::{AsRawFd as _, IntoRawFd as _};
 
-    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    use rustix::fs::{SealFlags, fcntl_get_seals};
 
-    let name = format!("longshore-{hash}");
-    let memory = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).ok()?;
-    let mut file = fs::File::from(memory);
-    file.write_all(bytes).ok()?;
-    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).ok()?;
+    if !fcntl_get_seals(copy).is_ok_and(|seals| seals.contains(SealFlags::WRITE | SealFlags::SEAL)) {
+        return None;
+    }
+    let file = copy.try_clone().ok()?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let library = open(Path::new(&path)).ok()?;
     // The loader knows a library by the path that it was opened under: the number must not come to mean another file.
@@ -115,8 +114,8 @@ mod tests {
 
     type Seven = extern "C" fn() -> u32;
 
-    fn library() -> Vec<u8> {
-        fs::read(longshore_support::example("longshore-mutants", "no_symbol")).expect("it can be read")
+    fn library() -> Sealed {
+        Sealed::read(&longshore_support::example("longshore-mutants", "no_symbol")).expect("it can be read")
     }
 
     fn seven(library: &Library) -> u32 {
@@ -128,14 +127,15 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_library_is_loaded_from_memory() {
-        let library = in_memory(&library(), "memory").expect("this system has files in memory");
+        let library = in_memory(library().copy()).expect("this system has files in memory");
         assert_eq!(seven(&library), 7);
     }
 
     #[test]
     fn where_there_is_no_such_memory_it_is_loaded_from_a_folder_that_is_gone_afterwards() {
         let hash = format!("folder-{}", std::process::id());
-        let library = in_folder(&library(), &hash).expect("the folder for temporary files can be written");
+        let bytes = library().bytes().expect("the copy is there");
+        let library = in_folder(&bytes, &hash).expect("the folder for temporary files can be written");
         assert_eq!(seven(&library), 7);
         let left = fs::read_dir(std::env::temp_dir())
             .expect("it can be read")

@@ -1,74 +1,39 @@
 //! One provider: an instance that a plugin made, and the calls on it. Whatever a call does — answer, fail, panic, hang,
 //! lie — the host gets a sound answer or an error that says what is certain.
 
-#![expect(unsafe_code, reason = "an instance is destroyed on a thread of our choice")]
+use std::{fmt, sync::Arc, time::Duration};
 
-use std::{
-    fmt,
-    mem::ManuallyDrop,
-    sync::{Arc, Mutex, PoisonError},
-    thread,
-    time::Duration,
-};
-
-use longshore_plugin_abi::{
-    CallContext, Logger,
-    abi_stable::std_types::{RSlice, RStr, RVec},
-};
-use longshore_plugin_api::{
-    Error, ErrorKind, Killed, ListedHandle, RunRequest, ServerAddress, ServerRequest, WorkerStatus,
-};
+use longshore_plugin_api::{Killed, ListedHandle, RunRequest, ServerAddress, ServerRequest, WorkerStatus};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, oneshot, watch},
+    sync::{Semaphore, SemaphorePermit, watch},
     time::timeout,
 };
 
 use crate::{
+    ask::{Ask, Raw},
     call::{Answer, Call, CallScope},
     check::{self, Launched},
-    error::{CallError, ConfigError, CreateError, Function, NotSent, Violation},
-    instance::{Paired, Texts},
+    error::{CallError, CreateError, Function, NotSent, Violation},
+    in_process::InProcess,
     library::Library,
     log,
-    pool::{self, CallLimits, Job, Pool, ProviderLoad},
+    pool::{CallLimits, ProviderLoad},
+    runner::{Runner, RunnerSetup, RunnerState},
+    seat::{Errand, Seat},
 };
 
 /// Handles of one call, shared rather than copied.
 pub type Handles = Arc<[Arc<str>]>;
 
-/// What keeps a plugin's instance alive: the provider, and every call that is inside the plugin.
-struct Made {
-    instance: ManuallyDrop<Paired>,
-    log: &'static log::Source,
-    /// Never sends: its end is the news that the instance is destroyed.
-    gone: watch::Sender<()>,
-}
-
-impl Drop for Made {
-    /// Destroys the instance, which may take its time or hang, on one of our own threads: a call's, where the last one
-    /// that was inside the plugin lets go, or a new one.
-    fn drop(&mut self) {
-        // SAFETY: it is taken here alone, and `self` is not used again.
-        let instance = unsafe { ManuallyDrop::take(&mut self.instance) };
-        if pool::is_call_thread() {
-            return drop(instance);
-        }
-        // Where no thread can be had, the closure comes back and is dropped here, which must not destroy it: then the
-        // instance stays as it is until the process ends.
-        let (instance, gone) = (ManuallyDrop::new(instance), self.gone.clone());
-        let destroy = move || {
-            drop(ManuallyDrop::into_inner(instance));
-            drop(gone);
-        };
-        if let Err(error) = thread::Builder::new().name("ls-close".to_owned()).spawn(destroy) {
-            tracing::warn!(
-                provider = self.log.provider(),
-                "the provider stays until the host ends, as no thread could be started to shut it down: {error}"
-            );
-        }
-    }
+/// Where a provider's instance is made, and then called.
+#[derive(Clone, Debug)]
+pub enum Housing {
+    /// In this process.
+    InProcess,
+    /// In a process of its own.
+    Runner(RunnerSetup),
 }
 
 /// An instance of a plugin with a configuration of its own.
@@ -79,17 +44,15 @@ pub struct Provider {
     name: Arc<str>,
     library: Arc<Library>,
     log: &'static log::Source,
-    pool: Pool,
+    seat: Seat,
     /// Half of the queue for the functions that may take long, half for the others.
     slow_places: Semaphore,
     places: Semaphore,
-    made: Mutex<Option<Arc<Made>>>,
-    gone: watch::Receiver<()>,
 }
 
 impl Provider {
-    /// Makes a provider: checks the configuration against the plugin's schema, then lets the plugin make the instance, on
-    /// a thread of its own and for at most [`CallLimits::create`].
+    /// Makes a provider in this process: checks the configuration against the plugin's schema, then lets the plugin make the
+    /// instance, on a thread of its own and for at most [`CallLimits::create`].
     ///
     /// Needs a tokio runtime with its timer.
     ///
@@ -102,16 +65,20 @@ impl Provider {
         config: Value,
         limits: CallLimits,
     ) -> Result<Arc<Self>, CreateError> {
-        Self::create_holding(library, name, config, limits, ()).await
+        Self::create_in(&Housing::InProcess, library, name, config, limits, ()).await
     }
 
-    /// As [`create`](Self::create), with something that is dropped when the thread that makes the instance has left the
-    /// plugin, however late: until then a caller who was told of a deadline knows that one more thread would hang.
+    /// As [`create`](Self::create), wherever the instance is to be. What is held is dropped when whoever makes the instance
+    /// has left the plugin, however late: until then a caller who was told of a deadline knows that one more thread would
+    /// hang.
+    ///
+    /// A runner needs the runtime's network as well.
     ///
     /// # Errors
     ///
     /// As `create`.
-    pub async fn create_holding(
+    pub async fn create_in(
+        housing: &Housing,
         library: &Arc<Library>,
         name: &str,
         config: Value,
@@ -120,41 +87,24 @@ impl Provider {
     ) -> Result<Arc<Self>, CreateError> {
         library.validate_config(&config).map_err(CreateError::Config)?;
         let log = log::source(name);
-        let (sender, receiver) = oneshot::channel();
-        let making = {
-            let library = Arc::clone(library);
-            // An instance that nobody waits for any more is dropped, and so destroyed, on this thread.
-            move || {
-                drop(sender.send(make(&library, log.logger(), &config)));
+        let seat = match housing {
+            Housing::InProcess => {
+                Seat::InProcess(InProcess::create(library, log, config, limits, held).await?)
+            }
+            Housing::Runner(setup) => {
+                let runner = setup.create(library, log, config.to_string(), limits).await;
+                // What was late has been ended.
                 drop(held);
+                Seat::Runner(runner?)
             }
         };
-        thread::Builder::new()
-            .name(format!("{}-create", pool::thread_name(name)))
-            .spawn(making)
-            .map_err(|error| CreateError::Thread { reason: error.to_string() })?;
-        let instance = timeout(limits.create, receiver)
-            .await
-            .map_err(|_| CreateError::Deadline { after: limits.create })?
-            .map_err(|_| CreateError::Thread { reason: "the thread died".to_owned() })?
-            .map_err(|error| match error.kind() {
-                ErrorKind::Config => CreateError::Config(ConfigError {
-                    field: error.field().unwrap_or_default().to_owned(),
-                    message: format!("is refused by the plugin: {}", error.message()),
-                }),
-                _ => CreateError::Failed(error),
-            })?;
-        let (sender, gone) = watch::channel(());
-        let made = Made { instance: ManuallyDrop::new(instance), log, gone: sender };
         Ok(Arc::new(Self {
             slow_places: Semaphore::new((limits.queue / 2).max(1)),
             places: Semaphore::new((limits.queue / 2).max(1)),
-            pool: Pool::new(name, limits),
             name: name.into(),
             library: Arc::clone(library),
             log,
-            made: Mutex::new(Some(Arc::new(made))),
-            gone,
+            seat,
         }))
     }
 
@@ -181,22 +131,22 @@ impl Provider {
 
     /// Whether it has [`initialize`](Self::initialize).
     pub fn has_initialize(&self) -> bool {
-        self.library.tables().have(Function::Initialize)
+        self.library.has(Function::Initialize)
     }
 
     /// Whether it has [`list`](Self::list).
     pub fn has_list(&self) -> bool {
-        self.library.tables().have(Function::List)
+        self.library.has(Function::List)
     }
 
     /// Whether it has the functions of a server.
     pub fn has_server(&self) -> bool {
-        self.library.tables().have(Function::RunServer)
+        self.library.has(Function::RunServer)
     }
 
     /// Whether it has [`cleanup`](Self::cleanup).
     pub fn has_cleanup(&self) -> bool {
-        self.library.tables().have(Function::Cleanup)
+        self.library.has(Function::Cleanup)
     }
 
     /// Waits, in turn and for at most so long, until one more call of that function is welcome. Who calls without a place
@@ -213,159 +163,170 @@ impl Provider {
         place.ok_or(CallError::NotSent { reason: NotSent::OutOfTime { waited: limit } })
     }
 
+    /// How its runner is, where it has one, and how it comes to be.
+    pub fn runner(&self) -> Option<watch::Receiver<RunnerState>> {
+        self.seat.runner().map(Runner::state)
+    }
+
+    /// How often its runner was started again.
+    pub fn restarts(&self) -> u64 {
+        self.seat.runner().map_or(0, Runner::restarts)
+    }
+
+    /// Lifts a quarantine: the runner is started again at once, also where it only waits to be, and what it died of before
+    /// is forgotten.
+    pub fn release(&self) {
+        if let Some(runner) = self.seat.runner() {
+            runner.release();
+        }
+    }
+
     /// How busy its threads are.
     pub fn load(&self) -> ProviderLoad {
-        self.pool.load()
+        self.seat.load()
     }
 
     /// Launches workers.
+    #[expect(clippy::needless_pass_by_value, reason = "a call keeps what it is handed, like any other")]
     pub fn run(&self, scope: &CallScope, request: RunRequest) -> Call<Launched> {
-        self.start(Function::Run, scope, move |instance, ctx| {
-            let reply = instance.run(ctx, RStr::from_str(&document(&request)?))?;
-            sound(check::run(request.workers, request.container.max_workers(), reply))
+        let (asked, max_workers) = (request.workers, request.container.max_workers());
+        self.start_with(scope, &request, Ask::Run, move |raw| {
+            sound(check::run(asked, max_workers, raw.run()?))
         })
     }
 
     /// One status a handle, in order.
     pub fn status(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<WorkerStatus>> {
         let handles = handles.into();
-        self.start(Function::Status, scope, move |instance, ctx| {
-            let texts = texts(&handles);
-            let values = instance.status(ctx, RSlice::from_slice(&texts))?;
-            sound(check::status(texts.len(), &values))
-        })
+        let asked = handles.len();
+        self.start(scope, Ask::Status(handles), move |raw| sound(check::status(asked, &raw.values()?)))
     }
 
     /// Kills every worker on each handle, and answers for each, in order.
     pub fn kill(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<Killed>> {
         let handles = handles.into();
-        self.start(Function::Kill, scope, move |instance, ctx| {
-            let texts = texts(&handles);
-            let reply = instance.kill(ctx, RSlice::from_slice(&texts))?;
-            sound(check::kill(texts.len(), reply))
-        })
+        let asked = handles.len();
+        self.start(scope, Ask::Kill(handles), move |raw| sound(check::kill(asked, raw.kill()?)))
     }
 
     /// Whether each handle is initializing.
     pub fn is_initializing(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<bool>> {
-        self.ask(Function::IsInitializing, scope, handles.into(), Paired::is_initializing)
+        self.tell(scope, handles.into(), Ask::IsInitializing)
     }
 
     /// Whether each handle is running.
     pub fn is_running(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<bool>> {
-        self.ask(Function::IsRunning, scope, handles.into(), Paired::is_running)
+        self.tell(scope, handles.into(), Ask::IsRunning)
     }
 
     /// Whether each handle is stopped.
     pub fn is_stopped(&self, scope: &CallScope, handles: impl Into<Handles>) -> Call<Vec<bool>> {
-        self.ask(Function::IsStopped, scope, handles.into(), Paired::is_stopped)
+        self.tell(scope, handles.into(), Ask::IsStopped)
     }
 
     /// Prepares the backend for the cluster.
     pub fn initialize(&self, scope: &CallScope) -> Call<()> {
-        self.start(Function::Initialize, scope, Paired::initialize)
+        self.start(scope, Ask::Initialize, Raw::nothing)
     }
 
     /// The live handles of the cluster.
     pub fn list(&self, scope: &CallScope) -> Call<Vec<ListedHandle>> {
-        self.start(Function::List, scope, |instance, ctx| sound(check::list(instance.list(ctx)?)))
+        self.start(scope, Ask::List, |raw| sound(check::list(raw.list()?)))
     }
 
     /// Starts the cluster's server.
+    #[expect(clippy::needless_pass_by_value, reason = "a call keeps what it is handed, like any other")]
     pub fn run_server(&self, scope: &CallScope, request: ServerRequest) -> Call<()> {
-        self.start(Function::RunServer, scope, move |instance, ctx| {
-            instance.run_server(ctx, RStr::from_str(&document(&request)?))
-        })
+        self.start_with(scope, &request, Ask::RunServer, Raw::nothing)
     }
 
     /// Stops the cluster's server.
     pub fn stop_server(&self, scope: &CallScope) -> Call<()> {
-        self.start(Function::StopServer, scope, Paired::stop_server)
+        self.start(scope, Ask::StopServer, Raw::nothing)
     }
 
     /// How the cluster's server is.
     pub fn server_status(&self, scope: &CallScope) -> Call<WorkerStatus> {
-        self.start(Function::ServerStatus, scope, |instance, ctx| {
-            sound(check::server_status(instance.server_status(ctx)?))
-        })
+        self.start(scope, Ask::ServerStatus, |raw| sound(check::server_status(raw.status()?)))
     }
 
     /// Where workers reach the cluster's server, once it has an address.
     pub fn server_address(&self, scope: &CallScope) -> Call<Option<ServerAddress>> {
-        self.start(Function::ServerAddress, scope, |instance, ctx| {
-            let document = instance.server_address(ctx)?.into_option();
-            sound(document.map(|text| check::server_address(&text)).transpose())
+        self.start(scope, Ask::ServerAddress, |raw| {
+            sound(raw.document()?.map(|text| check::server_address(&text)).transpose())
         })
     }
 
     /// Removes what the cluster's stopped workers left behind; `deep` removes more.
     pub fn cleanup(&self, scope: &CallScope, deep: bool) -> Call<()> {
-        self.start(Function::Cleanup, scope, move |instance, ctx| instance.cleanup(ctx, deep))
+        self.start(scope, Ask::Cleanup { deep }, Raw::nothing)
     }
 
     /// Shuts the provider down and waits until the plugin has destroyed the instance, for at most `limit`. False when it
-    /// had not by then: a call hangs, and keeps its thread and the instance. Later calls are turned down.
+    /// had not by then: a call hangs, and keeps its thread and the instance, where that is not in a runner, which is ended
+    /// then. Later calls are turned down.
     pub async fn shut_down(&self, limit: Duration) -> bool {
-        self.begin_shutdown();
-        let mut gone = self.gone.clone();
-        // The sender never sends: `changed` ends when it is dropped, after the instance.
-        timeout(limit, gone.changed()).await.is_ok()
+        self.seat.close();
+        let is_gone = timeout(limit, self.seat.gone()).await.is_ok();
+        if !is_gone {
+            self.seat.end();
+        }
+        is_gone
     }
 
-    fn begin_shutdown(&self) {
-        self.pool.close();
-        // What is under way holds on to it, too.
-        drop(self.made.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
-
-    fn ask(
+    /// One of the three predicates.
+    fn tell(
         &self,
-        function: Function,
         scope: &CallScope,
         handles: Handles,
-        predicate: Predicate,
+        ask: fn(Handles) -> Ask<Handles, String>,
     ) -> Call<Vec<bool>> {
-        self.start(function, scope, move |instance, ctx| {
-            let texts = texts(&handles);
-            let values = predicate(instance, ctx, RSlice::from_slice(&texts))?;
-            sound(check::predicate(function, texts.len(), &values))
-        })
+        let asked = handles.len();
+        let ask = ask(handles);
+        let function = ask.function();
+        self.start(scope, ask, move |raw| sound(check::predicate(function, asked, &raw.values()?)))
     }
 
-    /// Hands a call to the provider's threads, unless the plugin does not have the function.
+    /// A call that is handed a document.
+    fn start_with<T: Send + 'static>(
+        &self,
+        scope: &CallScope,
+        request: &impl Serialize,
+        ask: fn(String) -> Ask<Handles, String>,
+        check: impl FnOnce(Raw) -> Answer<T> + Send + 'static,
+    ) -> Call<T> {
+        match serde_json::to_string(request) {
+            Ok(document) => self.start(scope, ask(document), check),
+            Err(error) => {
+                let function = ask(String::new()).function();
+                Call::not_sent(function, NotSent::Unwritable(error.to_string()))
+            }
+        }
+    }
+
+    /// Hands a call to the instance, unless the plugin does not have the function, and holds the answer against the
+    /// contract.
     fn start<T: Send + 'static>(
         &self,
-        function: Function,
         scope: &CallScope,
-        work: impl FnOnce(&Paired, &CallContext<'_>) -> Answer<T> + Send + 'static,
+        ask: Ask<Handles, String>,
+        check: impl FnOnce(Raw) -> Answer<T> + Send + 'static,
     ) -> Call<T> {
-        if !self.library.tables().have(function) {
+        let function = ask.function();
+        if !self.library.has(function) {
             return Call::not_sent(function, NotSent::Missing(function));
         }
-        let Some(made) = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
-            return Call::not_sent(function, NotSent::ShutDown);
-        };
         let (call, answer) = Call::new(function, scope.budget);
-        let control = Arc::clone(call.control());
-        let (cluster, verbose) = (Arc::clone(&scope.cluster), scope.verbose);
-        let span = tracing::Span::current();
-        let work = move |begin: Result<(), NotSent>| {
-            let outcome = match begin {
-                Err(reason) => Err(CallError::NotSent { reason }),
-                Ok(()) => span.in_scope(|| {
-                    control.inside(&cluster, verbose, made.log.logger(), |ctx| work(&made.instance, ctx))
-                }),
-            };
-            // Nobody listens any more when the `Call` was dropped.
-            let _ = answer.send(outcome);
-            // The last holder destroys the instance, which may hang: only now that the answer is out.
-            drop(made);
-        };
-        self.pool.submit(Job {
+        // Nobody listens any more when the `Call` was dropped.
+        let end = move |outcome: Answer<Raw>| drop(answer.send(outcome.and_then(check)));
+        self.seat.submit(Errand {
             control: Arc::clone(call.control()),
-            slow: function.is_slow(),
             budget: call.budget(),
-            work: Box::new(work),
+            cluster: Arc::clone(&scope.cluster),
+            verbose: scope.verbose,
+            span: tracing::Span::current(),
+            ask,
+            end: Box::new(end),
         });
         call
     }
@@ -373,7 +334,7 @@ impl Provider {
 
 impl Drop for Provider {
     fn drop(&mut self) {
-        self.begin_shutdown();
+        self.seat.close();
     }
 }
 
@@ -387,23 +348,6 @@ impl fmt::Debug for Provider {
     }
 }
 
-/// One of the three predicates.
-type Predicate = fn(&Paired, &CallContext<'_>, Texts<'_>) -> Answer<RVec<u8>>;
-
-/// Lets the plugin make an instance.
-fn make(library: &Library, log: Logger, config: &Value) -> Result<Paired, Error> {
-    Paired::make(library, log, &config.to_string()).map_err(Error::from)
-}
-
 fn sound<T>(checked: Result<T, Violation>) -> Answer<T> {
     checked.map_err(CallError::Violation)
-}
-
-fn document(request: &impl Serialize) -> Answer<String> {
-    serde_json::to_string(request)
-        .map_err(|error| CallError::NotSent { reason: NotSent::Unwritable(error.to_string()) })
-}
-
-fn texts(handles: &[Arc<str>]) -> Vec<RStr<'_>> {
-    handles.iter().map(|handle| RStr::from_str(handle)).collect()
 }

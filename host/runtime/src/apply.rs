@@ -180,10 +180,10 @@ impl House {
                         library.validate_config(&wanted.config).map_err(wrong)?;
                         self.check_unused(current, wanted, &library)?;
                     }
-                    self.shared.quarantines.admit(&wanted.name, &library)?;
+                    self.shared.quarantines.admit(&wanted.name, library.hash())?;
                     let effect = if current.is_some() { Effect::Updated } else { Effect::Created };
                     let provider = self.workshop.make(wanted, &library).await?;
-                    Prepared::New { config: wanted.clone(), provider, effect }
+                    Prepared::New { config: Box::new(wanted.clone()), provider, effect }
                 }
             };
             providers.insert(wanted.name.clone(), prepared);
@@ -339,7 +339,7 @@ pub(crate) enum Prepared {
     /// In the host just so, or not named by the configuration at all.
     Current(Made),
     /// Made for the configuration.
-    New { config: ProviderConfig, provider: Arc<Provider>, effect: Effect },
+    New { config: Box<ProviderConfig>, provider: Arc<Provider>, effect: Effect },
 }
 
 pub(crate) fn provider_of(cluster: &ClusterConfig, providers: &BTreeMap<String, Prepared>) -> Made {
@@ -365,7 +365,11 @@ fn is_same(
     library: &Library,
 ) -> bool {
     let same_limits = current.threads == wanted.threads && current.create_timeout == wanted.create_timeout;
-    same_limits && current.config == wanted.config && provider.library().hash() == library.hash()
+    let same_place = current.isolation == wanted.isolation && current.confine == wanted.confine;
+    same_limits
+        && same_place
+        && current.config == wanted.config
+        && provider.library().hash() == library.hash()
 }
 
 /// Whether the plugin that a provider was made from, which is not there, can be the one at hand: two files may hold it, and

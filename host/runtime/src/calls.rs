@@ -377,13 +377,13 @@ fn outcome(answer: Result<Launched, CallError>) -> LaunchOutcome {
             ErrorKind::Permanent | ErrorKind::Config => LaunchOutcome::Failed { trouble, retryable: false },
             _ => LaunchOutcome::Failed { trouble, retryable: true },
         },
-        CallError::NotSent { reason: NotSent::Missing(_) | NotSent::Unwritable(_) } => {
+        CallError::NotSent { reason: NotSent::Missing(_) | NotSent::Unwritable(_) | NotSent::TooLarge } => {
             LaunchOutcome::Failed { trouble, retryable: false }
         }
         CallError::NotSent { .. } => LaunchOutcome::Failed { trouble, retryable: true },
         CallError::Deadline { .. } => unknown(Vec::new(), false),
         CallError::Violation(violation) => unknown(violation.claimed, true),
-        CallError::Gone => unknown(Vec::new(), true),
+        CallError::Died { .. } | CallError::Gone => unknown(Vec::new(), true),
     }
 }
 
@@ -408,6 +408,10 @@ mod tests {
         assert_eq!(returned(CallError::NotSent { reason: NotSent::ShutDown }), None);
         assert_eq!(returned(CallError::Failed(Error::unknown("connection reset"))), Some(true));
         assert_eq!(returned(CallError::Gone), Some(true));
+        assert_eq!(returned(CallError::Died { how: "exited with code 3".into() }), Some(true));
+        for away in [NotSent::RunnerDown { why: "gone".into() }, NotSent::Quarantined { why: "bad".into() }] {
+            assert_eq!(returned(CallError::NotSent { reason: away }), None, "nothing has happened");
+        }
         let deadline = CallError::Deadline { function: Function::Run, after: Duration::from_secs(1) };
         assert_eq!(returned(deadline), Some(false), "the call is still in the plugin");
     }

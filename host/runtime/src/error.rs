@@ -141,6 +141,15 @@ pub enum ApplyError {
         /// Which library, and why.
         why: Box<Quarantined>,
     },
+    /// A provider is to run in a process of its own, and this host cannot start any.
+    #[error(
+        "provider `{provider}` is to run in a process of its own (`isolation = \"subprocess\"`), and this host is embedded in a program \
+         that cannot be started as one: give it `isolation = \"in-process\"`, or run it with the `longshore` command"
+    )]
+    NoRunner {
+        /// The provider.
+        provider: String,
+    },
     /// An earlier attempt to make a provider is still inside its plugin.
     #[error(
         "provider `{provider}` cannot be made: an earlier attempt is still inside its plugin after another {} s; it is \

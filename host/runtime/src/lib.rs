@@ -18,6 +18,7 @@ mod reconciler;
 mod reconnect;
 mod recover;
 mod registry;
+mod runner;
 mod view;
 mod workshop;
 
@@ -27,6 +28,8 @@ pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
 pub use quarantine::{LibraryRecord, Quarantine, Quarantined, QuarantinedLibrary, Released};
+pub use runner::{RunnerPhase, RunnerStatus};
 pub use view::{
     ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };
+pub use workshop::{DEFAULT_ISOLATION, Plugins};

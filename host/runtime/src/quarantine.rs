@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use longshore_providers::{Library, Provider};
+use longshore_providers::{Library, Provider, RunnerState};
 use longshore_scaling::{Time, Trouble};
 use longshore_store::{Journal, JournalError, JournalErrorKind, Subject};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,8 @@ use crate::{
     clock::Clock,
     error::{ApplyError, CommandError, OpenError},
     host::Host,
-    registry::{Installed, Shared},
+    message::Message,
+    registry::{Made, Shared},
 };
 
 /// How long to wait before a quarantine that the journal did not take is written again: at first, and at most.
@@ -46,12 +47,12 @@ pub struct LibraryRecord {
 /// Why nobody runs a library any more. Who ran it without harm goes on; nobody else begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
-    /// How what ran it died last.
+    /// How what ran it died, and how often within which time.
     pub why: String,
     /// Since when, in milliseconds since 1970.
     pub since: Time,
-    /// How often it had died by then.
-    pub deaths: u32,
+    /// How often it had died by then, since it was made.
+    pub deaths: u64,
     /// The providers that this happened to, which are not there until it is lifted.
     pub providers: BTreeSet<String>,
 }
@@ -97,18 +98,13 @@ pub struct Released {
 /// A library is not run, since it is quarantined.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "the library of plugin `{}` {} (sha256 {}) is quarantined, for what ran it {}, at last like this: {}; `longshore apply` \
-     brings a mended one, and `longshore plugin release {}` lets this one be tried again",
-    library.plugin, library.version, library.short_hash(), died(library.quarantine.deaths), library.quarantine.why,
-    library.short_hash()
+    "the library of plugin `{}` {} (sha256 {}) is quarantined: {}; `longshore apply` brings a mended one, and `longshore plugin \
+     release {}` lets this one be tried again",
+    library.plugin, library.version, library.short_hash(), library.quarantine.why, library.short_hash()
 )]
 pub struct Quarantined {
     /// Which, and why.
     pub library: QuarantinedLibrary,
-}
-
-fn died(times: u32) -> String {
-    if times == 1 { "died once".to_owned() } else { format!("died {times} times") }
 }
 
 /// The quarantines of a host.
@@ -168,16 +164,15 @@ impl Quarantines {
     }
 
     /// Whether anybody may begin to run a library.
-    pub(crate) fn admit(&self, provider: &str, library: &Library) -> Result<(), ApplyError> {
-        self.refuse(provider, library.hash(), |_| true)
+    pub(crate) fn admit(&self, provider: &str, hash: &str) -> Result<(), ApplyError> {
+        self.refuse(provider, hash, |_| true)
     }
 
     /// Whether a provider may run a library as it did under the host before: unless this ended in a quarantine.
-    pub(crate) fn admit_again(&self, provider: &str, library: &Library) -> Result<(), ApplyError> {
-        let refused =
-            self.refuse(provider, library.hash(), |quarantine| quarantine.providers.contains(provider));
+    pub(crate) fn admit_again(&self, provider: &str, hash: &str) -> Result<(), ApplyError> {
+        let refused = self.refuse(provider, hash, |quarantine| quarantine.providers.contains(provider));
         if refused.is_err() {
-            self.known().held.insert(provider.to_owned(), library.hash().to_owned());
+            self.known().held.insert(provider.to_owned(), hash.to_owned());
         }
         refused
     }
@@ -208,7 +203,7 @@ impl Quarantines {
         provider: &str,
         library: &Library,
         why: &str,
-        deaths: u32,
+        deaths: u64,
     ) -> Result<(), JournalError> {
         let _alone = self.changing.lock().await;
         let hash = library.hash();
@@ -341,45 +336,74 @@ impl Host {
 }
 
 impl Shared {
-    /// Quarantines the library of a provider that died of it too often, and takes the provider away.
-    pub(crate) async fn quarantine(&self, provider: &Arc<Provider>, why: &str, deaths: u32) {
-        let (name, library) = (provider.name(), provider.library());
-        let written = self.quarantines.add(name, library, why, deaths).await;
-        if let Some(library) = self.quarantines.holding(name) {
-            let error = refusal(name, library);
-            tracing::error!(provider = name, "{error}");
-            self.take_away(provider, Trouble::new(error.to_string())).await;
+    /// Sees to it that a provider which dies too often is taken away, and its library quarantined.
+    pub(crate) fn guard(self: &Arc<Self>, provider: &Arc<Provider>) {
+        let Some(mut state) = provider.runner() else { return };
+        let (shared, provider) = (Arc::downgrade(self), Arc::downgrade(provider));
+        // It ends with the provider.
+        tokio::spawn(async move {
+            let is_given_up = |state: &RunnerState| matches!(state, RunnerState::Quarantined { .. });
+            let Ok(RunnerState::Quarantined { why }) = state.wait_for(is_given_up).await.map(|it| it.clone())
+            else {
+                return;
+            };
+            let Some((shared, provider)) = shared.upgrade().zip(provider.upgrade()) else { return };
+            let (library, deaths) = (Arc::clone(provider.library()), provider.restarts() + 1);
+            let is_it = |made: &Made| made.as_ref().is_ok_and(|made| Arc::ptr_eq(made, &provider));
+            let written = shared.quarantine(provider.name(), &library, &why, deaths, is_it).await;
+            drop(provider);
+            shared.write_until_taken(library.hash(), written).await;
+        });
+    }
+
+    /// The same for a provider that dies again and again while it is being made, so that it is not there yet.
+    pub(crate) async fn give_up(&self, provider: &str, library: &Library, why: &str, deaths: u64) {
+        let written = self.quarantine(provider, library, why, deaths, Result::is_err).await;
+        self.write_until_taken(library.hash(), written).await;
+    }
+
+    /// Quarantines a library, and then lets the clusters of its provider know that it is not there, and why; unless what is
+    /// there by now is another one.
+    async fn quarantine(
+        &self,
+        provider: &str,
+        library: &Library,
+        why: &str,
+        deaths: u64,
+        is_it: impl Fn(&Made) -> bool,
+    ) -> Result<(), JournalError> {
+        let written = self.quarantines.add(provider, library, why, deaths).await;
+        let Some(held) = self.quarantines.holding(provider) else { return written };
+        let trouble = Trouble::new(refusal(provider, held).to_string());
+        tracing::error!(provider, "{trouble}");
+        let inboxes = {
+            let mut registry = self.registry();
+            match registry.providers.get_mut(provider).filter(|current| is_it(&current.made)) {
+                Some(current) => current.made = Err(trouble.clone()),
+                None => return written,
+            }
+            registry.inboxes(provider)
+        };
+        for inbox in inboxes {
+            // One that is gone meanwhile needs to know nothing.
+            let _ = inbox.send(Message::ProviderLost(trouble.clone())).await;
         }
-        let Err(mut error) = written else { return };
+        self.note_change();
+        written
+    }
+
+    /// Writes what is known of a library until the journal takes it, which it has done already or not.
+    async fn write_until_taken(&self, hash: &str, mut written: Result<(), JournalError>) {
         let mut wait = WRITE_RETRY.0;
-        loop {
-            tracing::error!(provider = name, "{error}: the next host may run it, unless this is written yet");
+        while let Err(error) = written {
+            tracing::error!("{error}: a host that begins before it is written runs the library again");
             tokio::select! {
                 () = self.closed() => return,
                 () = sleep(wait) => {}
             }
             wait = (wait * 2).min(WRITE_RETRY.1);
-            match self.quarantines.write(library.hash()).await {
-                Ok(()) => return,
-                Err(again) => error = again,
-            }
+            written = self.quarantines.write(hash).await;
         }
-    }
-
-    /// Lets the clusters of a provider know that it is not there, and why; unless it is another one by now.
-    async fn take_away(&self, provider: &Arc<Provider>, trouble: Trouble) {
-        let inboxes = {
-            let mut registry = self.registry();
-            let is_it = |it: &&mut Installed| it.made.as_ref().is_ok_and(|made| Arc::ptr_eq(made, provider));
-            let Some(current) = registry.providers.get_mut(provider.name()).filter(is_it) else { return };
-            current.made = Err(trouble.clone());
-            registry.inboxes(provider.name())
-        };
-        for inbox in inboxes {
-            // One that is gone meanwhile needs to know nothing.
-            let _ = inbox.send(crate::message::Message::ProviderLost(trouble.clone())).await;
-        }
-        self.note_change();
     }
 }
 
@@ -420,9 +444,8 @@ mod tests {
         let text = refusal("one", library("a1", "one")).to_string();
         assert_eq!(
             text,
-            "provider `one`: the library of plugin `mutant` 0.1.0 (sha256 a1a1a1a1a1a1) is quarantined, for what ran it died 5 \
-             times, at last like this: signal 11; `longshore apply` brings a mended one, and `longshore plugin release \
-             a1a1a1a1a1a1` lets this one be tried again"
+            "provider `one`: the library of plugin `mutant` 0.1.0 (sha256 a1a1a1a1a1a1) is quarantined: signal 11; `longshore \
+             apply` brings a mended one, and `longshore plugin release a1a1a1a1a1a1` lets this one be tried again"
         );
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use longshore_config::{ClusterConfig, ProviderConfig};
-use longshore_providers::{Provider, SearchPath};
+use longshore_providers::{CreateError, DEATHS_LIMIT, Library, Provider};
 use longshore_scaling::{Cycle, State, Trouble};
 use longshore_store::{Claimed, Journal, Lease};
 use serde::de::DeserializeOwned;
@@ -25,7 +25,7 @@ use crate::{
     house::House,
     quarantine::Quarantines,
     registry::{Installed, Made, Shared},
-    workshop::Workshop,
+    workshop::{Plugins, Workshop},
 };
 
 /// How long to wait before a provider that could not be made is tried again: at first, and at most. It doubles in between.
@@ -48,8 +48,8 @@ impl Host {
     /// # Errors
     ///
     /// As [`Host::prepare_to_begin`].
-    pub async fn open(search: SearchPath, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
-        let host = Self::prepare_to_begin(search, journal).await?;
+    pub async fn open(plugins: impl Into<Plugins>, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
+        let host = Self::prepare_to_begin(plugins, journal).await?;
         host.begin();
         Ok(host)
     }
@@ -63,7 +63,10 @@ impl Host {
     /// # Errors
     ///
     /// [`OpenError`]: the journal cannot be read, or makes no sense.
-    pub async fn prepare_to_begin(search: SearchPath, journal: Arc<dyn Journal>) -> Result<Self, OpenError> {
+    pub async fn prepare_to_begin(
+        plugins: impl Into<Plugins>,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Self, OpenError> {
         let mut providers = Vec::new();
         for (name, definition) in journal.providers().await? {
             let config = understood::<ProviderConfig>("provider", &name, definition)?;
@@ -75,7 +78,7 @@ impl Host {
         let clock = Clock::start(latest);
         let quarantines = Quarantines::of(journal.libraries().await?, Arc::clone(&journal), clock)?;
         let shared = Arc::new(Shared::new(quarantines));
-        let (workshop, applying) = (Workshop::new(search), Arc::default());
+        let (workshop, applying) = (Workshop::new(plugins.into()), Arc::default());
         let house = Arc::new(House { workshop, shared, journal, clock, applying });
         {
             // No provider that is mended meanwhile is put in its place before its clusters are there to know.
@@ -114,7 +117,11 @@ impl House {
                 ApplyError::Quarantined { .. } => Trouble::new(error.to_string()),
                 error => self.mend(&config, &error),
             });
+            let there = made.as_ref().ok().cloned();
             self.shared.registry().providers.insert(config.name.clone(), Installed { config, made });
+            if let Some(provider) = there {
+                self.shared.guard(&provider);
+            }
         }
     }
 
@@ -162,8 +169,20 @@ struct Mender {
     config: ProviderConfig,
 }
 
+/// What an attempt failed at, and with which library where it came so far.
+struct Failed {
+    library: Option<Arc<Library>>,
+    error: ApplyError,
+}
+
+/// Whether the library ended the process in which the provider was to be made.
+fn is_death(error: &ApplyError) -> bool {
+    matches!(error, ApplyError::Create { why, .. } if matches!(**why, CreateError::Died { .. }))
+}
+
 impl Mender {
     async fn run(self, mut wait: Duration) {
+        let mut deaths = 0;
         loop {
             sleep(wait).await;
             wait = (wait * 2).clamp(PROVIDER_RETRY.0, PROVIDER_RETRY.1);
@@ -172,23 +191,39 @@ impl Mender {
             }
             let Some(shared) = self.shared.upgrade() else { return };
             // It may take long, and holds nobody up: who puts another one in its place meanwhile is first.
-            let outcome = self.workshop.bring_up(&self.config, &shared.quarantines).await;
-            let _turn = self.applying.lock().await;
+            let outcome = self.attempt(&shared).await;
+            let turn = self.applying.lock().await;
             if !self.is_wanted() {
                 return;
             }
-            match outcome {
+            let Failed { library, error } = match outcome {
                 Ok(provider) => return self.install(&provider).await,
-                // Another one died of the same library meanwhile; whoever releases that has this one tried again.
-                Err(error @ ApplyError::Quarantined { .. }) => {
-                    return self.note(Trouble::new(error.to_string()));
-                }
-                Err(error) => {
-                    tracing::debug!(provider = self.config.name, "the provider is still not there: {error}");
-                    self.note(not_there(&error));
-                }
+                Err(failed) => failed,
+            };
+            if matches!(error, ApplyError::Quarantined { .. }) {
+                // Whoever releases the library has the provider tried again.
+                return self.note(Trouble::new(error.to_string()));
             }
+            if let Some(library) = library.filter(|_| is_death(&error)) {
+                deaths += 1;
+                if deaths >= DEATHS_LIMIT as u64 {
+                    drop(turn);
+                    let why = format!("{deaths} times in a row, {error}");
+                    return shared.give_up(&self.config.name, &library, &why, deaths).await;
+                }
+            } else {
+                deaths = 0;
+            }
+            tracing::debug!(provider = self.config.name, "the provider is still not there: {error}");
+            self.note(not_there(&error));
         }
+    }
+
+    async fn attempt(&self, shared: &Shared) -> Result<Arc<Provider>, Failed> {
+        let library = self.workshop.open_again(&self.config, &shared.quarantines).await;
+        let library = library.map_err(|error| Failed { library: None, error })?;
+        let made = self.workshop.make(&self.config, &library).await;
+        made.map_err(|error| Failed { library: Some(library), error })
     }
 
     fn is_wanted(&self) -> bool {

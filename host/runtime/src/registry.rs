@@ -131,7 +131,7 @@ impl Shared {
     }
 
     /// Puts a provider in its place, and lets the clusters that it serves know.
-    pub(crate) async fn install(&self, config: ProviderConfig, provider: &Arc<Provider>) {
+    pub(crate) async fn install(self: &Arc<Self>, config: ProviderConfig, provider: &Arc<Provider>) {
         let name = config.name.clone();
         let inboxes = {
             let mut registry = self.registry();
@@ -140,6 +140,7 @@ impl Shared {
             registry.inboxes(&name)
         };
         self.quarantines.is_there(&name);
+        self.guard(provider);
         for inbox in inboxes {
             // One that is gone meanwhile needs no provider.
             let _ = inbox.send(Message::Provider(Arc::clone(provider))).await;

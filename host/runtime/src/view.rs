@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
+use longshore_config::Isolation;
 use longshore_providers::check_command;
 use longshore_scaling::{
     Desired, Handle, Phase, PlanReport, Reason, Server, ServerKind, ServerPhase, State, Time, Trouble,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{quarantine::QuarantinedLibrary, registry::Installed};
+use crate::{quarantine::QuarantinedLibrary, registry::Installed, runner::RunnerStatus};
 
 /// How a cluster is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -267,6 +268,12 @@ pub struct ProviderStatus {
     pub stuck: usize,
     /// Calls that wait for a thread.
     pub queued: usize,
+    /// Where its code runs, where the provider is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// The process of its own, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<RunnerStatus>,
 }
 
 impl ProviderStatus {
@@ -290,6 +297,8 @@ impl ProviderStatus {
             }
         };
         let (library, load) = (provider.library(), provider.load());
+        let runner = RunnerStatus::of(provider);
+        let isolation = if runner.is_some() { Isolation::Subprocess } else { Isolation::InProcess };
         Self {
             name: provider.name().to_owned(),
             trouble: None,
@@ -303,6 +312,8 @@ impl ProviderStatus {
             busy: load.busy,
             stuck: load.stuck,
             queued: load.queued,
+            isolation: Some(isolation),
+            runner,
         }
     }
 }

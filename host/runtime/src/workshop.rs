@@ -3,27 +3,67 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use longshore_config::ProviderConfig;
-use longshore_providers::{CallLimits, CreateError, Library, LoadError, Provider, SearchPath};
+use longshore_config::{Isolation, ProviderConfig};
+use longshore_providers::{
+    CallLimits, CreateError, Housing, Library, LoadError, Provider, RunnerProgram, RunnerSetup, Sealed,
+    SearchPath,
+};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{error::ApplyError, quarantine::Quarantines};
+
+/// Where the code of a provider runs whose configuration does not say, in a host that has a program for runners.
+pub const DEFAULT_ISOLATION: Isolation = Isolation::Subprocess;
+
+/// Where a host finds plugins, and what it runs them with.
+#[derive(Clone, Debug, Default)]
+pub struct Plugins {
+    /// The folders that they are looked for in.
+    pub search: SearchPath,
+    /// The program that they run in, where they run in processes of their own; without it they all run in this one.
+    pub runner: Option<RunnerProgram>,
+}
+
+impl From<SearchPath> for Plugins {
+    fn from(search: SearchPath) -> Self {
+        Self { search, runner: None }
+    }
+}
 
 /// Where providers are made.
 #[derive(Clone)]
 pub(crate) struct Workshop {
     pub(crate) search: SearchPath,
+    runner: Option<RunnerProgram>,
     /// By the provider's name. Who has the one place has a thread inside the plugin.
     benches: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 impl Workshop {
-    pub(crate) fn new(search: SearchPath) -> Self {
-        Self { search, benches: Arc::default() }
+    pub(crate) fn new(plugins: Plugins) -> Self {
+        let Plugins { search, runner } = plugins;
+        Self { search, runner, benches: Arc::default() }
+    }
+
+    /// Where the code of a provider is to run.
+    pub(crate) fn isolation(&self, wanted: &ProviderConfig) -> Isolation {
+        let unless_said = if self.runner.is_some() { DEFAULT_ISOLATION } else { Isolation::InProcess };
+        wanted.isolation.unwrap_or(unless_said)
+    }
+
+    fn housing(&self, wanted: &ProviderConfig) -> Result<Housing, ApplyError> {
+        match (self.isolation(wanted), &self.runner) {
+            (Isolation::InProcess, _) => Ok(Housing::InProcess),
+            (Isolation::Subprocess, Some(program)) => Ok(Housing::Runner(RunnerSetup {
+                program: program.clone(),
+                confine: wanted.confine.clone(),
+                quarantined: None,
+            })),
+            (Isolation::Subprocess, None) => Err(ApplyError::NoRunner { provider: wanted.name.clone() }),
+        }
     }
 
     /// Finds, loads and makes a provider that was there before.
@@ -32,18 +72,45 @@ impl Workshop {
         wanted: &ProviderConfig,
         quarantines: &Quarantines,
     ) -> Result<Arc<Provider>, ApplyError> {
-        let library = self.open_library(wanted).await?;
-        quarantines.admit_again(&wanted.name, &library)?;
+        let library = self.open_again(wanted, quarantines).await?;
         self.make(wanted, &library).await
     }
 
+    /// Finds and loads the library of a provider that was there before, unless that ended in a quarantine.
+    pub(crate) async fn open_again(
+        &self,
+        wanted: &ProviderConfig,
+        quarantines: &Quarantines,
+    ) -> Result<Arc<Library>, ApplyError> {
+        let sealed = self.read(wanted).await?;
+        // Before any of its code runs, wherever that would be.
+        quarantines.admit_again(&wanted.name, sealed.hash())?;
+        self.load(wanted, sealed).await
+    }
+
     pub(crate) async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-        let provider = wanted.name.clone();
-        let path = self
-            .search
-            .find(&wanted.plugin)
-            .map_err(|why| ApplyError::NotFound { provider: provider.clone(), why: Box::new(why) })?;
-        load(path).await.map_err(|why| ApplyError::Load { provider, why: Box::new(why) })
+        let sealed = self.read(wanted).await?;
+        self.load(wanted, sealed).await
+    }
+
+    /// Finds and reads a library.
+    async fn read(&self, wanted: &ProviderConfig) -> Result<Sealed, ApplyError> {
+        let path = self.search.find(&wanted.plugin).map_err(|why| {
+            let provider = wanted.name.clone();
+            ApplyError::NotFound { provider, why: Box::new(why) }
+        })?;
+        let sealed = apart(move || Sealed::read(&path)).await;
+        sealed.map_err(|why| not_loaded(wanted, why))
+    }
+
+    /// Looks at a library, in a process that is thrown away where there is a program for that.
+    async fn load(&self, wanted: &ProviderConfig, sealed: Sealed) -> Result<Arc<Library>, ApplyError> {
+        let runner = self.runner.clone();
+        let loaded = apart(move || match &runner {
+            Some(program) => Library::examine(sealed, program),
+            None => Library::load(sealed),
+        });
+        loaded.await.map_err(|why| not_loaded(wanted, why))
     }
 
     pub(crate) async fn make(
@@ -51,6 +118,7 @@ impl Workshop {
         wanted: &ProviderConfig,
         library: &Arc<Library>,
     ) -> Result<Arc<Provider>, ApplyError> {
+        let housing = self.housing(wanted)?;
         let mut limits = CallLimits::default();
         if let Some(threads) = wanted.threads {
             limits.threads = threads as usize;
@@ -64,8 +132,8 @@ impl Workshop {
             let (provider, waited) = (wanted.name.clone(), limits.create);
             return Err(ApplyError::StillBeingMade { provider, waited });
         };
-        let made =
-            Provider::create_holding(library, &wanted.name, wanted.config.clone(), limits, place).await;
+        let config = wanted.config.clone();
+        let made = Provider::create_in(&housing, library, &wanted.name, config, limits, place).await;
         made.map_err(|why| failed(wanted, why))
     }
 
@@ -81,8 +149,12 @@ pub(crate) fn failed(wanted: &ProviderConfig, why: CreateError) -> ApplyError {
     ApplyError::Create { provider: wanted.name.clone(), why: Box::new(why) }
 }
 
-/// Loads a library away from the runtime's own threads: the system's loader may take its time.
-async fn load(path: PathBuf) -> Result<Arc<Library>, LoadError> {
-    let opening = tokio::task::spawn_blocking(move || Library::open(&path));
-    opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+fn not_loaded(wanted: &ProviderConfig, why: LoadError) -> ApplyError {
+    ApplyError::Load { provider: wanted.name.clone(), why: Box::new(why) }
+}
+
+/// Does what may take its time away from the runtime's own threads.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let working = tokio::task::spawn_blocking(work);
+    working.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

@@ -34,6 +34,7 @@ const LIMITS: CallLimits = CallLimits {
     queue: 4096,
     idle: Duration::from_millis(100),
     create: Duration::from_secs(30),
+    hang_grace: longshore_providers::HANG_GRACE,
 };
 
 /// The bench of one check.

@@ -7,7 +7,7 @@ use longshore_runtime::{Host, Leaving};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{configure::effects, host::END_LIMIT, search_path, socket_path};
+use super::{configure::effects, host::END_LIMIT, plugins, socket_path};
 use crate::{
     args::{Global, Keeping},
     exit::{Exit, Failure},
@@ -57,7 +57,7 @@ impl Begun {
         // From here on others can connect; they are answered once all that was asked for is there to be seen.
         let socket = Socket::bind(&socket_path(global)).await?;
         let State { folder, journal } = State::open(keeping).await?;
-        let host = Host::prepare_to_begin(search_path(global), journal).await;
+        let host = Host::prepare_to_begin(plugins(global), journal).await;
         let host = host.map_err(|error| Failure::state(&error))?;
         let found = host.clusters();
         let workers = |it: &wire::ClusterStatus| it.initializing + it.running + it.terminating;

@@ -5,11 +5,11 @@ use longshore_http::{
     wire::{Plugin, Plugins},
 };
 use longshore_plugin_api::{Metadata, PanicStrategy};
-use longshore_providers::{Library, SearchPath};
+use longshore_providers::{Library, Sealed, SearchPath};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{client, quarantine, search_path};
+use super::{client, plugins, quarantine, search_path};
 use crate::{
     args::Global,
     exit::Failure,
@@ -107,7 +107,14 @@ fn find(search: &SearchPath) -> Plugins {
 
 pub(super) async fn inspect(global: &Global, lib: &str, output: &Output) -> Result<(), Failure> {
     let path = search_path(global).find(lib)?;
-    let opening = tokio::task::spawn_blocking(move || Library::open(&path));
+    let runner = plugins(global).runner;
+    let opening = tokio::task::spawn_blocking(move || {
+        let sealed = Sealed::read(&path)?;
+        match &runner {
+            Some(program) => Library::examine(sealed, program),
+            None => Library::load(sealed),
+        }
+    });
     let library =
         opening.await.map_err(|error| Failure::internal(format_args!("loading failed: {error}")))??;
     let metadata = library.metadata();

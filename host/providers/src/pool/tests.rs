@@ -1,8 +1,12 @@
 //! The queue's limits and the threads' comings and goings, with jobs that wait for a word of the test.
 
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::{
+    sync::mpsc::{self, Receiver, Sender},
+    time::Instant,
+};
 
 use super::*;
+use crate::control::Control;
 
 const LONG: Duration = Duration::from_mins(1);
 

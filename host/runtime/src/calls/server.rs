@@ -116,7 +116,9 @@ fn ran_with(answer: Result<(), CallError>) -> Observation {
     };
     let retryable = match &error {
         CallError::Failed(error) => !matches!(error.kind(), ErrorKind::Permanent | ErrorKind::Config),
-        CallError::NotSent { reason: NotSent::Missing(_) | NotSent::Unwritable(_) } => false,
+        CallError::NotSent { reason: NotSent::Missing(_) | NotSent::Unwritable(_) | NotSent::TooLarge } => {
+            false
+        }
         _ => true,
     };
     let returned = !matches!(error, CallError::Deadline { .. });

@@ -1,0 +1,278 @@
+//! The calls of a provider that is in a runner: those that wait, those that the runner has, and what becomes of each. Only as
+//! many are let into the runner as it has threads for, so that what waits is certain not to have reached the plugin.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tracing::Span;
+
+use super::{
+    clock,
+    frame::{FrameError, decode, encode},
+    line::Line,
+    wire::{Body, Outcome, ToRunner},
+};
+use crate::{
+    ask::{Raw, Texts},
+    call::Answer,
+    control::Control,
+    error::{CallError, Function, NotSent},
+    lanes::{Job, Lanes},
+    log,
+    pool::{CallLimits, ProviderLoad},
+    seat::{End, Errand},
+};
+
+/// An answer that is larger is read and looked at on a thread that may take its time.
+const LARGE: usize = 256 * 1024;
+
+/// The calls of one provider.
+pub(super) struct Desk {
+    state: Mutex<State>,
+    next: AtomicU64,
+}
+
+struct State {
+    lanes: Lanes<Parcel>,
+    sent: HashMap<u64, Sent>,
+    way: Way,
+}
+
+/// The way to the runner.
+enum Way {
+    Open(Arc<Line>),
+    /// Why there is none.
+    Shut(NotSent),
+}
+
+/// A call that waits, ready to be sent.
+struct Parcel {
+    id: u64,
+    frame: Vec<u8>,
+    function: Function,
+    span: Span,
+    end: End,
+}
+
+/// A call that the runner has.
+struct Sent {
+    control: Arc<Control>,
+    slow: bool,
+    budget: Duration,
+    function: Function,
+    span: Span,
+    end: End,
+}
+
+/// A call on its way to the runner.
+struct Letter {
+    line: Arc<Line>,
+    id: u64,
+    control: Arc<Control>,
+    frame: Vec<u8>,
+}
+
+/// What is done once nobody has the lock.
+#[derive(Default)]
+struct Afterwards {
+    letters: Vec<Letter>,
+    ended: Vec<(End, Answer<Raw>)>,
+}
+
+impl Afterwards {
+    fn end(&mut self, end: End, reason: NotSent) {
+        self.ended.push((end, Err(CallError::NotSent { reason })));
+    }
+
+    fn carry_out(self) {
+        for Letter { line, id, control, frame } in self.letters {
+            line.send(frame);
+            let line = Arc::downgrade(&line);
+            // Where it was cancelled meanwhile, that is told at once.
+            control.when_cancelled(Box::new(move || {
+                if let (Some(line), Ok(frame)) = (line.upgrade(), encode(&ToRunner::Cancel { id })) {
+                    line.send(frame);
+                }
+            }));
+        }
+        for (end, answer) in self.ended {
+            end(answer);
+        }
+    }
+}
+
+impl Desk {
+    /// A desk without a way to any runner, for the reason that is given.
+    pub(super) fn new(limits: CallLimits, why: NotSent) -> Self {
+        let state = State { lanes: Lanes::new(limits), sent: HashMap::new(), way: Way::Shut(why) };
+        Self { state: Mutex::new(state), next: AtomicU64::new(0) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that panics is done under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a call.
+    pub(super) fn submit(&self, errand: Errand) {
+        let Errand { control, budget, cluster, verbose, span, ask, end } = errand;
+        let (id, function) = (self.next.fetch_add(1, Ordering::Relaxed), ask.function());
+        let slow = function.is_slow();
+        let call = ToRunner::Call { id, deadline: clock::after(control.remaining()), slow };
+        let ask = ask.with(|handles| Texts::from(&**handles), String::as_str);
+        let body = Body { cluster: &cluster, verbose, level: log::loudest(), ask };
+        // It is written before it waits, so that nobody waits while it is.
+        let Ok(frame) = encode(&(call, body)) else {
+            return end(Err(CallError::NotSent { reason: NotSent::TooLarge }));
+        };
+        let mut afterwards = Afterwards::default();
+        let mut state = self.state();
+        if let Way::Shut(why) = &state.way {
+            afterwards.end(end, why.clone());
+        } else {
+            let work = Parcel { id, frame, function, span, end };
+            if let Err((job, reason)) = state.lanes.offer(Job { control, slow, budget, work }) {
+                afterwards.end(job.work.end, reason);
+            }
+            state.send(&mut afterwards);
+        }
+        drop(state);
+        afterwards.carry_out();
+    }
+
+    /// What came of a call, as the runner tells it.
+    pub(super) fn ended(&self, id: u64, outcome: &[u8]) -> Result<(), FrameError> {
+        let mut afterwards = Afterwards::default();
+        let mut state = self.state();
+        // One that nobody has asked for, or that was told of before.
+        let Some(sent) = state.sent.remove(&id) else { return Err(senseless()) };
+        state.lanes.ended(&sent.control, sent.slow);
+        state.send(&mut afterwards);
+        drop(state);
+        afterwards.carry_out();
+        if outcome.len() > LARGE {
+            let outcome = outcome.to_vec();
+            // Where it cannot be read, the call is lost, and the runner goes on.
+            tokio::task::spawn_blocking(move || sent.read(&outcome));
+            return Ok(());
+        }
+        sent.read(outcome)
+    }
+
+    /// Lets calls go to a runner.
+    pub(super) fn open(&self, line: Arc<Line>) {
+        let mut state = self.state();
+        // Who has been told to shut down stays shut.
+        if !matches!(state.way, Way::Shut(NotSent::ShutDown)) {
+            state.way = Way::Open(line);
+        }
+    }
+
+    /// The runner is gone: what it had is lost, and what waits has not happened.
+    pub(super) fn lose(&self, how: &str, why: &NotSent) {
+        let mut afterwards = Afterwards::default();
+        let mut state = self.state();
+        for (_, sent) in std::mem::take(&mut state.sent) {
+            state.lanes.ended(&sent.control, sent.slow);
+            afterwards.ended.push((sent.end, Err(CallError::Died { how: how.to_owned() })));
+        }
+        state.shut(why, &mut afterwards);
+        drop(state);
+        afterwards.carry_out();
+    }
+
+    /// There is no way to a runner, for the reason that is given.
+    pub(super) fn shut(&self, why: &NotSent) {
+        let mut afterwards = Afterwards::default();
+        self.state().shut(why, &mut afterwards);
+        afterwards.carry_out();
+    }
+
+    /// The function of a call that has been inside the plugin for so long after its deadline.
+    pub(super) fn hangs(&self, grace: Duration) -> Option<Function> {
+        let now = Instant::now();
+        let hangs = |sent: &&Sent| now.saturating_duration_since(sent.control.deadline()) > grace;
+        self.state().sent.values().find(hangs).map(|sent| sent.function)
+    }
+
+    /// Does something where a call was begun.
+    pub(super) fn in_span(&self, call: Option<u64>, work: impl FnOnce()) {
+        let span = call.and_then(|id| self.state().sent.get(&id).map(|sent| sent.span.clone()));
+        match span {
+            Some(span) => span.in_scope(work),
+            None => work(),
+        }
+    }
+
+    pub(super) fn load(&self) -> ProviderLoad {
+        let state = self.state();
+        state.lanes.load(state.sent.len())
+    }
+}
+
+fn senseless() -> FrameError {
+    FrameError::Senseless(postcard::Error::DeserializeBadEncoding)
+}
+
+impl State {
+    /// Lets as many calls go as there is room for.
+    fn send(&mut self, afterwards: &mut Afterwards) {
+        let Way::Open(line) = &self.way else { return };
+        while let Some(job) = self.lanes.take() {
+            let Job { control, slow, budget, work: Parcel { id, frame, function, span, end } } = job;
+            if !control.start() {
+                // Nobody waits for it any more.
+                self.lanes.ended(&control, slow);
+                continue;
+            }
+            if control.remaining().is_zero() {
+                self.lanes.ended(&control, slow);
+                afterwards.end(end, NotSent::OutOfTime { waited: budget });
+                continue;
+            }
+            afterwards.letters.push(Letter {
+                line: Arc::clone(line),
+                id,
+                control: Arc::clone(&control),
+                frame,
+            });
+            self.sent.insert(id, Sent { control, slow, budget, function, span, end });
+        }
+    }
+
+    fn shut(&mut self, why: &NotSent, afterwards: &mut Afterwards) {
+        if !matches!(self.way, Way::Shut(NotSent::ShutDown)) {
+            self.way = Way::Shut(why.clone());
+        }
+        for job in self.lanes.take_waiting() {
+            afterwards.end(job.work.end, why.clone());
+        }
+    }
+}
+
+impl Sent {
+    /// Reads what came of it, and tells who waits. What cannot be read, or is of another kind, leaves the call lost.
+    fn read(self, outcome: &[u8]) -> Result<(), FrameError> {
+        let read = decode::<Outcome<'_>>(outcome).map(|outcome| outcome.into_answer(self.budget));
+        let fits = |answer: Answer<Raw>| match answer {
+            Ok(raw) if !raw.fits(self.function) => Err(senseless()),
+            answer => Ok(answer),
+        };
+        match read.and_then(fits) {
+            Ok(answer) => {
+                self.span.in_scope(|| (self.end)(answer));
+                Ok(())
+            }
+            Err(error) => {
+                (self.end)(Err(CallError::Gone));
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A first look at a plugin, in a process that is thrown away: whatever the plugin does while it is loaded, it does it there.
+
+use std::{
+    io::{self, Read},
+    os::unix::net::UnixStream,
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{
+    frame::{self, FrameError, decode, encode},
+    process::{Start, Started, how},
+    program::RunnerProgram,
+    wire::{FromRunner, Hello, Opening},
+};
+use crate::{
+    error::{LoadError, LoadErrorKind},
+    registry::LOAD_LIMIT,
+    sealed::Sealed,
+};
+
+/// The plugin's metadata, a document, where it is sound. Blocks, for at most [`LOAD_LIMIT`].
+pub(crate) fn examine(sealed: &Arc<Sealed>, program: &RunnerProgram) -> Result<String, LoadError> {
+    let refuse = |kind, message: String| LoadError::new(sealed.path(), kind, message);
+    let path = sealed.path().to_string_lossy();
+    let hello = Hello { path: &path, hash: sealed.hash(), confine: None, serve: None };
+    let hello = encode(&(Opening::OURS, hello))
+        .map_err(|_| refuse(LoadErrorKind::Unreadable, "its path is too long".to_owned()))?;
+    let start = Start {
+        program: program.clone(),
+        title: format!("examine {path}"),
+        hello,
+        sealed: Arc::clone(sealed),
+    };
+    let (started, ends) = start.start(false).map_err(|error| {
+        let program = program.path().display();
+        refuse(
+            LoadErrorKind::NoProcess,
+            format!("the process of {program} that should look at it could not be had: {error}"),
+        )
+    })?;
+    let thrown_away = ThrownAway(Some(started));
+    let mut line = Patient { line: ends.line, end: Instant::now() + LOAD_LIMIT };
+    loop {
+        match frame::read(&mut line) {
+            Ok(Some(frame)) => {
+                if let Some(document) = heard(sealed, &frame)? {
+                    return Ok(document);
+                }
+            }
+            Err(FrameError::Unreadable(error)) if is_late(&error) => {
+                let message = format!("it has not ended to load within {} s", LOAD_LIMIT.as_secs());
+                return Err(refuse(LoadErrorKind::Stuck, message));
+            }
+            Err(error @ (FrameError::TooLong { .. } | FrameError::Senseless(_))) => {
+                return Err(refuse(LoadErrorKind::Crashed, senseless(&error)));
+            }
+            Ok(None) | Err(FrameError::CutOff | FrameError::Unreadable(_)) => {
+                return Err(refuse(LoadErrorKind::Crashed, thrown_away.ended()));
+            }
+        }
+    }
+}
+
+/// A line that is read for so long and no longer.
+struct Patient {
+    line: UnixStream,
+    end: Instant,
+}
+
+impl Read for Patient {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.line.set_read_timeout(Some(left))?;
+        self.line.read(bytes)
+    }
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
+}
+
+/// The document, where that is what was said.
+fn heard(sealed: &Sealed, frame: &[u8]) -> Result<Option<String>, LoadError> {
+    let refuse = |kind, message: String| LoadError::new(sealed.path(), kind, message);
+    let message =
+        decode::<FromRunner<'_>>(frame).map_err(|error| refuse(LoadErrorKind::Crashed, senseless(&error)))?;
+    match message {
+        FromRunner::Examined { document } => Ok(Some(document.to_owned())),
+        FromRunner::Refused { kind, message, detail } => {
+            let error = refuse(kind, message.to_owned());
+            Err(match detail {
+                Some(detail) => error.with_detail(detail),
+                None => error,
+            })
+        }
+        FromRunner::OtherVersion(theirs) => Err(refuse(LoadErrorKind::NoProcess, other_version(theirs))),
+        FromRunner::Log { .. } => Ok(None),
+        _ => Err(refuse(LoadErrorKind::Crashed, "the process that loads it said something else".to_owned())),
+    }
+}
+
+pub(super) fn other_version(theirs: u32) -> String {
+    format!(
+        "the program of the runners speaks version {theirs} of their language, and this host version {}",
+        super::wire::VERSION
+    )
+}
+
+fn senseless(error: &FrameError) -> String {
+    format!("the process that loads it makes no sense: {error}")
+}
+
+/// A process that is ended when it is not needed any more.
+struct ThrownAway(Option<Started>);
+
+impl ThrownAway {
+    /// How it ended by itself.
+    fn ended(mut self) -> String {
+        // It has closed its line. Where it does not end by itself it is ended; where it does, that tells how.
+        let wait = |started: Started| {
+            started.handle().kill();
+            started.wait()
+        };
+        let status = self.0.take().map(wait);
+        match status {
+            Some(Ok(status)) => format!("the process that loads it {}", how(status)),
+            _ => "the process that loads it is gone".to_owned(),
+        }
+    }
+}
+
+impl Drop for ThrownAway {
+    fn drop(&mut self) {
+        if let Some(started) = self.0.take() {
+            started.handle().kill();
+            // It was killed, and ends.
+            let _ = started.wait();
+        }
+    }
+}

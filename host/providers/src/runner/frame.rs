@@ -1,0 +1,178 @@
+//! Frames: a stream of bytes in pieces, each with its length before it, and in each piece one message in a compact form. A
+//! length is believed only up to a limit, and nothing is taken for a message but what is one to its last byte.
+
+use std::{
+    fmt,
+    io::{self, Read},
+};
+
+use postcard::ser_flavors::Flavor;
+use serde::{Deserialize, Serialize};
+
+/// The longest frame, in bytes, its length not counted: a call about a hundred thousand handles of the greatest length
+/// needs a third of it.
+pub(crate) const FRAME_LIMIT: usize = 64 << 20;
+
+/// The bytes of a frame's length.
+const PREFIX: usize = size_of::<u32>();
+
+/// The room that is kept for the next frames when a large one has been read.
+const KEPT_ROOM: usize = 1 << 20;
+
+/// Why a stream makes no sense, or has ended.
+#[derive(Debug)]
+pub(crate) enum FrameError {
+    /// A frame is announced that is longer than any may be.
+    TooLong { bytes: usize },
+    /// A frame's bytes are no message.
+    Senseless(postcard::Error),
+    /// The stream ended within a frame.
+    CutOff,
+    /// It could not be read.
+    Unreadable(io::Error),
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { bytes } => {
+                write!(f, "a frame of {bytes} bytes is announced, of at most {FRAME_LIMIT}")
+            }
+            Self::Senseless(error) => write!(f, "a frame is no message: {error}"),
+            Self::CutOff => f.write_str("the stream ends within a frame"),
+            Self::Unreadable(error) => write!(f, "the stream cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+impl From<io::Error> for FrameError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+/// A message that no frame can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLarge;
+
+/// A message, or two that belong together, as one frame.
+pub(crate) fn encode(message: &impl Serialize) -> Result<Vec<u8>, TooLarge> {
+    // What is written is text and numbers, which nothing but a want of room can hinder.
+    postcard::serialize_with_flavor(message, Writer(vec![0; PREFIX])).map_err(|_| TooLarge)
+}
+
+/// Writes a frame into one piece of memory, and not beyond the limit.
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn room(&self, more: usize) -> postcard::Result<()> {
+        let fits = self.0.len() - PREFIX + more <= FRAME_LIMIT;
+        fits.then_some(()).ok_or(postcard::Error::SerializeBufferFull)
+    }
+}
+
+impl Flavor for Writer {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.room(1)?;
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.room(bytes.len())?;
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(mut self) -> postcard::Result<Self::Output> {
+        let length = (self.0.len() - PREFIX) as u32;
+        self.0[..PREFIX].copy_from_slice(&length.to_le_bytes());
+        Ok(self.0)
+    }
+}
+
+/// The message that a frame is, to its last byte.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, FrameError> {
+    let (message, rest) = decode_first(frame)?;
+    if rest.is_empty() {
+        Ok(message)
+    } else {
+        Err(FrameError::Senseless(postcard::Error::DeserializeBadEncoding))
+    }
+}
+
+/// The message that a frame begins with, and what follows it.
+pub(crate) fn decode_first<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<(T, &'a [u8]), FrameError> {
+    postcard::take_from_bytes(frame).map_err(FrameError::Senseless)
+}
+
+fn length(prefix: [u8; PREFIX]) -> Result<usize, FrameError> {
+    let bytes = u32::from_le_bytes(prefix) as usize;
+    if bytes > FRAME_LIMIT { Err(FrameError::TooLong { bytes }) } else { Ok(bytes) }
+}
+
+/// Reads one frame, waiting for it; nothing where the stream ends before it.
+pub(crate) fn read(stream: &mut impl Read) -> Result<Option<Vec<u8>>, FrameError> {
+    let mut prefix = [0; PREFIX];
+    let first = loop {
+        match stream.read(&mut prefix) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
+    if first == 0 {
+        return Ok(None);
+    }
+    let cut_off = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => FrameError::CutOff,
+        _ => FrameError::Unreadable(error),
+    };
+    stream.read_exact(&mut prefix[first..]).map_err(cut_off)?;
+    let mut frame = vec![0; length(prefix)?];
+    stream.read_exact(&mut frame).map_err(cut_off)?;
+    Ok(Some(frame))
+}
+
+/// What has come in of a stream that is read as its bytes come.
+#[derive(Default)]
+pub(crate) struct Incoming {
+    bytes: Vec<u8>,
+    /// How much of it has been taken.
+    taken: usize,
+}
+
+impl Incoming {
+    /// Where more bytes go: behind those that are there.
+    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+        if self.taken == self.bytes.len() {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT_ROOM);
+            self.taken = 0;
+        }
+        &mut self.bytes
+    }
+
+    /// The next frame that is there as a whole.
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        let there = &self.bytes[self.taken..];
+        let Some((prefix, rest)) = there.split_first_chunk::<PREFIX>() else { return Ok(None) };
+        let length = length(*prefix)?;
+        if rest.len() < length {
+            // What was taken makes room, so that no more memory is needed than for the longest frame.
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+            self.bytes.reserve((PREFIX + length).saturating_sub(self.bytes.len()));
+            return Ok(None);
+        }
+        let begin = self.taken + PREFIX;
+        self.taken = begin + length;
+        Ok(Some(&self.bytes[begin..begin + length]))
+    }
+}
+
+#[cfg(test)]
+mod tests;

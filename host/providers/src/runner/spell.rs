@@ -1,0 +1,329 @@
+//! One runner of a provider, from its start to its end: what it says is heard, what it writes is logged, and how it ended is
+//! told.
+
+use std::{
+    io,
+    pin::Pin,
+    process::ExitStatus,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    thread,
+    time::{Duration, Instant},
+};
+
+use longshore_plugin_abi::level;
+use longshore_plugin_api::Error;
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    desk::Desk,
+    examine::other_version,
+    frame::{FrameError, Incoming, decode_first, encode},
+    line::Line,
+    output::Output,
+    process::{Ends, Handle, Start, how},
+    program::RunnerProgram,
+    ration::Ration,
+    wire::{FromRunner, Hello, Opening, Serve, ToRunner},
+};
+use crate::{
+    error::{CreateError, LoadError},
+    library::Library,
+    log::{self, Source},
+    pool::{self, CallLimits},
+};
+
+/// How long a process that is being ended may take to be gone: one that waits for a disk is waited for no longer.
+const EXIT_LIMIT: Duration = Duration::from_secs(5);
+
+/// What is needed to make an instance in a runner, again and again.
+pub(super) struct Recipe {
+    pub(super) program: RunnerProgram,
+    pub(super) library: Arc<Library>,
+    pub(super) log: &'static Source,
+    /// A JSON document.
+    pub(super) config: String,
+    /// What the runner may not do, as a JSON document.
+    pub(super) confine: Option<String>,
+    pub(super) limits: CallLimits,
+}
+
+impl Recipe {
+    /// Starts a runner and has the instance made, for at most [`CallLimits::create`].
+    pub(super) async fn begin(&self, desk: &Desk) -> Result<Spell, CreateError> {
+        let after = self.limits.create;
+        let begun = async {
+            let mut spell = self.start().await?;
+            spell.until_created(desk, &self.library).await?;
+            Ok(spell)
+        };
+        // Who is late is dropped, and so ended.
+        timeout(after, begun).await.unwrap_or(Err(CreateError::Deadline { after }))
+    }
+
+    async fn start(&self) -> Result<Spell, CreateError> {
+        let lost = |reason: String| CreateError::NoRunner { reason };
+        let start = self.order().ok_or_else(|| lost("its configuration is too large".to_owned()))?;
+        let program = start.program.path().display().to_string();
+        let (told, hear) = oneshot::channel();
+        let (over, end) = oneshot::channel();
+        let wait = move || match start.start(true) {
+            Err(error) => drop(told.send(Err(error))),
+            Ok((started, ends)) => {
+                let process = Process(Arc::clone(started.handle()));
+                // Where nobody waits for it any more it comes back, and is ended as it is dropped.
+                drop(told.send(Ok((process, ends))));
+                // Nobody may care.
+                let _ = over.send(started.wait());
+            }
+        };
+        thread::Builder::new()
+            .name(format!("{}-runner", pool::thread_name(self.log.provider())))
+            .spawn(wait)
+            .map_err(|error| lost(format!("no thread could be started: {error}")))?;
+        let started = hear.await.map_err(|_| lost("the thread died".to_owned()))?;
+        let (process, ends) = started.map_err(|error| lost(format!("{program}: {error}")))?;
+        Spell::new(self.log, process, ends, end).map_err(|error| lost(error.to_string()))
+    }
+
+    fn order(&self) -> Option<Start> {
+        let sealed = self.library.sealed();
+        let (provider, path) = (self.log.provider(), sealed.path().to_string_lossy());
+        let CallLimits { threads, reserved, queue, idle, .. } = self.limits;
+        let config = &*self.config;
+        let serve = Serve { provider, config, threads, reserved, queue, idle, level: log::loudest() };
+        let hello =
+            Hello { path: &path, hash: sealed.hash(), confine: self.confine.as_deref(), serve: Some(serve) };
+        Some(Start {
+            program: self.program.clone(),
+            title: provider.to_owned(),
+            hello: encode(&(Opening::OURS, hello)).ok()?,
+            sealed: Arc::clone(sealed),
+        })
+    }
+}
+
+/// A process that ends with this.
+struct Process(Arc<Handle>);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
+/// A runner. Dropping it ends it.
+pub(super) struct Spell {
+    process: Process,
+    line: Arc<Line>,
+    incoming: Incoming,
+    output: Output,
+    errors: Output,
+    log: Lines,
+    end: Ending,
+    begun: Instant,
+    /// Why the host ended it, where it did.
+    cause: Option<String>,
+}
+
+/// What a runner has come to.
+pub(super) enum Step {
+    /// The instance is there.
+    Created,
+    /// It is not, and will not be.
+    NotCreated(CreateError),
+    /// It is gone. How, in words that follow "its process".
+    Over(String),
+}
+
+impl Spell {
+    fn new(
+        log: &'static Source,
+        process: Process,
+        ends: Ends,
+        end: oneshot::Receiver<io::Result<ExitStatus>>,
+    ) -> io::Result<Self> {
+        let (output, errors) = ends.written.ok_or_else(|| io::Error::other("it has no output"))?;
+        Ok(Self {
+            process,
+            line: Arc::new(Line::new(ends.line)?),
+            incoming: Incoming::default(),
+            output: Output::new(output)?,
+            errors: Output::new(errors)?,
+            log: Lines { source: log, ration: Mutex::new(Ration::new(Instant::now())) },
+            end: Ending(end),
+            begun: Instant::now(),
+            cause: None,
+        })
+    }
+
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.0.pid()
+    }
+
+    /// For how long it has been there.
+    pub(super) fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Ends it, for a reason in words that follow "its process was ended by the host, for". Its end comes as a step.
+    pub(super) fn end_for(&mut self, reason: &str) {
+        self.cause.get_or_insert_with(|| format!("was ended by the host, for {reason}"));
+        self.process.0.kill();
+    }
+
+    /// Asks it to let the instance end, and to end itself.
+    pub(super) fn ask_to_shut_down(&self) {
+        // A word fits a frame.
+        if let Ok(frame) = encode(&ToRunner::ShutDown) {
+            self.line.send(frame);
+        }
+    }
+
+    async fn until_created(&mut self, desk: &Desk, library: &Library) -> Result<(), CreateError> {
+        match self.next(desk).await {
+            Step::Created => Ok(()),
+            Step::NotCreated(CreateError::Load(why)) => {
+                Err(CreateError::Load(Box::new(why.at(library.path()))))
+            }
+            Step::NotCreated(error) => Err(error),
+            Step::Over(how) => Err(CreateError::Died { how }),
+        }
+    }
+
+    /// Hears what the runner says, until it comes to something. May be dropped and called again.
+    pub(super) async fn next(&mut self, desk: &Desk) -> Step {
+        loop {
+            match self.hear(desk) {
+                Ok(None) => {}
+                Ok(Some(step)) => return step,
+                Err(error) => {
+                    self.end_for(&format!("what it says makes no sense: {error}"));
+                    return self.over(desk).await;
+                }
+            }
+            let Self { line, incoming, output, errors, log, end, .. } = &mut *self;
+            tokio::select! {
+                read = line.read(incoming) => if !matches!(read, Ok(1..)) {
+                    return self.over(desk).await;
+                },
+                () = output.hear(|text| log.written(level::INFO, "stdout", text)) => {}
+                () = errors.hear(|text| log.written(level::WARN, "stderr", text)) => {}
+                _ = end => return self.over(desk).await,
+                never = line.write() => match never {},
+            }
+        }
+    }
+
+    /// It has ended, has closed its line or makes no sense: it is ended as a whole, and what it said before is heard.
+    async fn over(&mut self, desk: &Desk) -> Step {
+        self.process.0.kill();
+        let ended = timeout(EXIT_LIMIT, &mut self.end).await;
+        // A part of a frame may be left over, which is no wonder now; and what makes no sense does not do so later.
+        while self.line.take(&mut self.incoming).is_ok_and(|read| read > 0) {}
+        while let Ok(Some(_)) = self.hear(desk) {}
+        let Self { output, errors, log, .. } = &mut *self;
+        output.finish(|text| log.written(level::INFO, "stdout", text));
+        errors.finish(|text| log.written(level::WARN, "stderr", text));
+        Step::Over(match (self.cause.take(), ended) {
+            (Some(cause), _) => cause,
+            (None, Ok(Some(status))) => how(status),
+            (None, Ok(None)) => "is gone".to_owned(),
+            (None, Err(_)) => "has closed its line, and does not end".to_owned(),
+        })
+    }
+
+    /// Takes what has come in as a whole, up to what ends the hearing.
+    fn hear(&mut self, desk: &Desk) -> Result<Option<Step>, FrameError> {
+        while let Some(frame) = self.incoming.next()? {
+            let (message, rest) = decode_first::<FromRunner<'_>>(frame)?;
+            match message {
+                FromRunner::Ended { id } => desk.ended(id, rest)?,
+                FromRunner::Log { call, missed, level, target, line } => {
+                    desk.in_span(call, || self.log.take(missed, level, target, line));
+                }
+                FromRunner::Lacking(what) => {
+                    let provider = self.log.source.provider();
+                    for lacking in what {
+                        tracing::warn!(
+                            provider,
+                            "the provider's process is not confined as asked: {lacking}"
+                        );
+                    }
+                }
+                FromRunner::Created => return Ok(Some(Step::Created)),
+                FromRunner::NotCreated(failed) => {
+                    let error = Error::from(longshore_plugin_abi::Failure::from(failed));
+                    return Ok(Some(Step::NotCreated(error.into())));
+                }
+                FromRunner::Refused { kind, message, detail } => {
+                    let error = LoadError::new("", kind, message);
+                    let error = match detail {
+                        Some(detail) => error.with_detail(detail),
+                        None => error,
+                    };
+                    return Ok(Some(Step::NotCreated(CreateError::Load(Box::new(error)))));
+                }
+                FromRunner::Unconfined(why) => {
+                    let error = CreateError::Unconfined { why: why.to_owned() };
+                    return Ok(Some(Step::NotCreated(error)));
+                }
+                FromRunner::OtherVersion(theirs) => {
+                    let error = CreateError::NoRunner { reason: other_version(theirs) };
+                    return Ok(Some(Step::NotCreated(error)));
+                }
+                FromRunner::Examined { .. } => {
+                    return Err(FrameError::Senseless(postcard::Error::DeserializeBadEncoding));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Where the lines of a runner go, as far as they are not too many.
+struct Lines {
+    source: &'static Source,
+    ration: Mutex<Ration>,
+}
+
+impl Lines {
+    /// A line that the plugin has written rather than logged.
+    fn written(&self, level: u8, stream: &str, line: &str) {
+        self.take(0, level, stream, line);
+    }
+
+    /// A line, before which so many were left out already.
+    fn take(&self, missed: u64, level: u8, target: &str, line: &str) {
+        let admitted = {
+            let mut ration = self.ration.lock().unwrap_or_else(PoisonError::into_inner);
+            ration.admit(Instant::now(), target.len() + line.len())
+        };
+        let Some(also_missed) = admitted else { return };
+        let missed = missed.saturating_add(also_missed);
+        if missed > 0 {
+            let provider = self.source.provider();
+            tracing::warn!(provider, "{missed} lines of the provider are left out: it says too much at once");
+        }
+        log::emit(self.source, level, target, line);
+    }
+}
+
+/// How a process ended, however often it is asked for.
+struct Ending(oneshot::Receiver<io::Result<ExitStatus>>);
+
+impl Future for Ending {
+    /// Nothing where that is not known, or was told before.
+    type Output = Option<ExitStatus>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.0.is_terminated() {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.0).poll(context).map(|ended| ended.ok().and_then(Result::ok))
+    }
+}

@@ -1,0 +1,50 @@
+//! How a provider's runner is, for those who look.
+
+use longshore_providers::{Provider, RunnerState};
+use serde::{Deserialize, Serialize};
+
+/// How the process is that a provider's code runs in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerStatus {
+    /// What it is doing.
+    pub phase: RunnerPhase,
+    /// The number of its process, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// What became of the last one, where none is there now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What a runner is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunnerPhase {
+    /// It is being started, and makes the provider.
+    Starting,
+    /// It is there.
+    Running,
+    /// It is gone, and is started again in a while.
+    Waiting,
+    /// It is not started again, until an operator says so.
+    Quarantined,
+    /// The provider is shut down.
+    ShutDown,
+}
+
+impl RunnerStatus {
+    /// Nothing for a provider that runs in the host's own process.
+    pub(crate) fn of(provider: &Provider) -> Option<Self> {
+        let state = provider.runner()?;
+        let (phase, pid, why) = match &*state.borrow() {
+            RunnerState::Starting => (RunnerPhase::Starting, None, None),
+            RunnerState::Running { pid, .. } => (RunnerPhase::Running, Some(*pid), None),
+            RunnerState::Waiting { why, .. } => (RunnerPhase::Waiting, None, Some(why.to_string())),
+            RunnerState::Quarantined { why } => (RunnerPhase::Quarantined, None, Some(why.to_string())),
+            RunnerState::ShutDown => (RunnerPhase::ShutDown, None, None),
+        };
+        Some(Self { phase, pid, restarts: provider.restarts(), why })
+    }
+}
