@@ -394,6 +394,7 @@ mod tests {
             shelf: Some("/state/plugins".into()),
             plugins: vec![plugin],
             refused: vec![refused],
+            quarantined: vec![],
         };
         round_trip(
             &plugins,
@@ -405,6 +406,7 @@ mod tests {
                     "providers": ["p"],
                 }],
                 "refused": [{"path": "/x.so", "place": "folder", "why": "it is bad", "providers": []}],
+                "quarantined": [],
             }),
         );
         // As a host of before the shelf wrote it.
