@@ -124,7 +124,7 @@ extern "C" fn end_on_signal(_: libc::c_int) {
 }
 
 /// Ends this process and all that is in its group, at once.
-fn end_group() {
+pub(super) fn end_group() {
     // There is always a group to signal: this process is in it.
     let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
 }
