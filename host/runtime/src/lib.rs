@@ -13,6 +13,7 @@ mod host;
 mod house;
 mod message;
 mod passwords;
+mod plugins;
 mod reconciler;
 mod reconnect;
 mod recover;
@@ -26,6 +27,9 @@ pub use error::{ApplyError, CommandError, OpenError};
 pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
+pub use plugins::{
+    AddedPlugin, Plugin, PluginError, PluginList, PluginPlace, RefusedPlugin, RemovedPlugin, look_at_plugins,
+};
 pub use runner::{RunnerPhase, RunnerStatus};
 pub use view::{
     ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,

@@ -3,16 +3,16 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use longshore_config::{Isolation, ProviderConfig};
 use longshore_providers::{
-    CallLimits, CreateError, Housing, Library, LoadError, Provider, RunnerProgram, RunnerSetup, Sealed,
-    SearchPath,
+    CallLimits, CreateError, Housing, Library, LoadError, Located, NotFound, Provider, RunnerProgram,
+    RunnerSetup, Sealed, SearchPath, Shelf, Verified, locate,
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::error::ApplyError;
 
@@ -26,37 +26,54 @@ pub struct Plugins {
     pub search: SearchPath,
     /// The program that they run in, where they run in processes of their own; without it they all run in this one.
     pub runner: Option<RunnerProgram>,
+    /// Where those are kept that operators give to the host; one that keeps no state has none.
+    pub shelf: Option<Arc<Shelf>>,
 }
 
 impl From<SearchPath> for Plugins {
     fn from(search: SearchPath) -> Self {
-        Self { search, runner: None }
+        Self { search, ..Self::default() }
+    }
+}
+
+impl Plugins {
+    /// The file of a plugin. Blocks.
+    pub(crate) fn locate(&self, plugin: &str) -> Result<Located, NotFound> {
+        locate(&self.search, self.shelf.as_deref(), plugin)
+    }
+
+    /// Looks at what was read from a path, in a process that is thrown away where there is a program for that. Blocks.
+    pub(crate) fn examine(&self, path: &Path, verified: &Verified) -> Result<Arc<Library>, LoadError> {
+        let sealed = Sealed::of(path, verified)?;
+        match &self.runner {
+            Some(program) => Library::examine(sealed, program),
+            None => Library::load(sealed),
+        }
     }
 }
 
 /// Where providers are made.
 #[derive(Clone)]
 pub(crate) struct Workshop {
-    pub(crate) search: SearchPath,
-    runner: Option<RunnerProgram>,
+    pub(crate) plugins: Plugins,
     /// By the provider's name. Who has the one place has a thread inside the plugin.
     benches: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 impl Workshop {
     pub(crate) fn new(plugins: Plugins) -> Self {
-        let Plugins { search, runner } = plugins;
-        Self { search, runner, benches: Arc::default() }
+        Self { plugins, benches: Arc::default() }
     }
 
     /// Where the code of a provider is to run.
     pub(crate) fn isolation(&self, wanted: &ProviderConfig) -> Isolation {
-        let unless_said = if self.runner.is_some() { DEFAULT_ISOLATION } else { Isolation::InProcess };
+        let unless_said =
+            if self.plugins.runner.is_some() { DEFAULT_ISOLATION } else { Isolation::InProcess };
         wanted.isolation.unwrap_or(unless_said)
     }
 
     fn housing(&self, wanted: &ProviderConfig) -> Result<Housing, ApplyError> {
-        match (self.isolation(wanted), &self.runner) {
+        match (self.isolation(wanted), &self.plugins.runner) {
             (Isolation::InProcess, _) => Ok(Housing::InProcess),
             (Isolation::Subprocess, Some(program)) => Ok(Housing::Runner(RunnerSetup {
                 program: program.clone(),
@@ -73,13 +90,20 @@ impl Workshop {
         self.make(wanted, &library).await
     }
 
+    /// Finds a provider's plugin and looks at it, if it is what the provider's configuration demands.
     pub(crate) async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-        let provider = wanted.name.clone();
-        let path = self
-            .search
-            .find(&wanted.plugin)
-            .map_err(|why| ApplyError::NotFound { provider: provider.clone(), why: Box::new(why) })?;
-        load(path, self.runner.clone()).await.map_err(|why| ApplyError::Load { provider, why: Box::new(why) })
+        let (plugins, wanted) = (self.plugins.clone(), wanted.clone());
+        // Away from the runtime's own threads: folders may be slow, and a plugin may take its time.
+        let opening = spawn_blocking(move || {
+            let provider = || wanted.name.clone();
+            let located = plugins.locate(&wanted.plugin);
+            let located =
+                located.map_err(|why| ApplyError::NotFound { provider: provider(), why: Box::new(why) })?;
+            let verified = located.verify(&wanted.trust);
+            let library = verified.and_then(|verified| plugins.examine(located.path(), &verified));
+            library.map_err(|why| ApplyError::Load { provider: provider(), why: Box::new(why) })
+        });
+        opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     pub(crate) async fn make(
@@ -116,17 +140,4 @@ impl Workshop {
 
 pub(crate) fn failed(wanted: &ProviderConfig, why: CreateError) -> ApplyError {
     ApplyError::Create { provider: wanted.name.clone(), why: Box::new(why) }
-}
-
-/// Reads a library and looks at it, in a process that is thrown away where there is a program for that: away from the
-/// runtime's own threads, for it may take its time.
-async fn load(path: PathBuf, runner: Option<RunnerProgram>) -> Result<Arc<Library>, LoadError> {
-    let opening = tokio::task::spawn_blocking(move || {
-        let sealed = Sealed::read(&path)?;
-        match &runner {
-            Some(program) => Library::examine(sealed, program),
-            None => Library::load(sealed),
-        }
-    });
-    opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
