@@ -5,5 +5,6 @@ mod client;
 mod errors;
 mod house;
 mod news;
+mod plugins;
 mod recovery;
 mod routes;
