@@ -84,7 +84,7 @@ pub(crate) enum Command {
     State(State),
     /// Hold a plugin's provider to the contract, clause by clause, each check in a process of its own
     Conformance(Conformance),
-    /// Look at plugins, keep them on the host's shelf, or begin one
+    /// Look at plugins, keep them on the host's shelf, release or begin one
     #[command(subcommand)]
     Plugin(Plugin),
 }
@@ -343,6 +343,12 @@ pub(crate) enum Plugin {
         /// The plugin's name, or the path of its library
         #[arg(value_name = "LIB")]
         lib: String,
+    },
+    /// Let a library be run again that is quarantined, since what ran it died too often
+    Release {
+        /// Its hash, at least 12 digits of it, or a provider that it is quarantined for; `plugin list` shows them
+        #[arg(value_name = "HASH|PROVIDER")]
+        library: String,
     },
     /// Make a provider's crate to begin with, in a new folder: it builds, and passes the conformance checks
     New(NewPlugin),

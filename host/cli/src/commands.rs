@@ -8,6 +8,7 @@ mod configure;
 mod conformance;
 mod host;
 mod plugin;
+mod quarantine;
 mod recover;
 mod shelf;
 mod show;
@@ -58,6 +59,9 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Plugin(Plugin::List) => plugin::list(global, output).await,
         Command::Plugin(Plugin::Add(add)) => shelf::add(&client(global)?, add, output).await,
         Command::Plugin(Plugin::Remove { plugin }) => shelf::remove(&client(global)?, plugin, output).await,
+        Command::Plugin(Plugin::Release { library }) => {
+            quarantine::release(&client(global)?, library, output).await
+        }
         Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
     }
 }

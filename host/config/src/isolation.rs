@@ -27,21 +27,21 @@ pub struct Trust {
     pub signed_by: Vec<String>,
 }
 
-/// What a runner may not do. Linux alone has most of it; what a system does not offer is told, and fatal where it is
-/// [`required`](Self::required).
+/// What a runner may not do, nor anything that it starts: the workers of a provider that runs programs on this machine inherit
+/// all of it. Linux alone has it; what a system does not offer is told, and fatal where it is [`required`](Self::required).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Confinement {
     /// The user whose rights it has, by name or number; the host's own where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The most memory that it may address, in bytes.
+    /// The most memory that each process may address, in bytes: what is reserved counts, used or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
-    /// The most descriptors that it may have open.
+    /// The most descriptors that each process may have open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub descriptors: Option<u32>,
-    /// The most time of a processor that it may use.
+    /// The most time of a processor that each process may use, in its whole life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_time: Option<Duration>,
     /// The files and folders that it may read and run, beside what each program needs; everything where both this and

@@ -20,8 +20,9 @@ use crate::{
     wire::{
         AddPlugin, AddedPlugin, Admitted, Applied, CleanUpQuery, CleanedUp, ClusterStatus, Clusters,
         ClustersQuery, DeleteQuery, ErrorBody, HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo,
-        Planned, PluginList, Providers, Reconnect, Reconnecting, RemovedPlugin, Resolve, Scale,
-        ServerDetails, ServerQuery, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage, WorkerView, WorkersQuery,
+        Planned, PluginList, Providers, Reconnect, Reconnecting, Release, Released, RemovedPlugin, Resolve,
+        Scale, ServerDetails, ServerQuery, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage, WorkerView,
+        WorkersQuery,
     },
 };
 
@@ -290,6 +291,12 @@ impl Client {
             return Err(ClientError::Refused(Box::new(Problem::new(ProblemKind::PluginNotFound, text))));
         }
         self.send(self.request(Method::DELETE, &format!("/v1/plugins/{plugin}")), NO_WAIT).await
+    }
+
+    /// Asks for a library to be run again that is quarantined.
+    pub async fn release(&self, library: &str) -> Result<Released, ClientError> {
+        let release = Release { library: library.to_owned() };
+        self.send(self.request(Method::POST, "/v1/plugins/release").json(&release), NO_WAIT).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -142,7 +142,9 @@ impl From<CommandError> for Problem {
             CommandError::Denied { .. }
             | CommandError::TakenAway { .. }
             | CommandError::NoCleanUp { .. }
-            | CommandError::NoServer { .. } => ProblemKind::Denied,
+            | CommandError::NoServer { .. }
+            | CommandError::NotQuarantined { .. }
+            | CommandError::SeveralQuarantined { .. } => ProblemKind::Denied,
             CommandError::CleanUp { .. } => ProblemKind::ProviderFailed,
             CommandError::Journal(_) => ProblemKind::Journal,
             CommandError::ShuttingDown => ProblemKind::ShuttingDown,
@@ -179,7 +181,7 @@ impl From<ApplyError> for Problem {
     fn from(error: ApplyError) -> Self {
         let kind = match &error {
             ApplyError::NotFound { .. } => ProblemKind::PluginNotFound,
-            ApplyError::Load { .. } => ProblemKind::PluginRefused,
+            ApplyError::Load { .. } | ApplyError::Quarantined { .. } => ProblemKind::PluginRefused,
             ApplyError::Create { why, .. } => match &**why {
                 CreateError::Config(_) => ProblemKind::ProviderConfig,
                 CreateError::Load(_) => ProblemKind::PluginRefused,

@@ -32,8 +32,8 @@ use crate::{
     recovery::{history, reconnect, resolve},
     wire::{
         Admitted, Applied, AppliedCluster, AppliedProvider, ClusterStatus, Clusters, ClustersQuery,
-        DeleteQuery, HostInfo, Planned, Providers, Scale, WAIT_LIMIT, WORKERS_PAGE, WORKERS_PAGE_LIMIT,
-        WorkerPage, WorkersQuery,
+        DeleteQuery, HostInfo, Planned, Providers, Release, Released, Scale, WAIT_LIMIT, WORKERS_PAGE,
+        WORKERS_PAGE_LIMIT, WorkerPage, WorkersQuery,
     },
 };
 
@@ -86,6 +86,7 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/clusters/{name}/server", get(server))
         .route("/v1/providers", get(providers))
         .route("/v1/plugins", get(plugins).post(add_plugin))
+        .route("/v1/plugins/release", post(release))
         .route("/v1/plugins/{plugin}", delete_route(remove_plugin))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(REQUEST_LIMIT, request, next)));
@@ -294,4 +295,8 @@ async fn delete(
 
 async fn providers(State(desk): State<Desk>) -> Json<Providers> {
     Json(Providers { providers: desk.host.providers() })
+}
+
+async fn release(State(desk): State<Desk>, Document(release): Document<Release>) -> Answer<Released> {
+    Ok(Json(desk.host.release(&release.library).await?))
 }

@@ -23,6 +23,7 @@
 //! | `GET /v1/plugins` | | [`PluginList`] |
 //! | `POST /v1/plugins` | [`AddPlugin`] | [`AddedPlugin`] |
 //! | `DELETE /v1/plugins/{plugin}` | | [`RemovedPlugin`]; `{plugin}` is `NAME`, `NAME@VERSION`, or a hash |
+//! | `POST /v1/plugins/release` | [`Release`] | [`Released`] |
 //!
 //! An update is answered when the provider has told fresh statuses, or after 30 seconds; a reconnect of a cluster that the
 //! host does not have, when the provider has listed its workers; a cleanup when the provider is done. Every other command is
@@ -37,8 +38,8 @@ use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
 use longshore_providers::MAX_HANDLE_BYTES;
 pub use longshore_runtime::{
     AddedPlugin, ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Plugin, PluginList,
-    PluginPlace, Preview, ProviderStatus, RefusedPlugin, RemovedPlugin, ServerLife, ServerStatus, WorkerPage,
-    WorkerPhase, WorkerView,
+    PluginPlace, Preview, ProviderStatus, QuarantinedLibrary, RefusedPlugin, Released, RemovedPlugin,
+    ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -287,6 +288,14 @@ pub struct Providers {
     pub providers: Vec<ProviderStatus>,
 }
 
+/// A library that is to be run again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Its hash, at least 12 digits of it, or a provider that it is quarantined for.
+    pub library: String,
+}
+
 /// A plugin is to be put on the shelf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -385,6 +394,7 @@ mod tests {
             shelf: Some("/state/plugins".into()),
             plugins: vec![plugin],
             refused: vec![refused],
+            quarantined: vec![],
         };
         round_trip(
             &plugins,
@@ -396,6 +406,7 @@ mod tests {
                     "providers": ["p"],
                 }],
                 "refused": [{"path": "/x.so", "place": "folder", "why": "it is bad", "providers": []}],
+                "quarantined": [],
             }),
         );
         // As a host of before the shelf wrote it.

@@ -180,6 +180,7 @@ impl House {
                         library.validate_config(&wanted.config).map_err(wrong)?;
                         self.check_unused(current, wanted, &library)?;
                     }
+                    self.shared.quarantines.admit(&wanted.name, library.hash())?;
                     let effect = if current.is_some() { Effect::Updated } else { Effect::Created };
                     let provider = self.workshop.make(wanted, &library).await?;
                     Prepared::New { config: Box::new(wanted.clone()), provider, effect }

@@ -72,6 +72,11 @@ impl Caller {
         is_other
     }
 
+    /// Calls nobody from now on; why, is told of all that is to be done. Calls under way end with the one that they began with.
+    pub(crate) fn do_without(&mut self, trouble: Trouble) {
+        self.provider = Err(trouble);
+    }
+
     /// The file of the provider's library, where the provider is there.
     pub(crate) fn library(&self) -> Option<&Path> {
         self.provider.as_ref().ok().map(|provider| provider.library().path())

@@ -8,6 +8,8 @@ use longshore_scaling::{Denied, SnapshotError, Trouble};
 use longshore_store::JournalError;
 use thiserror::Error;
 
+use crate::quarantine::Quarantined;
+
 /// Why a command to a cluster was refused.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
@@ -71,6 +73,26 @@ pub enum CommandError {
         /// The cluster.
         cluster: String,
     },
+    /// No library that is quarantined is called so.
+    #[error(
+        "`{what}` names no library that is quarantined{}; name one by at least 12 digits of its hash, or by a provider that it is \
+         quarantined for: `longshore plugin list` shows them",
+        if hashes.is_empty() { ": there is none".to_owned() } else { format!(" ({} are)", hashes.join(", ")) }
+    )]
+    NotQuarantined {
+        /// The name asked for.
+        what: String,
+        /// The hashes of those that are quarantined.
+        hashes: Vec<String>,
+    },
+    /// Several libraries that are quarantined are called so.
+    #[error("`{what}` names several libraries that are quarantined: name one by its hash: {}", hashes.join(", "))]
+    SeveralQuarantined {
+        /// The name asked for.
+        what: String,
+        /// Their hashes.
+        hashes: Vec<String>,
+    },
     /// It could not be made durable.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -110,6 +132,14 @@ pub enum ApplyError {
         provider: String,
         /// Why.
         why: Box<CreateError>,
+    },
+    /// A provider's library is quarantined.
+    #[error("provider `{provider}`: {why}")]
+    Quarantined {
+        /// The provider.
+        provider: String,
+        /// Which library, and why.
+        why: Box<Quarantined>,
     },
     /// A provider is to run in a process of its own, and this host cannot start any.
     #[error(
@@ -244,7 +274,7 @@ pub enum OpenError {
         "the journal's definition of {what} `{name}` cannot be understood: {reason}; was it written by a newer host?"
     )]
     Definition {
-        /// `cluster` or `provider`.
+        /// `cluster`, `provider` or `library`.
         what: &'static str,
         /// Its name.
         name: String,

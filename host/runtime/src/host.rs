@@ -15,7 +15,7 @@ use crate::{
     error::CommandError,
     house::House,
     message::Message,
-    registry::Cluster,
+    registry::{Cluster, Installed},
     view::{ClusterStatus, ProviderStatus, ServerStatus, WorkerPage},
 };
 
@@ -79,7 +79,11 @@ impl Host {
             let of_it = registry.clusters.iter().filter(|(_, cluster)| cluster.provider == name);
             of_it.map(|(cluster, _)| cluster.clone()).collect()
         };
-        registry.providers.iter().map(|(name, it)| ProviderStatus::of(it, users(name))).collect()
+        let quarantines = &self.house.shared.quarantines;
+        let status = |(name, it): (&String, &Installed)| {
+            ProviderStatus::of(it, users(name), quarantines.holding(name))
+        };
+        registry.providers.iter().map(status).collect()
     }
 
     /// How one cluster is right now.

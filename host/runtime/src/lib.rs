@@ -14,6 +14,7 @@ mod house;
 mod message;
 mod passwords;
 mod plugins;
+mod quarantine;
 mod reconciler;
 mod reconnect;
 mod recover;
@@ -30,6 +31,7 @@ pub use message::INBOX;
 pub use plugins::{
     AddedPlugin, Plugin, PluginError, PluginList, PluginPlace, RefusedPlugin, RemovedPlugin, look_at_plugins,
 };
+pub use quarantine::{LibraryRecord, Quarantine, Quarantined, QuarantinedLibrary, Released};
 pub use runner::{RunnerPhase, RunnerStatus};
 pub use view::{
     ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longshore_config::ClusterConfig;
 use longshore_providers::Provider;
-use longshore_scaling::{Action, Command, HandleId, Observation, PlanReport};
+use longshore_scaling::{Action, Command, HandleId, Observation, PlanReport, Trouble};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -27,6 +27,8 @@ pub(crate) enum Message {
     Seen(Observation),
     /// The cluster's provider is there now, or another one is.
     Provider(Arc<Provider>),
+    /// The cluster's provider is not there any more, and why.
+    ProviderLost(Trouble),
     /// What would come of a command, and of the definition that comes with it?
     Preview {
         command: Command,
@@ -54,7 +56,7 @@ pub(crate) enum Message {
 impl Message {
     /// Whether it may have changed the cluster; a question does not.
     pub(crate) fn moves(&self) -> bool {
-        matches!(self, Self::Command { .. } | Self::Seen(_) | Self::Provider(_))
+        matches!(self, Self::Command { .. } | Self::Seen(_) | Self::Provider(_) | Self::ProviderLost(_))
     }
 }
 

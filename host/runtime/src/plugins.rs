@@ -13,7 +13,9 @@ use tokio::task::spawn_blocking;
 
 pub use look::look_at_plugins;
 
-use crate::{error::ApplyError, host::Host, house::House, registry::Installed};
+use crate::{
+    error::ApplyError, host::Host, house::House, quarantine::QuarantinedLibrary, registry::Installed,
+};
 
 /// The plugins that can be named in a configuration, and the files that would be and are refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct PluginList {
     /// What is refused.
     #[serde(default)]
     pub refused: Vec<RefusedPlugin>,
+    /// The libraries that the host does not run any more, since what ran them died too often.
+    #[serde(default)]
+    pub quarantined: Vec<QuarantinedLibrary>,
 }
 
 /// A file that is a plugin.
@@ -142,7 +147,8 @@ impl From<ApplyError> for PluginError {
 impl Host {
     /// The plugins that are there, each looked at anew: that takes as long as they do, within limits.
     pub async fn plugins(&self) -> PluginList {
-        look_at_plugins(&self.house.workshop.plugins, &self.providers()).await
+        let list = look_at_plugins(&self.house.workshop.plugins, &self.providers()).await;
+        PluginList { quarantined: self.quarantined(), ..list }
     }
 
     /// Puts a plugin on the shelf, if it is what is demanded of it. Its code is run for that, where possible in a process that is

@@ -222,9 +222,10 @@ impl Reconciler {
         let now = self.clock.now();
         match message {
             // What is another host's changes no more here.
-            Message::Seen(_) | Message::Provider(_) if self.is_fenced => {}
+            Message::Seen(_) | Message::Provider(_) | Message::ProviderLost(_) if self.is_fenced => {}
             Message::Seen(observation) => self.cycle.see(observation),
             Message::Provider(provider) => self.turn_to(provider).await,
+            Message::ProviderLost(trouble) => self.caller.do_without(trouble),
             Message::Command { command, config, reply } => {
                 let outcome = self.obey(&command, config.as_deref()).await;
                 if outcome.is_ok() {

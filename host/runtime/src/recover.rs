@@ -8,7 +8,7 @@ use std::{
 };
 
 use longshore_config::{ClusterConfig, ProviderConfig};
-use longshore_providers::Provider;
+use longshore_providers::{CreateError, DEATHS_LIMIT, Library, Provider};
 use longshore_scaling::{Cycle, State, Trouble};
 use longshore_store::{Claimed, Journal, Lease};
 use serde::de::DeserializeOwned;
@@ -23,6 +23,7 @@ use crate::{
     error::{ApplyError, OpenError},
     host::Host,
     house::House,
+    quarantine::Quarantines,
     registry::{Installed, Made, Shared},
     workshop::{Plugins, Workshop},
 };
@@ -74,7 +75,9 @@ impl Host {
         let found = claim_all(&journal).await?;
         let latest = found.iter().map(|cluster| cluster.state.latest()).max().unwrap_or_default();
 
-        let (shared, clock) = (Arc::new(Shared::new()), Clock::start(latest));
+        let clock = Clock::start(latest);
+        let quarantines = Quarantines::of(journal.libraries().await?, Arc::clone(&journal), clock)?;
+        let shared = Arc::new(Shared::new(quarantines));
         let (workshop, applying) = (Workshop::new(plugins.into()), Arc::default());
         let house = Arc::new(House { workshop, shared, journal, clock, applying });
         {
@@ -102,15 +105,23 @@ impl House {
     async fn make_all(&self, providers: Vec<ProviderConfig>) {
         let mut making = JoinSet::new();
         for config in providers {
-            let workshop = self.workshop.clone();
-            making.spawn(async move { (workshop.bring_up(&config).await, config) });
+            let (workshop, shared) = (self.workshop.clone(), Arc::clone(&self.shared));
+            making.spawn(async move { (workshop.bring_up(&config, &shared.quarantines).await, config) });
         }
         while let Some(joined) = making.join_next().await {
             // A panic in there is one of the host's own making.
             let (outcome, config) =
                 joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-            let made = outcome.map_err(|error| self.mend(&config, &error));
+            let made = outcome.map_err(|error| match error {
+                // It is not tried again before it is released.
+                ApplyError::Quarantined { .. } => Trouble::new(error.to_string()),
+                error => self.mend(&config, &error),
+            });
+            let there = made.as_ref().ok().cloned();
             self.shared.registry().providers.insert(config.name.clone(), Installed { config, made });
+            if let Some(provider) = there {
+                self.shared.guard(&provider);
+            }
         }
     }
 
@@ -127,6 +138,12 @@ impl House {
     /// Sees to it that a provider is tried again; says why it is not there.
     fn mend(&self, config: &ProviderConfig, error: &ApplyError) -> Trouble {
         tracing::error!(provider = config.name, "the provider cannot be made, and is tried again: {error}");
+        self.try_again(config, PROVIDER_RETRY.0);
+        not_there(error)
+    }
+
+    /// Makes a provider that is not there, as soon as that can be.
+    pub(crate) fn try_again(&self, config: &ProviderConfig, wait: Duration) {
         let mender = Mender {
             workshop: self.workshop.clone(),
             shared: Arc::downgrade(&self.shared),
@@ -138,10 +155,9 @@ impl House {
         tokio::spawn(async move {
             tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => {}
-                () = mender.run() => {}
+                () = mender.run(wait) => {}
             }
         });
-        not_there(error)
     }
 }
 
@@ -153,26 +169,61 @@ struct Mender {
     config: ProviderConfig,
 }
 
+/// What an attempt failed at, and with which library where it came so far.
+struct Failed {
+    library: Option<Arc<Library>>,
+    error: ApplyError,
+}
+
+/// Whether the library ended the process in which the provider was to be made.
+fn is_death(error: &ApplyError) -> bool {
+    matches!(error, ApplyError::Create { why, .. } if matches!(**why, CreateError::Died { .. }))
+}
+
 impl Mender {
-    async fn run(self) {
-        let mut wait = PROVIDER_RETRY.0;
+    async fn run(self, mut wait: Duration) {
+        let mut deaths = 0;
         loop {
             sleep(wait).await;
-            wait = (wait * 2).min(PROVIDER_RETRY.1);
+            wait = (wait * 2).clamp(PROVIDER_RETRY.0, PROVIDER_RETRY.1);
             if !self.is_wanted() {
                 return;
             }
+            let Some(shared) = self.shared.upgrade() else { return };
             // It may take long, and holds nobody up: who puts another one in its place meanwhile is first.
-            let outcome = self.workshop.bring_up(&self.config).await;
-            let _turn = self.applying.lock().await;
+            let outcome = self.attempt(&shared).await;
+            let turn = self.applying.lock().await;
             if !self.is_wanted() {
                 return;
             }
-            match outcome {
+            let Failed { library, error } = match outcome {
                 Ok(provider) => return self.install(&provider).await,
-                Err(error) => self.note(&error),
+                Err(failed) => failed,
+            };
+            if matches!(error, ApplyError::Quarantined { .. }) {
+                // Whoever releases the library has the provider tried again.
+                return self.note(Trouble::new(error.to_string()));
             }
+            if let Some(library) = library.filter(|_| is_death(&error)) {
+                deaths += 1;
+                if deaths >= DEATHS_LIMIT as u64 {
+                    drop(turn);
+                    let why = format!("{deaths} times in a row, {error}");
+                    return shared.give_up(&self.config.name, &library, &why, deaths).await;
+                }
+            } else {
+                deaths = 0;
+            }
+            tracing::debug!(provider = self.config.name, "the provider is still not there: {error}");
+            self.note(not_there(&error));
         }
+    }
+
+    async fn attempt(&self, shared: &Shared) -> Result<Arc<Provider>, Failed> {
+        let library = self.workshop.open_again(&self.config, &shared.quarantines).await;
+        let library = library.map_err(|error| Failed { library: None, error })?;
+        let made = self.workshop.make(&self.config, &library).await;
+        made.map_err(|error| Failed { library: Some(library), error })
     }
 
     fn is_wanted(&self) -> bool {
@@ -190,11 +241,10 @@ impl Mender {
         shared.install(self.config.clone(), provider).await;
     }
 
-    fn note(&self, error: &ApplyError) {
-        tracing::debug!(provider = self.config.name, "the provider is still not there: {error}");
+    fn note(&self, trouble: Trouble) {
         let Some(shared) = self.shared.upgrade() else { return };
         if let Some(current) = shared.registry().providers.get_mut(&self.config.name) {
-            current.made = Err(not_there(error));
+            current.made = Err(trouble);
         }
     }
 }

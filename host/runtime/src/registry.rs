@@ -13,7 +13,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{message::Message, view::ClusterStatus};
+use crate::{message::Message, quarantine::Quarantines, view::ClusterStatus};
 
 /// A cluster, from outside.
 #[derive(Clone)]
@@ -63,6 +63,14 @@ pub(crate) struct Registry {
     pub(crate) closed: bool,
 }
 
+impl Registry {
+    /// The ways to the clusters that a provider serves.
+    pub(crate) fn inboxes(&self, provider: &str) -> Vec<mpsc::Sender<Message>> {
+        let served = self.clusters.values().filter(|cluster| cluster.provider == provider);
+        served.map(|cluster| cluster.inbox.clone()).collect()
+    }
+}
+
 /// What the host and its reconcilers share.
 pub(crate) struct Shared {
     registry: Mutex<Registry>,
@@ -71,11 +79,13 @@ pub(crate) struct Shared {
     begun: watch::Sender<bool>,
     /// Whether the host ends; as [`Registry::closed`], for those who wait for it.
     closing: watch::Sender<bool>,
+    pub(crate) quarantines: Quarantines,
 }
 
 impl Shared {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(quarantines: Quarantines) -> Self {
         Self {
+            quarantines,
             registry: Mutex::default(),
             version: watch::Sender::new(0),
             begun: watch::Sender::new(false),
@@ -121,15 +131,16 @@ impl Shared {
     }
 
     /// Puts a provider in its place, and lets the clusters that it serves know.
-    pub(crate) async fn install(&self, config: ProviderConfig, provider: &Arc<Provider>) {
+    pub(crate) async fn install(self: &Arc<Self>, config: ProviderConfig, provider: &Arc<Provider>) {
         let name = config.name.clone();
-        let inboxes: Vec<_> = {
+        let inboxes = {
             let mut registry = self.registry();
             let made = Ok(Arc::clone(provider));
             registry.providers.insert(name.clone(), Installed { config, made });
-            let served = registry.clusters.values().filter(|cluster| cluster.provider == name);
-            served.map(|cluster| cluster.inbox.clone()).collect()
+            registry.inboxes(&name)
         };
+        self.quarantines.is_there(&name);
+        self.guard(provider);
         for inbox in inboxes {
             // One that is gone meanwhile needs no provider.
             let _ = inbox.send(Message::Provider(Arc::clone(provider))).await;

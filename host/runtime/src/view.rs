@@ -10,7 +10,7 @@ use longshore_scaling::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{registry::Installed, runner::RunnerStatus};
+use crate::{quarantine::QuarantinedLibrary, registry::Installed, runner::RunnerStatus};
 
 /// How a cluster is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -247,8 +247,11 @@ pub struct ProviderStatus {
     pub name: String,
     /// The plugin's own name; where the provider is not there, what its configuration calls the plugin.
     pub plugin: String,
-    /// Why the provider is not there, where it is not. It is tried again and again.
+    /// Why the provider is not there, where it is not. It is tried again and again, unless its library is quarantined.
     pub trouble: Option<Trouble>,
+    /// The library that the provider died of too often, where it is not there because of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<QuarantinedLibrary>,
     /// The plugin's version; empty, as what follows, where the provider is not there.
     pub version: String,
     /// The plugin's file.
@@ -274,7 +277,11 @@ pub struct ProviderStatus {
 }
 
 impl ProviderStatus {
-    pub(crate) fn of(installed: &Installed, clusters: Vec<String>) -> Self {
+    pub(crate) fn of(
+        installed: &Installed,
+        clusters: Vec<String>,
+        quarantined: Option<QuarantinedLibrary>,
+    ) -> Self {
         let Installed { config, made } = installed;
         let provider = match made {
             Ok(provider) => provider,
@@ -283,6 +290,7 @@ impl ProviderStatus {
                     name: config.name.clone(),
                     plugin: config.plugin.clone(),
                     trouble: Some(trouble.clone()),
+                    quarantined,
                     clusters,
                     ..Self::default()
                 };
@@ -294,6 +302,7 @@ impl ProviderStatus {
         Self {
             name: provider.name().to_owned(),
             trouble: None,
+            quarantined: None,
             plugin: library.metadata().name.clone(),
             version: library.metadata().version.clone(),
             path: library.path().display().to_string(),

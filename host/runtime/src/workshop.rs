@@ -14,7 +14,7 @@ use longshore_providers::{
 };
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use crate::error::ApplyError;
+use crate::{error::ApplyError, quarantine::Quarantines};
 
 /// Where the code of a provider runs whose configuration does not say, in a host that has a program for runners.
 pub const DEFAULT_ISOLATION: Isolation = Isolation::Subprocess;
@@ -84,26 +84,58 @@ impl Workshop {
         }
     }
 
-    /// Finds, loads and makes a provider.
-    pub(crate) async fn bring_up(&self, wanted: &ProviderConfig) -> Result<Arc<Provider>, ApplyError> {
-        let library = self.open_library(wanted).await?;
+    /// Finds, loads and makes a provider that was there before.
+    pub(crate) async fn bring_up(
+        &self,
+        wanted: &ProviderConfig,
+        quarantines: &Quarantines,
+    ) -> Result<Arc<Provider>, ApplyError> {
+        let library = self.open_again(wanted, quarantines).await?;
         self.make(wanted, &library).await
     }
 
     /// Finds a provider's plugin and looks at it, if it is what the provider's configuration demands.
     pub(crate) async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
+        let (located, verified) = self.read(wanted).await?;
+        self.look_at(wanted, located, verified).await
+    }
+
+    /// The same for a provider that was there before, unless that ended in a quarantine.
+    pub(crate) async fn open_again(
+        &self,
+        wanted: &ProviderConfig,
+        quarantines: &Quarantines,
+    ) -> Result<Arc<Library>, ApplyError> {
+        let (located, verified) = self.read(wanted).await?;
+        // Before any of its code runs, wherever that would be.
+        quarantines.admit_again(&wanted.name, &verified.hash)?;
+        self.look_at(wanted, located, verified).await
+    }
+
+    /// Finds a provider's plugin, and reads it if it is what the provider's configuration demands.
+    async fn read(&self, wanted: &ProviderConfig) -> Result<(Located, Verified), ApplyError> {
         let (plugins, wanted) = (self.plugins.clone(), wanted.clone());
-        // Away from the runtime's own threads: folders may be slow, and a plugin may take its time.
-        let opening = spawn_blocking(move || {
+        apart(move || {
             let provider = || wanted.name.clone();
             let located = plugins.locate(&wanted.plugin);
             let located =
                 located.map_err(|why| ApplyError::NotFound { provider: provider(), why: Box::new(why) })?;
-            let verified = located.verify(&wanted.trust);
-            let library = verified.and_then(|verified| plugins.examine(located.path(), &verified));
-            library.map_err(|why| ApplyError::Load { provider: provider(), why: Box::new(why) })
-        });
-        opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+            let verified = located.verify(&wanted.trust).map_err(|why| not_loaded(&wanted, why))?;
+            Ok((located, verified))
+        })
+        .await
+    }
+
+    /// Looks at what was read.
+    async fn look_at(
+        &self,
+        wanted: &ProviderConfig,
+        located: Located,
+        verified: Verified,
+    ) -> Result<Arc<Library>, ApplyError> {
+        let plugins = self.plugins.clone();
+        let looking = apart(move || plugins.examine(located.path(), &verified));
+        looking.await.map_err(|why| not_loaded(wanted, why))
     }
 
     pub(crate) async fn make(
@@ -140,4 +172,13 @@ impl Workshop {
 
 pub(crate) fn failed(wanted: &ProviderConfig, why: CreateError) -> ApplyError {
     ApplyError::Create { provider: wanted.name.clone(), why: Box::new(why) }
+}
+
+fn not_loaded(wanted: &ProviderConfig, why: LoadError) -> ApplyError {
+    ApplyError::Load { provider: wanted.name.clone(), why: Box::new(why) }
+}
+
+/// Does what may take its time away from the runtime's own threads: folders may be slow, and a plugin as well.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

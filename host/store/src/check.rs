@@ -53,6 +53,8 @@ pub struct CheckReport {
     pub clusters: Vec<ClusterReport>,
     /// The names of the providers.
     pub providers: Vec<String>,
+    /// The hashes of the libraries that something is known of.
+    pub libraries: Vec<String>,
     /// Whether a host uses it.
     pub is_in_use: bool,
     /// Which host, where it can be told.
@@ -209,6 +211,8 @@ pub fn check(folder: &Path) -> Result<CheckReport, OpenError> {
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
     let mut providers: Vec<_> = census.providers.into_values().collect();
     providers.sort();
+    let mut libraries: Vec<_> = census.libraries.into_values().collect();
+    libraries.sort();
     let (is_in_use, holder) = Lock::held(&folder);
     let bytes = |path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     Ok(CheckReport {
@@ -218,6 +222,7 @@ pub fn check(folder: &Path) -> Result<CheckReport, OpenError> {
         log_bytes: bytes(folder.log()),
         clusters,
         providers,
+        libraries,
         is_in_use,
         holder,
         has_witness,

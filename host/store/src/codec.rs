@@ -12,6 +12,9 @@ pub const PART_HANDLES: usize = 1_000;
 /// The largest payload of one row, in bytes. `SQLite` takes about four times as much.
 pub const PAYLOAD_LIMIT: usize = 256 << 20;
 
+/// The largest payload of what is known of one library, in bytes.
+pub const LIBRARY_BYTES: usize = 64 << 10;
+
 /// Terms are smaller: the numbers of a term's launches begin at the term times 2^32, and must fit in 64 bits.
 pub const TERM_LIMIT: u64 = 1 << 32;
 
@@ -30,12 +33,15 @@ pub(crate) struct Meta {
     pub(crate) commits: u64,
     /// The latest lease's term.
     pub(crate) term: u64,
-    /// The id that the next cluster or provider gets.
+    /// The id that the next cluster, provider or library gets.
     pub(crate) next_id: u64,
     /// How many clusters there must be.
     pub(crate) clusters: u64,
     /// How many providers there must be.
     pub(crate) providers: u64,
+    /// How many libraries there must be; before format 3 there were none.
+    #[serde(default)]
+    pub(crate) libraries: u64,
     /// The sum of the checksums of all other rows.
     pub(crate) total: u64,
 }
@@ -71,6 +77,25 @@ pub(crate) struct ClusterRow {
 pub(crate) struct ProviderRow {
     pub(crate) name: String,
     pub(crate) definition: serde_json::Value,
+}
+
+/// What is known of a library.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LibraryRow {
+    /// The SHA-256 of its bytes, in hexadecimal.
+    pub(crate) hash: String,
+    pub(crate) document: serde_json::Value,
+}
+
+impl LibraryRow {
+    /// Its payload, which is bounded more closely than others are.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        let bytes = encode(self)?;
+        if bytes.len() > LIBRARY_BYTES {
+            return Err(format!("{} bytes are more than {LIBRARY_BYTES}", bytes.len()));
+        }
+        Ok(bytes)
+    }
 }
 
 /// Why a payload cannot be written or read, in words.

@@ -9,6 +9,8 @@ pub enum Subject {
     Cluster(String),
     /// A provider's definition.
     Provider(String),
+    /// What is known of a library, by its hash.
+    Library(String),
     /// All of it.
     Whole,
 }
@@ -18,6 +20,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Cluster(name) => write!(f, "the journal of cluster {name}"),
             Self::Provider(name) => write!(f, "the definition of provider {name}"),
+            Self::Library(hash) => write!(f, "what is known of the library {hash}"),
             Self::Whole => f.write_str("the journal"),
         }
     }
@@ -35,7 +38,7 @@ pub enum JournalErrorKind {
     /// The state folder, or a file of it, was removed or replaced under this host, so that what it wrote would be nowhere. It
     /// works again where the very same files are put back.
     Gone,
-    /// What was to be written is larger than a journal takes.
+    /// What was to be written is larger than a journal takes, or one more than it takes.
     TooLarge,
     /// What is there is damaged.
     Damaged,

@@ -68,7 +68,8 @@ pub struct Numbered {
 /// The future of a journal's function.
 pub type Journaling<'a, T> = Pin<Box<dyn Future<Output = Result<T, JournalError>> + Send + 'a>>;
 
-/// Keeps the entries of many clusters, each cluster's in order, and the definitions of the providers that they run on.
+/// Keeps the entries of many clusters, each cluster's in order, the definitions of the providers that they run on, and what is
+/// known of the libraries that those are made of.
 ///
 /// Once a future has resolved without an error, what it wrote outlives this process and the machine's power. Where it fails
 /// nothing of it counts for this process; after a failure of the disk a later host may find it nevertheless, so that what
@@ -83,6 +84,14 @@ pub trait Journal: Send + Sync + 'static {
         name: &'a str,
         definition: Option<serde_json::Value>,
     ) -> Journaling<'a, ()>;
+
+    /// What is known of libraries, by the SHA-256 of their bytes in hexadecimal.
+    fn libraries(&self) -> Journaling<'_, Vec<(String, serde_json::Value)>>;
+
+    /// Keeps what is known of a library in the place of what was known before, or forgets it. At most
+    /// [`LIBRARIES_LIMIT`](crate::LIBRARIES_LIMIT) are kept, of [`LIBRARY_BYTES`](crate::LIBRARY_BYTES) each; one more is refused.
+    fn define_library<'a>(&'a self, hash: &'a str, document: Option<serde_json::Value>)
+    -> Journaling<'a, ()>;
 
     /// The names of all clusters that have entries, in order.
     fn clusters(&self) -> Journaling<'_, Vec<String>>;

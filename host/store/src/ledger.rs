@@ -1,10 +1,12 @@
 //! What the writer does inside a transaction, with what it keeps in memory to do it: the rows of all clusters and the ids of
-//! all providers. An operation that is refused has changed nothing; one that breaks takes its transaction back, and
+//! all providers and libraries. An operation that is refused has changed nothing; one that breaks takes its transaction back, and
 //! [`Ledger::undo`] the memory with it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use rusqlite::Connection;
+
+mod libraries;
 
 use crate::{
     Appended, JournalError, JournalErrorKind, Lease,
@@ -24,6 +26,8 @@ pub const HISTORY_ENTRIES: u64 = 10_000;
 pub const HISTORY_BYTES: u64 = 4 << 20;
 /// Claims of clusters without entries that are remembered; beyond that the oldest end.
 pub const CLAIMS_LIMIT: usize = 100_000;
+/// Libraries that something is known of; one more is refused.
+pub const LIBRARIES_LIMIT: usize = 4_096;
 
 /// Why an operation was not done.
 #[derive(Debug)]
@@ -65,6 +69,7 @@ struct Cluster {
 enum Undo {
     Cluster(Arc<str>, Option<Cluster>),
     Provider(String, Option<u64>),
+    Library(String, Option<u64>),
     Claim(Arc<str>, Option<u64>),
 }
 
@@ -74,6 +79,7 @@ pub(crate) struct Ledger {
     meta: Meta,
     clusters: BTreeMap<Arc<str>, Cluster>,
     providers: BTreeMap<String, u64>,
+    libraries: BTreeMap<String, u64>,
     /// The terms of clusters that were claimed and have no entries yet.
     claims: BTreeMap<Arc<str>, u64>,
     /// How it was before the transaction.
@@ -87,8 +93,16 @@ impl Ledger {
         let clusters = census.clusters.into_iter();
         let clusters =
             clusters.map(|(id, row)| (Arc::from(row.name.as_str()), Cluster { id, row })).collect();
-        let providers = census.providers.into_iter().map(|(id, name)| (name, id)).collect();
-        Self { meta_before: meta.clone(), meta, clusters, providers, claims: BTreeMap::new(), undo: vec![] }
+        let by_name = |names: BTreeMap<u64, String>| names.into_iter().map(|(id, name)| (name, id)).collect();
+        Self {
+            meta_before: meta.clone(),
+            meta,
+            clusters,
+            providers: by_name(census.providers),
+            libraries: by_name(census.libraries),
+            claims: BTreeMap::new(),
+            undo: vec![],
+        }
     }
 
     pub(crate) fn meta(&self) -> &Meta {
@@ -117,6 +131,7 @@ impl Ledger {
             match step {
                 Undo::Cluster(name, before) => put(&mut self.clusters, name, before),
                 Undo::Provider(name, before) => put(&mut self.providers, name, before),
+                Undo::Library(hash, before) => put(&mut self.libraries, hash, before),
                 Undo::Claim(name, before) => put(&mut self.claims, name, before),
             }
         }

@@ -63,11 +63,13 @@ mod witness;
 mod writer;
 
 pub use check::{CheckReport, ClusterReport, check};
-pub use codec::{NUMBER_LIMIT, PART_HANDLES, PAYLOAD_LIMIT, TERM_LIMIT};
+pub use codec::{LIBRARY_BYTES, NUMBER_LIMIT, PART_HANDLES, PAYLOAD_LIMIT, TERM_LIMIT};
 pub use error::{JournalError, JournalErrorKind, Subject};
 pub use folder::{FILE, Holder, LOCK, WITNESS};
 pub use journal::{Appended, Claimed, Entry, Journal, Journaling, Kept, Lease, Numbered};
-pub use ledger::{CLAIMS_LIMIT, COMPACT_BYTES, COMPACT_ENTRIES, HISTORY_BYTES, HISTORY_ENTRIES};
+pub use ledger::{
+    CLAIMS_LIMIT, COMPACT_BYTES, COMPACT_ENTRIES, HISTORY_BYTES, HISTORY_ENTRIES, LIBRARIES_LIMIT,
+};
 pub use open::OpenError;
 pub use scan::{DAMAGE_LIMIT, Damage, Damages};
 pub use schema::FORMAT;

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use crate::{
     Entry,
-    codec::{self, ClusterRow, Meta, NUMBER_LIMIT, ProviderRow, TERM_LIMIT},
+    codec::{self, ClusterRow, LibraryRow, Meta, NUMBER_LIMIT, ProviderRow, TERM_LIMIT},
     schema,
     table::{RowRef, Table, select},
 };
@@ -65,6 +65,8 @@ pub(crate) struct Census {
     pub(crate) clusters: BTreeMap<u64, ClusterRow>,
     /// Names by id.
     pub(crate) providers: BTreeMap<u64, String>,
+    /// Hashes by id.
+    pub(crate) libraries: BTreeMap<u64, String>,
     pub(crate) damages: Damages,
 }
 
@@ -86,6 +88,7 @@ pub(crate) fn scan(connection: &Connection, depth: Depth) -> Census {
     scan.meta();
     scan.clusters();
     scan.providers();
+    scan.libraries();
     let mut defined = BTreeSet::new();
     scan.rows(Table::Definitions, |_, row| _ = defined.insert(row.key.0));
     scan.entries();
@@ -206,6 +209,7 @@ impl Scan<'_> {
             Table::Definitions => format!("the definition of {}", cluster()),
             Table::Entries => format!("entry {second} of {}", cluster()),
             Table::Parts => format!("part {second} of the snapshot of {}", cluster()),
+            Table::Libraries => format!("the library of the id {id}"),
         }
     }
 
@@ -241,6 +245,24 @@ impl Scan<'_> {
                     scan.census.providers.insert(row.key.0, provider.name);
                 }
                 Err(why) => scan.undecodable(Table::Providers, row, &why),
+            }
+        });
+    }
+
+    fn libraries(&mut self) {
+        let mut hashes = BTreeSet::new();
+        self.rows(Table::Libraries, |scan, row| {
+            if !row.is_whole(Table::Libraries) {
+                return;
+            }
+            match codec::decode::<LibraryRow>(row.payload) {
+                Ok(library) => {
+                    if !hashes.insert(library.hash.clone()) {
+                        scan.census.damages.add(format!("library {}", library.hash), "it is there twice");
+                    }
+                    scan.census.libraries.insert(row.key.0, library.hash);
+                }
+                Err(why) => scan.undecodable(Table::Libraries, row, &why),
             }
         });
     }
@@ -301,9 +323,9 @@ impl Scan<'_> {
 
     /// What was found, beside what the cluster rows and the meta row say.
     fn compare(&mut self, defined: &BTreeSet<u64>) {
-        let damages = &mut self.census.damages;
+        let Census { meta, clusters, providers, libraries, damages } = &mut self.census;
         let empty = Found::default();
-        for (id, cluster) in &self.census.clusters {
+        for (id, cluster) in &*clusters {
             let found = self.found.get(id).unwrap_or(&empty);
             let place = format!("cluster {}", cluster.name);
             let mut differ = |what: &str, is: u64, should: u64| {
@@ -325,25 +347,27 @@ impl Scan<'_> {
                 damages.add(place.as_str(), "a number of it is larger than any can be");
             }
         }
-        for id in self.found.keys().chain(defined).filter(|id| !self.census.clusters.contains_key(id)) {
+        for id in self.found.keys().chain(defined).filter(|id| !clusters.contains_key(id)) {
             damages.add(format!("the cluster of the id {id}"), "it is missing, and something of it is there");
         }
-        let Some(meta) = &self.census.meta else { return };
-        let (clusters, providers) = (self.census.clusters.len() as u64, self.census.providers.len() as u64);
-        for (what, is, should) in
-            [("clusters", clusters, meta.clusters), ("providers", providers, meta.providers)]
-        {
-            if is != should {
+        let Some(meta) = meta else { return };
+        for (what, is, should) in [
+            ("clusters", clusters.len(), meta.clusters),
+            ("providers", providers.len(), meta.providers),
+            ("libraries", libraries.len(), meta.libraries),
+        ] {
+            if is as u64 != should {
                 damages.add("the file", format!("it has {is} {what} instead of {should}"));
             }
         }
         if meta.term >= TERM_LIMIT || meta.commits.max(meta.next_id) > NUMBER_LIMIT {
             damages.add("the meta row", "a number of it is larger than any can be");
         }
-        if self.census.clusters.values().any(|cluster| cluster.term > meta.term) {
+        if clusters.values().any(|cluster| cluster.term > meta.term) {
             damages.add("the meta row", "a cluster has a later term than the file");
         }
-        let latest = self.census.clusters.keys().chain(self.census.providers.keys()).max();
+        let ids = clusters.keys().chain(providers.keys()).chain(libraries.keys());
+        let latest = ids.max();
         if latest.is_some_and(|latest| *latest >= meta.next_id) {
             damages.add("the meta row", "it is older than the rest of the file");
         }

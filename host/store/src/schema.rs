@@ -12,8 +12,8 @@ use crate::{
 pub(crate) const APPLICATION_ID: i32 = 0x4c53_4a31;
 
 /// The format that is written today. Format 2 has the same tables as format 1, and clusters with servers in them: a host that
-/// knows format 1 alone must not take those records for damaged ones.
-pub const FORMAT: u32 = 2;
+/// knows format 1 alone must not take those records for damaged ones. Format 3 has a table more, of what is known of libraries.
+pub const FORMAT: u32 = 3;
 
 /// The tables of today's format, as `SQLite` keeps them.
 pub(crate) const TABLES: &[&str] = &[
@@ -29,6 +29,8 @@ pub(crate) const TABLES: &[&str] = &[
      payload BLOB NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (cluster, number)) STRICT, WITHOUT ROWID",
     "CREATE TABLE parts (cluster INTEGER NOT NULL, part INTEGER NOT NULL, format INTEGER NOT NULL, \
      payload BLOB NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (cluster, part)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE libraries (id INTEGER PRIMARY KEY, format INTEGER NOT NULL, payload BLOB NOT NULL, \
+     sum INTEGER NOT NULL) STRICT",
 ];
 
 /// One step from a format to the next. It changes the tables; the numbers are changed for it.
@@ -43,6 +45,15 @@ pub(crate) struct Migration {
 pub(crate) const LADDER: &[Migration] = &[
     // What format 1 wrote reads as it is: no cluster of it has a server.
     Migration { from: 1, step: |_| Ok(()) },
+    Migration {
+        from: 2,
+        step: |file| {
+            file.execute_batch(
+                "CREATE TABLE libraries (id INTEGER PRIMARY KEY, format INTEGER NOT NULL, payload BLOB NOT NULL, \
+                 sum INTEGER NOT NULL) STRICT",
+            )
+        },
+    },
 ];
 
 /// What is wrong with a file's shape.
@@ -74,8 +85,17 @@ pub(crate) fn create(connection: &Connection, file: u64) -> rusqlite::Result<()>
     for table in TABLES {
         transaction.execute_batch(table)?;
     }
-    let meta =
-        Meta { file, format: FORMAT, commits: 1, term: 0, next_id: 1, clusters: 0, providers: 0, total: 0 };
+    let meta = Meta {
+        file,
+        format: FORMAT,
+        commits: 1,
+        term: 0,
+        next_id: 1,
+        clusters: 0,
+        providers: 0,
+        libraries: 0,
+        total: 0,
+    };
     write_meta(&transaction, &meta)?;
     transaction.commit()
 }

@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     Appended, Claimed, Entry, Journal, JournalError, JournalErrorKind, Journaling, Kept, Lease, Numbered,
     OpenError, Subject,
-    codec::{self, CodecError, EncodedEntry, EncodedSnapshot, ProviderRow},
+    codec::{self, CodecError, EncodedEntry, EncodedSnapshot, LibraryRow, ProviderRow},
     folder::Folder,
     ledger::RawKept,
     open::{self, Opened},
@@ -239,6 +239,27 @@ impl Journal for SqliteJournal {
             let payload =
                 payload.map_err(|why| too_large(Subject::Provider(name.to_owned()), "written", why))?;
             self.ask(Op::DefineProvider { name: name.to_owned(), payload }).await.map(drop)
+        })
+    }
+
+    fn libraries(&self) -> Journaling<'_, Vec<(String, serde_json::Value)>> {
+        Box::pin(async {
+            let Answer::Libraries(all) = self.ask(Op::Libraries).await? else { unexpected() };
+            Ok(all)
+        })
+    }
+
+    fn define_library<'a>(
+        &'a self,
+        hash: &'a str,
+        document: Option<serde_json::Value>,
+    ) -> Journaling<'a, ()> {
+        Box::pin(async move {
+            let row = document.map(|document| LibraryRow { hash: hash.to_owned(), document });
+            let payload = row.as_ref().map(LibraryRow::encode).transpose();
+            let payload =
+                payload.map_err(|why| too_large(Subject::Library(hash.to_owned()), "written", why))?;
+            self.ask(Op::DefineLibrary { hash: hash.to_owned(), payload }).await.map(drop)
         })
     }
 

@@ -20,6 +20,8 @@ pub(crate) enum Table {
     Entries,
     /// The snapshots, in pieces.
     Parts,
+    /// What is known of libraries.
+    Libraries,
 }
 
 impl Table {
@@ -31,13 +33,14 @@ impl Table {
             Self::Definitions => "definitions",
             Self::Entries => "entries",
             Self::Parts => "parts",
+            Self::Libraries => "libraries",
         }
     }
 
     /// The columns of its key.
     pub(crate) const fn key(self) -> &'static [&'static str] {
         match self {
-            Self::Meta | Self::Providers | Self::Clusters => &["id"],
+            Self::Meta | Self::Providers | Self::Clusters | Self::Libraries => &["id"],
             Self::Definitions => &["cluster"],
             Self::Entries => &["cluster", "number"],
             Self::Parts => &["cluster", "part"],
@@ -53,7 +56,8 @@ impl Table {
             | Self::Clusters
             | Self::Definitions
             | Self::Entries
-            | Self::Parts => 1,
+            | Self::Parts
+            | Self::Libraries => 1,
         }
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! An export is UTF-8, one JSON document a line:
 //!
-//! 1. `{"longshore_journal": {"version": 2, "written": TIME, "term": N}}`: what it is. `term` is the latest lease's, or
+//! 1. `{"longshore_journal": {"version": 3, "written": TIME, "term": N}}`: what it is. `term` is the latest lease's, or
 //!    that of the import which the journal began with.
 //! 2. `{"provider": {"name", "definition"}}`: one a provider.
-//! 3. For each cluster `{"cluster": {"name", "term", "first", "last", "upto", "handles", "definition"}}`; where it has a
+//! 3. `{"library": {"hash", "document"}}`: one a library that something is known of.
+//! 4. For each cluster `{"cluster": {"name", "term", "first", "last", "upto", "handles", "definition"}}`; where it has a
 //!    snapshot (`upto` is not 0), `{"snapshot": HEAD}` and then as many `{"handles": [...]}` as it takes; then
 //!    `{"entry": {"number", ...}}` for each number from `first` to `last`.
-//! 4. `{"end": {"lines", "providers", "clusters", "entries", "sum"}}`: how many of each came before, and the XXH3 (64 bits,
+//! 5. `{"end": {"lines", "providers", "libraries", "clusters", "entries", "sum"}}`: how many of each came before, and the XXH3 (64 bits,
 //!    in hexadecimal) of all bytes before this line. Without it, an export is not complete.
 
 mod export;
@@ -21,14 +22,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::{Numbered, OpenError};
+use crate::{Numbered, OpenError, codec::LibraryRow};
 
 pub use export::export;
 pub use import::import;
 
 /// The version of the text. Version 2 has the same lines as version 1, and clusters with servers in them, which whoever knows
-/// version 1 alone must not take for damage.
-pub const EXPORT_VERSION: u32 = 2;
+/// version 1 alone must not take for damage. Version 3 has lines about libraries.
+pub const EXPORT_VERSION: u32 = 3;
 
 /// The longest line that is read, in bytes: what the largest payload can come to as text.
 pub const LINE_LIMIT: u64 = 1 << 30;
@@ -85,6 +86,7 @@ pub enum ImportError {
 enum Line {
     LongshoreJournal(Header),
     Provider(ProviderLine),
+    Library(LibraryRow),
     Cluster(ClusterLine),
     Snapshot(Box<SnapshotHead>),
     Handles(Vec<KeptHandle>),
@@ -97,6 +99,7 @@ impl Line {
         match self {
             Self::LongshoreJournal(_) => "a header",
             Self::Provider(_) => "a provider",
+            Self::Library(_) => "a library",
             Self::Cluster(_) => "a cluster",
             Self::Snapshot(_) => "a snapshot",
             Self::Handles(_) => "handles",
@@ -134,6 +137,9 @@ struct ClusterLine {
 struct End {
     lines: u64,
     providers: u64,
+    /// Before version 3 there were none.
+    #[serde(default)]
+    libraries: u64,
     clusters: u64,
     entries: u64,
     sum: String,

@@ -40,6 +40,8 @@ pub const WITNESS_COMMITS: u64 = 10_000;
 pub(crate) enum Op {
     Providers,
     DefineProvider { name: String, payload: Option<Vec<u8>> },
+    Libraries,
+    DefineLibrary { hash: String, payload: Option<Vec<u8>> },
     Clusters,
     Claim { cluster: Arc<str> },
     Append { lease: Lease, entries: Vec<EncodedEntry> },
@@ -51,8 +53,9 @@ pub(crate) enum Op {
 impl Op {
     pub(crate) fn subject(&self) -> Subject {
         match self {
-            Self::Providers | Self::Clusters => Subject::Whole,
+            Self::Providers | Self::Libraries | Self::Clusters => Subject::Whole,
             Self::DefineProvider { name, .. } => Subject::Provider(name.clone()),
+            Self::DefineLibrary { hash, .. } => Subject::Library(hash.clone()),
             Self::Claim { cluster } => Subject::Cluster(cluster.as_ref().to_owned()),
             Self::Append { lease, .. } | Self::Compact { lease, .. } | Self::Remove { lease } => {
                 Subject::Cluster(lease.cluster.as_ref().to_owned())
@@ -63,8 +66,8 @@ impl Op {
 
     pub(crate) fn action(&self) -> &'static str {
         match self {
-            Self::Providers | Self::Clusters | Self::History { .. } => "read",
-            Self::DefineProvider { .. } | Self::Append { .. } => "written",
+            Self::Providers | Self::Libraries | Self::Clusters | Self::History { .. } => "read",
+            Self::DefineProvider { .. } | Self::DefineLibrary { .. } | Self::Append { .. } => "written",
             Self::Claim { .. } => "claimed",
             Self::Compact { .. } => "compacted",
             Self::Remove { .. } => "removed",
@@ -72,12 +75,14 @@ impl Op {
     }
 
     fn writes(&self) -> bool {
-        !matches!(self, Self::Providers | Self::Clusters | Self::History { .. })
+        !matches!(self, Self::Providers | Self::Libraries | Self::Clusters | Self::History { .. })
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Self::DefineProvider { payload, .. } => payload.as_ref().map_or(0, Vec::len),
+            Self::DefineProvider { payload, .. } | Self::DefineLibrary { payload, .. } => {
+                payload.as_ref().map_or(0, Vec::len)
+            }
             Self::Append { entries, .. } => entries.iter().map(|entry| entry.payload.len()).sum(),
             Self::Compact { snapshot, .. } => snapshot.parts.iter().map(Vec::len).sum(),
             _ => 0,
@@ -90,6 +95,7 @@ impl Op {
 pub(crate) enum Answer {
     Done,
     Providers(Vec<(String, serde_json::Value)>),
+    Libraries(Vec<(String, serde_json::Value)>),
     Clusters(Vec<String>),
     Claimed(Lease, RawKept),
     Appended(Appended),
@@ -330,6 +336,11 @@ fn perform(ledger: &mut Ledger, connection: &Connection, op: &Op) -> Result<Answ
         Op::Providers => Answer::Providers(ledger.providers(connection)?),
         Op::DefineProvider { name, payload } => {
             ledger.define_provider(connection, name, payload.as_deref())?;
+            Answer::Done
+        }
+        Op::Libraries => Answer::Libraries(ledger.libraries(connection)?),
+        Op::DefineLibrary { hash, payload } => {
+            ledger.define_library(connection, hash, payload.as_deref())?;
             Answer::Done
         }
         Op::Clusters => Answer::Clusters(ledger.clusters()),

@@ -25,6 +25,8 @@ pub struct Mutant {
     pub config: Value,
     /// The variables that the process needs that loads it.
     pub env: Vec<(&'static str, String)>,
+    /// Whether it shows in what takes long alone, which is run with `--long`.
+    pub long: bool,
 }
 
 /// Where a library comes from.
@@ -69,8 +71,10 @@ pub enum End {
     Signal(i32),
     /// By itself, with this code.
     Exit(i32),
-    /// Not by itself.
+    /// Not by itself; nor does the call return.
     Never,
+    /// Not at all: the call returns.
+    Not,
 }
 
 impl How {
@@ -79,9 +83,10 @@ impl How {
         match self {
             Self::Segfault => End::Signal(nix::libc::SIGSEGV),
             // Where nobody contains it, a panic at the boundary becomes an abort.
-            Self::Abort | Self::Panic => End::Signal(nix::libc::SIGABRT),
+            Self::Abort | Self::Panic | Self::Memory | Self::Children => End::Signal(nix::libc::SIGABRT),
             Self::Exit => End::Exit(0),
-            Self::Hang => End::Never,
+            Self::Hang | Self::Descriptors | Self::Flood => End::Never,
+            Self::Garbage => End::Not,
         }
     }
 }
@@ -157,6 +162,7 @@ pub fn all() -> Vec<Mutant> {
         library: *library,
         config: json!({}),
         env: Vec::new(),
+        long: false,
     });
     let of_load = LoadMutation::ALL.iter().map(|mutation| Mutant {
         name: mutation.name(),
@@ -165,6 +171,7 @@ pub fn all() -> Vec<Mutant> {
         library: Made::Example("spoilt_load"),
         config: json!({}),
         env: vec![(VARIABLE, mutation.name().to_owned())],
+        long: false,
     });
     let of_specimen = Mutation::ALL.iter().map(|mutation| Mutant {
         name: mutation.name(),
@@ -173,6 +180,7 @@ pub fn all() -> Vec<Mutant> {
         library: Made::Example("specimen"),
         config: config(*mutation),
         env: Vec::new(),
+        long: *mutation == Mutation::LargeRunsLaunchNothing,
     });
     let mut all: Vec<_> = of_files.chain(of_load).chain(of_specimen).collect();
     all.sort_by_key(|mutant| mutant.clause);
@@ -193,10 +201,10 @@ fn config(mutation: Mutation) -> Value {
     }
 }
 
-/// Every way to crash in every function of the boundary.
+/// Every plain way to crash in every function of the boundary.
 pub fn crashes() -> Vec<Crasher> {
     let mut all = Vec::new();
-    for how in How::ALL {
+    for how in How::PLAIN {
         for place in Place::ALL {
             let order = format!("{}:{}", place.name(), how.name());
             all.push(Crasher {

@@ -18,7 +18,7 @@ use longshore_plugin_api::{
     Cleanup, Initialize, List, Server,
 };
 
-use crate::settings::Function;
+use crate::{greed, settings::Function};
 
 /// The value that is no status, and the one that is neither yes nor no.
 pub(crate) const BAD_STATUS: u8 = 0;
@@ -153,6 +153,7 @@ extern "C" fn create<S: Spoiler>(log: Logger, config: RStr<'_>) -> RResult<Insta
 }
 
 fn try_create<S: Spoiler>(log: Logger, config: RStr<'_>) -> Result<Instance, Failure> {
+    greed::remember(log);
     S::before_create(config.as_str())?;
     let inner = inner::<S>().create()(log, config).into_result()?;
     let spoiler = S::new(config.as_str())?;

@@ -48,7 +48,7 @@ impl Spoiler for Spoilt {
     }
 
     fn before_create(config: &str) -> Result<(), Failure> {
-        strike(read(config).and_then(|config| config.crash), Function::Create);
+        strike(read(config).and_then(|config| config.crash).as_ref(), Function::Create);
         Ok(())
     }
 
@@ -62,7 +62,7 @@ impl Spoiler for Spoilt {
     }
 
     fn before(&self, function: Function, handles: &[RStr<'_>]) -> Result<(), Failure> {
-        strike(self.crash, function);
+        strike(self.crash.as_ref(), function);
         if self.bend == Some(Mutation::OddTextEndsTheProcess)
             && function == Function::Status
             && let Some(odd) = handles.iter().find(|handle| is_odd(handle.as_str()))
@@ -103,13 +103,13 @@ impl Spoiler for Spoilt {
 
 impl Drop for Spoilt {
     fn drop(&mut self) {
-        strike(self.crash, Function::Drop);
+        strike(self.crash.as_ref(), Function::Drop);
     }
 }
 
-fn strike(crash: Option<Crash>, function: Function) {
-    if let Some(crash) = crash.filter(|crash| crash.function == function) {
-        crash.how.strike();
+fn strike(crash: Option<&Crash>, function: Function) {
+    if let Some(crash) = crash {
+        crash.strike(function);
     }
 }
 

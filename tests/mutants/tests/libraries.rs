@@ -2,10 +2,18 @@
 #![expect(unsafe_code, reason = "opening a library runs code that no compiler has seen")]
 
 use std::{
+    fs,
+    io::Read as _,
     mem::ManuallyDrop,
-    os::unix::process::ExitStatusExt as _,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            net::UnixStream,
+            process::{CommandExt as _, ExitStatusExt as _},
+        },
+    },
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use abi_stable::library::{AbiHeaderRef, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL, RootModule as _};
@@ -15,7 +23,12 @@ use longshore_mutants::{
 };
 use longshore_plugin_abi::{Logger, RootModuleRef, WorkersV1, abi_stable::std_types::RStr, ids};
 use longshore_plugin_api::{Metadata, PanicStrategy};
-use longshore_support::{example, fixture};
+use longshore_support::{example, fixture, until};
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
 
 /// The header of a library's root module, or the error that says it has none.
 fn header(path: &Path) -> Result<AbiHeaderRef, libloading::Error> {
@@ -143,18 +156,46 @@ fn dies() {
 
 fn dying(crasher: &Crasher, root: &Path) -> Command {
     let Made::Example(example) = crasher.library else { panic!("{} is an example", crasher.name) };
-    let mut config = crasher.config.clone();
-    config["root"] = root.display().to_string().into();
-    let mut command = Command::new(std::env::current_exe().expect("the test's own path"));
+    let mut command = process(example, crasher.config.clone(), root);
+    command.envs(crasher.env.iter().map(|(name, value)| (name, value)));
     command
+}
+
+/// How many descriptors a process may have.
+const DESCRIPTORS: u32 = 128;
+
+/// A process that does not end by itself, and ends here.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended all the same.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The process that makes a provider of a library.
+fn process(example: &str, mut config: Value, root: &Path) -> Command {
+    config["root"] = root.display().to_string().into();
+    // What takes all descriptors takes few here.
+    let few = format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", few.as_str()])
+        .arg(std::env::current_exe().expect("the test's own path"))
         .args(["--ignored", "--exact", "dies", "--nocapture"])
         .env(CRASHER, library(example))
         .env(CONFIG, config.to_string())
-        .envs(crasher.env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     command
+}
+
+/// The process of the specimen that is greedy, in `create`.
+fn greedy(how: How, root: &Path) -> Command {
+    process("specimen", json!({ "crash": { "function": "create", "how": how } }), root)
 }
 
 #[test]
@@ -164,7 +205,7 @@ fn crashes_end_a_process_as_the_catalogue_says() {
     // What never ends is for whoever has a limit of time.
     let is_wanted = |crasher: &Crasher| places.contains(&crasher.function) && crasher.end != End::Never;
     let crashes: Vec<_> = catalogue::crashes().into_iter().filter(is_wanted).collect();
-    assert_eq!(crashes.len(), places.len() * (How::ALL.len() - 1));
+    assert_eq!(crashes.len(), places.len() * (How::PLAIN.len() - 1));
     for crasher in crashes {
         let output = dying(&crasher, root.path()).output().expect("it can be run");
         let said = String::from_utf8_lossy(&output.stdout);
@@ -175,4 +216,75 @@ fn crashes_end_a_process_as_the_catalogue_says() {
         };
         assert_eq!(end, crasher.end, "{}: {said}", crasher.name);
     }
+}
+
+#[test]
+fn whoever_takes_all_memory_aborts_when_there_is_no_more() {
+    let root = tempfile::tempdir().expect("a folder");
+    let output = greedy(How::Memory, root.path()).output().expect("it can be run");
+    assert_eq!(output.status.signal(), Some(Signal::SIGABRT as i32), "{output:?}");
+}
+
+#[test]
+fn whoever_takes_all_descriptors_keeps_them() {
+    let root = tempfile::tempdir().expect("a folder");
+    let child = Ended(greedy(How::Descriptors, root.path()).spawn().expect("it can be started"));
+    let open = format!("/proc/{}/fd", child.0.id());
+    let is_taken = |number: u32| fs::read_link(format!("{open}/{number}")).is_ok();
+    until("all descriptors are taken", || (0..DESCRIPTORS).all(is_taken));
+}
+
+#[test]
+fn whoever_writes_garbage_writes_it_to_every_socket_and_goes_on() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+    let output = greedy(How::Garbage, root.path()).stdin(OwnedFd::from(theirs)).output();
+    let output = output.expect("it can be run");
+    let mut read = vec![];
+    ours.read_to_end(&mut read).expect("it can be read");
+    assert!(!read.is_empty() && read.iter().all(|byte| *byte == 0xff), "{read:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("it lives on"), "{said}");
+}
+
+#[test]
+fn whoever_floods_writes_to_the_output_and_to_the_errors_without_an_end() {
+    const ENOUGH: u64 = 4 << 20;
+    let root = tempfile::tempdir().expect("a folder");
+    let child = greedy(How::Flood, root.path()).stderr(Stdio::piped()).spawn().expect("it can be started");
+    let Ended(child) = &mut Ended(child);
+    let drained = |stream: Option<Box<dyn std::io::Read + Send>>| {
+        let stream = stream.expect("it is piped");
+        std::thread::spawn(move || std::io::copy(&mut stream.take(ENOUGH), &mut std::io::sink()))
+    };
+    let output = drained(child.stdout.take().map(|it| Box::new(it) as _));
+    let errors = drained(child.stderr.take().map(|it| Box::new(it) as _));
+    for thread in [output, errors] {
+        assert_eq!(thread.join().expect("no panic").expect("it can be read"), ENOUGH);
+    }
+}
+
+#[test]
+fn whoever_leaves_children_behind_dies_before_them() {
+    let root = tempfile::tempdir().expect("a folder");
+    let mut command = greedy(How::Children, root.path());
+    let mut child = command.stdout(Stdio::null()).process_group(0).spawn().expect("it can be started");
+    let status = child.wait().expect("it is ours");
+    assert_eq!(status.signal(), Some(Signal::SIGABRT as i32), "{status}");
+    let group = Pid::from_raw(child.id().cast_signed());
+    killpg(group, None).expect("somebody of its group is there still");
+    killpg(group, Signal::SIGKILL).expect("they are ours");
+    assert!(kill(group, None).is_err(), "it was waited for");
+}
+
+#[test]
+fn a_crash_that_is_mended_is_none() {
+    let root = tempfile::tempdir().expect("a folder");
+    let mended = root.path().join("mended");
+    let crash = json!({ "crash": { "function": "create", "how": "abort", "unless": mended } });
+    let output = process("specimen", crash.clone(), root.path()).output().expect("it can be run");
+    assert_eq!(output.status.signal(), Some(Signal::SIGABRT as i32), "{output:?}");
+    fs::write(&mended, "").expect("a file");
+    let output = process("specimen", crash, root.path()).output().expect("it can be run");
+    assert!(output.status.success(), "{output:?}");
 }

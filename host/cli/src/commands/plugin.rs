@@ -10,7 +10,7 @@ use longshore_runtime::look_at_plugins;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{client, plugins, search_path};
+use super::{client, plugins, quarantine, search_path};
 use crate::{
     args::Global,
     exit::Failure,
@@ -62,7 +62,7 @@ pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure
         Listed { found_by: "here", plugins, missing: Vec::new() }
     };
     output.either(&listed, || {
-        let PluginList { folders, plugins, refused, .. } = &listed.plugins;
+        let PluginList { folders, plugins, refused, quarantined, .. } = &listed.plugins;
         let missing = listed.missing.iter().map(|it| {
             format!(
                 "\nprovider {} (plugin {}) is not there: {}",
@@ -79,7 +79,7 @@ pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure
             };
             format!("\nrefused: {}{users}\n  {}", clean(&it.path), clean_lines(&it.why))
         });
-        let more: String = missing.chain(refused).collect();
+        let more = missing.chain(refused).collect::<String>() + &quarantine::told(quarantined);
         if plugins.is_empty() {
             return format!("no plugins in {}{more}", folders.join(", "));
         }
@@ -104,7 +104,9 @@ fn place(plugin: &Plugin) -> String {
 async fn ask(client: &Client) -> Result<Option<Listed>, Failure> {
     match client.plugins().await {
         Ok(plugins) => {
+            // Those that wait for a release are told of with their libraries.
             let providers = client.providers().await?.providers.into_iter();
+            let providers = providers.filter(|it| it.quarantined.is_none());
             let missing = providers.filter_map(|it| {
                 Some(Missing { provider: it.name, plugin: it.plugin, why: it.trouble?.to_string() })
             });

@@ -43,6 +43,8 @@ struct Checked {
     clusters: Vec<ClusterOfState>,
     /// The names of the providers.
     providers: Vec<String>,
+    /// The hashes of the libraries that something is known of.
+    libraries: Vec<String>,
     damages: Vec<DamageOfState>,
     /// Damages that are not told of.
     more_damages: usize,
@@ -138,6 +140,7 @@ impl Checked {
             has_witness: report.has_witness,
             clusters: clusters.collect(),
             providers: report.providers,
+            libraries: report.libraries,
             damages,
             more_damages: report.damages.more,
         }

@@ -140,6 +140,7 @@ fn code_6_denied() {
     let other = house.file("db.toml", &web("workers = 3").replace("\"web\"", "\"db\""));
     house.run(&["reconnect", "db", "--config", &other]).ended(6).tells(&["nothing to take over"]);
     house.run(&["server", "web"]).ended(6).tells(&["web", "no server", "[cluster.server]"]);
+    house.run(&["plugin", "release", "nobody"]).ended(6).tells(&["nobody", "longshore plugin list"]);
     assert_eq!(house.status("web")["generation"], 1, "nothing has changed");
 
     let served = |port: u16| {

@@ -40,12 +40,16 @@ pub(crate) struct Answer {
 impl House {
     /// A host without clusters.
     pub(crate) async fn empty() -> Self {
+        Self::on(Arc::new(SqliteJournal::in_memory())).await
+    }
+
+    /// A host with what a journal has.
+    pub(crate) async fn on(journal: Arc<SqliteJournal>) -> Self {
         let temp = TempDir::with_prefix("longshore-").expect("a temporary folder");
         let folder = library("longshore-memory").parent().expect("it is in a folder").to_owned();
-        let journal = Arc::new(SqliteJournal::in_memory());
         let shelf = Some(Arc::new(Shelf::new(temp.path().join("shelf"))));
         let plugins = Plugins { shelf, ..SearchPath::of([folder]).into() };
-        let host = Host::open(plugins, journal).await.expect("there is nothing to read");
+        let host = Host::open(plugins, journal).await.expect("the journal is sound");
         let host = Arc::new(host);
         let path = temp.path().join("host.sock");
         let socket = Socket::bind(&path).await.expect("a free place");

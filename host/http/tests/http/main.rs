@@ -6,5 +6,6 @@ mod errors;
 mod house;
 mod news;
 mod plugins;
+mod quarantine;
 mod recovery;
 mod routes;

@@ -105,7 +105,7 @@ impl Rules {
         let status = restrict(self.0).map_err(|error| {
             failed(Guard::Paths, format!("Landlock refuses the paths: {}", innermost(&error)))
         })?;
-        Ok(lacking(&status))
+        Ok(lacking(&status.ruleset, status.landlock))
     }
 }
 
@@ -118,8 +118,8 @@ fn restrict(rules: Vec<PathBeneath<PathFd>>) -> Result<RestrictionStatus, Rulese
 }
 
 /// What is not in force, if anything.
-fn lacking(status: &RestrictionStatus) -> Option<String> {
-    match (&status.ruleset, status.landlock) {
+fn lacking(ruleset: &RulesetStatus, landlock: LandlockStatus) -> Option<String> {
+    match (ruleset, landlock) {
         (RulesetStatus::FullyEnforced, _) => None,
         (_, LandlockStatus::Available { effective_abi, .. }) => Some(format!(
             "the kernel's Landlock is of version {}, which does not keep files elsewhere from being cut short; version {}, \
@@ -155,4 +155,22 @@ fn rule(path: &Path, access: BitFlags<AccessFs>) -> Result<PathBeneath<PathFd>, 
 /// The error at the bottom, which says what the kernel said.
 fn innermost(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That it is missing altogether is tried in truth; an older version cannot be had for a test.
+    #[test]
+    fn an_older_landlock_is_told() {
+        let older = LandlockStatus::Available { effective_abi: ABI::V2, kernel_abi: None };
+        let why = lacking(&RulesetStatus::PartiallyEnforced, older).expect("something is");
+        assert_eq!(
+            why,
+            "the kernel's Landlock is of version 2, which does not keep files elsewhere from being cut short; version 3, of \
+             Linux 6.2, does"
+        );
+        assert_eq!(lacking(&RulesetStatus::FullyEnforced, older), None);
+    }
 }

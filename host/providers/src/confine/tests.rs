@@ -5,6 +5,7 @@ mod kernel;
 mod limits;
 mod paths;
 mod user;
+mod whole;
 
 use std::{
     collections::BTreeMap,
@@ -19,8 +20,8 @@ use nix::errno::Errno;
 use rustix::process::Signal;
 use seccompiler::{SeccompAction, SeccompFilter, SeccompRule};
 
+use self::kernel::has_filters;
 use super::{ConfineError, Lacking, apply};
-use kernel::has_filters;
 
 /// The variable that tells such a process its folder.
 const FOLDER: &str = "LONGSHORE_TEST_CONFINE_FOLDER";

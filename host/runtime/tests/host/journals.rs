@@ -61,6 +61,17 @@ impl Journal for Fragile {
         self.inner.define_provider(name, definition)
     }
 
+    fn libraries(&self) -> Journaling<'_, Vec<(String, Value)>> {
+        self.inner.libraries()
+    }
+
+    fn define_library<'a>(&'a self, hash: &'a str, document: Option<Value>) -> Journaling<'a, ()> {
+        Box::pin(async move {
+            self.check("web").await?;
+            self.inner.define_library(hash, document).await
+        })
+    }
+
     fn clusters(&self) -> Journaling<'_, Vec<String>> {
         self.inner.clusters()
     }

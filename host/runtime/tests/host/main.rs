@@ -9,6 +9,7 @@ mod many;
 mod outside;
 mod passwords;
 mod plugins;
+mod quarantine;
 mod recovery;
 mod server;
 mod stage;

@@ -45,6 +45,11 @@ pub fn export(folder: &Path, out: &mut dyn Write) -> Result<(), ExportError> {
             out.line(&Line::Provider(ProviderLine { name, definition }))
         })?;
     }
+    let mut libraries: Vec<_> = census.libraries.into_iter().map(|(id, hash)| (hash, id)).collect();
+    libraries.sort();
+    for (_, id) in &libraries {
+        read.rows(Table::Libraries, "id = ?1", &[*id], |row| out.line(&Line::Library(read.decode(row)?)))?;
+    }
     let mut clusters: Vec<_> = census.clusters.into_iter().collect();
     clusters.sort_by(|a, b| a.1.name.cmp(&b.1.name));
     let mut entries = 0;
@@ -55,6 +60,7 @@ pub fn export(folder: &Path, out: &mut dyn Write) -> Result<(), ExportError> {
     let end = End {
         lines: out.lines,
         providers: providers.len() as u64,
+        libraries: libraries.len() as u64,
         clusters: clusters.len() as u64,
         entries,
         sum: format!("{:016x}", out.sum.digest()),

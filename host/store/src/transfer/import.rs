@@ -12,8 +12,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{ClusterLine, EXPORT_VERSION, End, Header, ImportError, LINE_LIMIT, Line, ProviderLine};
 use crate::{
-    Entry, Numbered, OpenError,
-    codec::{self, ClusterRow, CodecError, Meta, NUMBER_LIMIT, ProviderRow, TERM_LIMIT},
+    Entry, LIBRARIES_LIMIT, Numbered, OpenError,
+    codec::{self, ClusterRow, CodecError, LibraryRow, Meta, NUMBER_LIMIT, ProviderRow, TERM_LIMIT},
     folder::{Folder, Lock},
     open, schema,
     table::{self, Table},
@@ -76,7 +76,7 @@ struct Import<'a> {
     meta: Meta,
     text: Text<'a>,
     entries: u64,
-    /// Of providers and clusters, each with a letter before it.
+    /// Of providers, libraries and clusters, each with its kind before it.
     names: BTreeSet<String>,
 }
 
@@ -105,6 +105,10 @@ impl Import<'_> {
             line = match line {
                 Some(Line::Provider(provider)) => {
                     self.provider(provider)?;
+                    self.text.line()?
+                }
+                Some(Line::Library(library)) => {
+                    self.library(&library)?;
                     self.text.line()?
                 }
                 Some(Line::Cluster(cluster)) => self.cluster(&cluster)?,
@@ -136,6 +140,16 @@ impl Import<'_> {
         let payload = self.encode(&ProviderRow { name, definition })?;
         self.meta.providers += 1;
         self.put(Table::Providers, (id, 0), &payload)
+    }
+
+    fn library(&mut self, row: &LibraryRow) -> Result<(), ImportError> {
+        let id = self.next_id(format!("library {}", row.hash))?;
+        if self.meta.libraries >= LIBRARIES_LIMIT as u64 {
+            return Err(self.text.wrong(format!("it is one library more than {LIBRARIES_LIMIT}")));
+        }
+        let payload = row.encode().map_err(|why| self.text.wrong(why))?;
+        self.meta.libraries += 1;
+        self.put(Table::Libraries, (id, 0), &payload)
     }
 
     /// Takes in a cluster, and gives back the line after it.
@@ -229,6 +243,7 @@ impl Import<'_> {
         let found = End {
             lines: self.text.lines - 1,
             providers: self.meta.providers,
+            libraries: self.meta.libraries,
             clusters: self.meta.clusters,
             entries: self.entries,
             // It was taken before this line was.

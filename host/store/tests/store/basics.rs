@@ -1,6 +1,8 @@
 //! What is written can be read, in the file and in memory alike.
 
-use longshore_store::{Entry, HISTORY_ENTRIES, Journal, SqliteJournal};
+use longshore_store::{
+    Entry, HISTORY_ENTRIES, Journal, JournalErrorKind, LIBRARIES_LIMIT, LIBRARY_BYTES, SqliteJournal,
+};
 use serde_json::json;
 use tempfile::tempdir;
 
@@ -74,6 +76,55 @@ fn providers_are_defined_replaced_and_forgotten() {
             assert_eq!(all, [("b".to_owned(), json!([1, 2])), ("z".to_owned(), json!({"a": 2.5}))]);
         },
     ]);
+}
+
+#[test]
+fn what_is_known_of_libraries_is_kept_replaced_and_forgotten() {
+    let (a, b, c) = ("a1".repeat(32), "b2".repeat(32), "c3".repeat(32));
+    everywhere(&[
+        &|journal| {
+            assert_eq!(wait(journal.libraries()).expect("read"), []);
+            for (hash, document) in [(&b, json!({"deaths": 3})), (&a, json!([])), (&c, json!(null))] {
+                wait(journal.define_library(hash, Some(document))).expect("written");
+            }
+            // A provider may be called what a library is called.
+            wait(journal.define_provider(&a, Some(json!("another")))).expect("written");
+        },
+        &|journal| {
+            wait(journal.define_library(&b, Some(json!({"deaths": 4})))).expect("written");
+            wait(journal.define_library(&c, None)).expect("written");
+            wait(journal.define_library("never", None)).expect("nothing to do");
+        },
+        &|journal| {
+            let all = wait(journal.libraries()).expect("read");
+            assert_eq!(all, [(a.clone(), json!([])), (b.clone(), json!({"deaths": 4}))]);
+            assert_eq!(wait(journal.providers()).expect("read"), [(a.clone(), json!("another"))]);
+        },
+    ]);
+}
+
+#[test]
+fn so_many_libraries_are_kept_and_no_more_and_none_is_too_large() {
+    let journal = SqliteJournal::in_memory();
+    wait(async {
+        for number in 0..LIBRARIES_LIMIT {
+            journal.define_library(&number.to_string(), Some(json!(number))).await.expect("there is room");
+        }
+        let error = journal.define_library("one more", Some(json!(0))).await.expect_err("it is one more");
+        assert_eq!(error.kind, JournalErrorKind::TooLarge);
+        let text = error.to_string();
+        assert!(text.contains("library one more cannot be written") && text.contains("release"), "{text}");
+        journal.define_library("7", Some(json!("another"))).await.expect("it has a place");
+        journal.define_library("8", None).await.expect("it goes");
+        journal.define_library("one more", Some(json!(0))).await.expect("there is room again");
+        assert_eq!(journal.libraries().await.expect("read").len(), LIBRARIES_LIMIT);
+
+        let large = json!("x".repeat(LIBRARY_BYTES));
+        let error = journal.define_library("7", Some(large)).await.expect_err("it is too large");
+        assert_eq!(error.kind, JournalErrorKind::TooLarge, "{error}");
+        let all = journal.libraries().await.expect("read");
+        assert!(all.contains(&("7".to_owned(), json!("another"))), "what was known before is known still");
+    });
 }
 
 #[test]

@@ -27,6 +27,7 @@ impl Image {
         let folder = fast_folder();
         let journal = open(folder.path());
         wait(journal.define_provider("local", Some(json!({"plugin": "process"})))).expect("written");
+        wait(journal.define_library(&"a1".repeat(32), Some(json!({"deaths": 1})))).expect("written");
         let web = claim(&journal, "web").lease;
         append(&journal, &web, vec![defined(1)]);
         append(&journal, &web, beginnings(20).into_iter().map(longshore_store::Entry::Happened).collect());
@@ -337,6 +338,7 @@ fn a_row_that_was_taken_away_or_put_back_is_missed() {
     for change in [
         "DELETE FROM meta",
         "DELETE FROM providers",
+        "DELETE FROM libraries",
         "DELETE FROM clusters WHERE id = (SELECT max(id) FROM clusters)",
         "DELETE FROM definitions WHERE cluster = (SELECT max(cluster) FROM definitions)",
         "DELETE FROM entries WHERE number = 1",
@@ -348,6 +350,9 @@ fn a_row_that_was_taken_away_or_put_back_is_missed() {
         "DELETE FROM parts",
         "INSERT INTO entries SELECT cluster, number + 100, format, payload, sum FROM entries LIMIT 1",
         "INSERT INTO providers SELECT id + 100, format, payload, sum FROM providers",
+        "INSERT INTO libraries SELECT id + 100, format, payload, sum FROM libraries",
+        "UPDATE libraries SET payload = x'c0'",
+        "UPDATE libraries SET format = 2",
         "INSERT INTO parts SELECT cluster + 100, part, format, payload, sum FROM parts",
         "UPDATE entries SET number = number + 100 WHERE number = 3",
         "UPDATE entries SET format = 2 WHERE number = 2",
@@ -360,6 +365,7 @@ fn a_row_that_was_taken_away_or_put_back_is_missed() {
         "CREATE TABLE more (x)",
         "CREATE INDEX more ON entries (sum)",
         "DROP TABLE providers",
+        "DROP TABLE libraries",
     ] {
         image.restore(folder.path(), "", &|_| {});
         let file = Connection::open(folder.path().join(FILE)).expect("it can be opened");
@@ -375,17 +381,22 @@ fn a_row_that_was_taken_away_or_put_back_is_missed() {
 fn an_older_row_in_the_place_of_a_newer_one_is_missed() {
     let folder = fast_folder();
     let image = Image::take(true);
-    image.restore(folder.path(), "", &|_| {});
-    let path = folder.path().join(FILE);
-    let file = Connection::open(&path).expect("it can be opened");
-    file.execute_batch("CREATE TEMP TABLE old AS SELECT * FROM providers").expect("it can be copied");
-    let journal = open(folder.path());
-    wait(journal.define_provider("local", Some(json!({"plugin": "another"})))).expect("written");
-    drop(journal);
-    file.execute_batch("DELETE FROM providers; INSERT INTO providers SELECT * FROM old").expect("put back");
-    drop(file);
-    let fate = fate(folder.path(), &image.content, "an older row");
-    assert!(matches!(fate, Err(OpenError::Corrupt { .. })), "{fate:?}");
+    for table in ["providers", "libraries"] {
+        image.restore(folder.path(), "", &|_| {});
+        let path = folder.path().join(FILE);
+        let file = Connection::open(&path).expect("it can be opened");
+        file.execute_batch(&format!("CREATE TEMP TABLE old AS SELECT * FROM {table}"))
+            .expect("it can be copied");
+        let journal = open(folder.path());
+        wait(journal.define_provider("local", Some(json!({"plugin": "another"})))).expect("written");
+        wait(journal.define_library(&"a1".repeat(32), Some(json!({"deaths": 2})))).expect("written");
+        drop(journal);
+        file.execute_batch(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM old"))
+            .expect("put back");
+        drop(file);
+        let fate = fate(folder.path(), &image.content, "an older row");
+        assert!(matches!(fate, Err(OpenError::Corrupt { .. })), "{table}: {fate:?}");
+    }
 }
 
 #[test]
@@ -396,7 +407,7 @@ fn all_damage_is_told_of() {
     file.execute_batch(
         "UPDATE entries SET payload = x'00' WHERE number = 2; DELETE FROM parts WHERE part = 1;
          DELETE FROM entries WHERE number = 4;
-         UPDATE providers SET sum = 0",
+         UPDATE providers SET sum = 0; UPDATE libraries SET sum = 0",
     )
     .expect("it can be changed");
     drop(file);
@@ -409,6 +420,7 @@ fn all_damage_is_told_of() {
         "entry 5 of cluster web: the entries 4 to 4 before it are missing",
         "cluster web: parts",
         "the provider of",
+        "the library of",
     ] {
         assert!(all.contains(place), "{place} is not in:\n{all}");
     }

@@ -28,6 +28,8 @@ fn refused(journal: &SqliteJournal, lease: &Lease, kind: JournalErrorKind, why: 
         wait(journal.claim("web")).map(drop),
         wait(journal.claim("another")).map(drop),
         wait(journal.define_provider("local", None)),
+        wait(journal.define_library("a1", None)),
+        wait(journal.libraries()).map(drop),
         wait(journal.history("web", None, 9)).map(drop),
         wait(journal.clusters()).map(drop),
         wait(journal.remove(lease)),

@@ -4,8 +4,8 @@ use std::fs;
 
 use longshore_scaling::State;
 use longshore_store::{
-    Entry, ExportError, FILE, FORMAT, ImportError, Journal, NUMBER_LIMIT, Numbered, OpenError, TERM_LIMIT,
-    WITNESS, check, export, import,
+    EXPORT_VERSION, Entry, ExportError, FILE, FORMAT, ImportError, Journal, LIBRARIES_LIMIT, LIBRARY_BYTES,
+    NUMBER_LIMIT, Numbered, OpenError, TERM_LIMIT, WITNESS, check, export, import,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -19,6 +19,9 @@ pub(crate) fn sample() -> TempDir {
     let journal = open(folder.path());
     for (name, definition) in [("local", json!({"plugin": "process", "share": 0.1})), ("b", json!(null))] {
         wait(journal.define_provider(name, Some(definition))).expect("written");
+    }
+    for (hash, document) in [("b2", json!({"deaths": 3})), ("a1", json!(null))] {
+        wait(journal.define_library(&hash.repeat(32), Some(document))).expect("written");
     }
     let web = claim(&journal, "web").lease;
     append(&journal, &web, vec![defined(1)]);
@@ -61,6 +64,8 @@ fn what_is_exported_can_be_imported() {
         assert!(before.lease.term < after.lease.term, "no term is given out again");
     }
     assert_eq!(wait(before.providers()), wait(after.providers()));
+    assert_eq!(wait(before.libraries()), wait(after.libraries()));
+    assert_eq!(wait(after.libraries()).expect("read").len(), 2);
 }
 
 #[test]
@@ -78,6 +83,7 @@ fn a_journal_is_exported_beside_its_host() {
     assert_eq!(report.holder.expect("it says who it is").pid, std::process::id());
     assert_eq!(report.clusters.len(), 3);
     assert_eq!((report.providers, report.format), (vec!["b".to_owned(), "local".to_owned()], Some(FORMAT)));
+    assert_eq!(report.libraries, ["a1".repeat(32), "b2".repeat(32)]);
     drop(journal);
     let report = check(folder.path()).expect("it can be looked at");
     assert_eq!((report.is_in_use, report.holder), (false, None));
@@ -128,7 +134,9 @@ fn a_damaged_export_is_refused() {
         bytes[at] ^= 1;
         refused("a byte", &bytes);
     }
-    let newer = text.replacen("\"version\":2", "\"version\":3", 1);
+    let version = |version: u32| format!("\"version\":{version}");
+    let newer = text.replacen(&version(EXPORT_VERSION), &version(EXPORT_VERSION + 1), 1);
+    assert_ne!(newer, text);
     refused("newer", newer.as_bytes());
 }
 
@@ -190,10 +198,10 @@ fn header(term: u64) -> String {
 fn sealed(lines: &[String]) -> String {
     let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
     let count = |kind: &str| lines.iter().filter(|line| line.starts_with(&format!("{{\"{kind}\""))).count();
-    let (clusters, entries) = (count("cluster"), count("entry"));
+    let (libraries, clusters, entries) = (count("library"), count("cluster"), count("entry"));
     let (lines, sum) = (lines.len(), xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
     format!(
-        "{text}{{\"end\":{{\"lines\":{lines},\"providers\":0,\"clusters\":{clusters},\"entries\":{entries},\
+        "{text}{{\"end\":{{\"lines\":{lines},\"providers\":0,\"libraries\":{libraries},\"clusters\":{clusters},\"entries\":{entries},\
          \"sum\":\"{sum:016x}\"}}}}\n"
     )
 }
@@ -221,6 +229,24 @@ fn numbers_that_cannot_be_are_refused() {
         let error = imported(&lines).expect_err("it cannot be");
         let ImportError::Line { line, what } = &error else { panic!("{error}") };
         assert!(*line == lines.len().min(2) as u64 && what.contains("than any can be"), "{lines:?}: {error}");
+    }
+}
+
+#[test]
+fn more_libraries_than_are_kept_or_larger_ones_are_refused() {
+    let library = |number: usize, document: &str| {
+        json!({"library": {"hash": number.to_string(), "document": document}}).to_string()
+    };
+    let imported = |lines: &[String]| import(fast_folder().path(), &mut sealed(lines).as_bytes());
+    let mut lines = vec![header(0)];
+    lines.extend((0..LIBRARIES_LIMIT).map(|number| library(number, "")));
+    imported(&lines).unwrap_or_else(|error| panic!("{error}"));
+    lines.push(library(LIBRARIES_LIMIT, ""));
+    let large = vec![header(0), library(0, &"x".repeat(LIBRARY_BYTES))];
+    for (lines, why) in [(lines, "one library more than"), (large, "bytes are more than")] {
+        let error = imported(&lines).expect_err("it cannot be");
+        let ImportError::Line { line, what } = &error else { panic!("{error}") };
+        assert!(*line == lines.len() as u64 && what.contains(why), "{error}");
     }
 }
 
@@ -256,6 +282,7 @@ fn a_journal_of_each_format_can_be_read() {
     let formats = [
         (include_str!("../fixtures/format-1.sql"), &include_bytes!("../fixtures/format-1.jsonl")[..]),
         (include_str!("../fixtures/format-2.sql"), &include_bytes!("../fixtures/format-2.jsonl")[..]),
+        (include_str!("../fixtures/format-3.sql"), &include_bytes!("../fixtures/format-3.jsonl")[..]),
     ];
     assert_eq!(formats.len(), FORMAT as usize);
     for (sql, mut jsonl) in formats {
@@ -289,6 +316,9 @@ fn sample_small() -> TempDir {
     let journal = open(folder.path());
     wait(journal.define_provider("local", Some(json!({"plugin": "process", "share": 0.1}))))
         .expect("written");
+    for (hash, document) in [("a1", json!({"deaths": 3, "why": "signal 11"})), ("b2", json!({}))] {
+        wait(journal.define_library(&hash.repeat(32), Some(document))).expect("written");
+    }
     let web = claim(&journal, "web").lease;
     append(&journal, &web, vec![defined(1)]);
     append(&journal, &web, beginnings(3).into_iter().map(Entry::Happened).collect());
