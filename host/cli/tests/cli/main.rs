@@ -8,4 +8,5 @@ mod house;
 mod living;
 mod manners;
 mod servers;
+mod shelf;
 mod states;

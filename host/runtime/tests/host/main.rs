@@ -8,6 +8,7 @@ mod journals;
 mod many;
 mod outside;
 mod passwords;
+mod plugins;
 mod quarantine;
 mod recovery;
 mod server;
