@@ -6,8 +6,12 @@
 mod apply;
 mod calls;
 mod clock;
+mod compare;
+mod definition;
 mod error;
 mod fill;
+mod find;
+mod generations;
 mod history;
 mod host;
 mod house;
@@ -19,11 +23,15 @@ mod reconnect;
 mod recover;
 mod registry;
 mod runner;
+mod swap;
 mod view;
+mod watch;
 mod workshop;
 
 pub use apply::{Applied, Effect, Preview};
+pub use compare::Compared;
 pub use error::{ApplyError, CommandError, OpenError};
+pub use generations::{GenerationState, GenerationStatus, RolledBack};
 pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
@@ -31,6 +39,7 @@ pub use plugins::{
     AddedPlugin, Plugin, PluginError, PluginList, PluginPlace, RefusedPlugin, RemovedPlugin, look_at_plugins,
 };
 pub use runner::{RunnerPhase, RunnerStatus};
+pub use swap::{Canary, ProviderVersion, SwapError, SwapOutcome, SwapRequest};
 pub use view::{
     ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };

@@ -7,8 +7,7 @@ use std::{
     time::Duration,
 };
 
-use longshore_config::{ClusterConfig, ProviderConfig};
-use longshore_providers::Provider;
+use longshore_config::ClusterConfig;
 use longshore_scaling::{Cycle, State, Trouble};
 use longshore_store::{Claimed, Journal, Lease};
 use serde::de::DeserializeOwned;
@@ -20,11 +19,12 @@ use tokio::{
 
 use crate::{
     clock::Clock,
+    definition::Definition,
     error::{ApplyError, OpenError},
     host::Host,
     house::House,
     registry::{Installed, Made, Shared},
-    workshop::{Plugins, Workshop},
+    workshop::{Plugins, Risen, Workshop},
 };
 
 /// How long to wait before a provider that could not be made is tried again: at first, and at most. It doubles in between.
@@ -68,8 +68,9 @@ impl Host {
     ) -> Result<Self, OpenError> {
         let mut providers = Vec::new();
         for (name, definition) in journal.providers().await? {
-            let config = understood::<ProviderConfig>("provider", &name, definition)?;
-            providers.push(named("provider", name, config, |config| &config.name)?);
+            let read = Definition::read(definition);
+            let definition = read.map_err(|error| not_understood("provider", &name, &error))?;
+            providers.push(named("provider", name, definition, |definition| &definition.config.name)?);
         }
         let found = claim_all(&journal).await?;
         let latest = found.iter().map(|cluster| cluster.state.latest()).max().unwrap_or_default();
@@ -88,6 +89,7 @@ impl Host {
                 let _ = house.start(config, cycle, lease, made);
             }
         }
+        house.go_on_with_trials().await;
         Ok(Self { house })
     }
 
@@ -99,18 +101,24 @@ impl Host {
 
 impl House {
     /// Makes all providers at once, so that one that takes its time does not hold up the others.
-    async fn make_all(&self, providers: Vec<ProviderConfig>) {
+    async fn make_all(&self, providers: Vec<Definition>) {
         let mut making = JoinSet::new();
-        for config in providers {
+        for definition in providers {
             let workshop = self.workshop.clone();
-            making.spawn(async move { (workshop.bring_up(&config).await, config) });
+            making.spawn(async move { (workshop.bring_up(&definition).await, definition) });
         }
         while let Some(joined) = making.join_next().await {
             // A panic in there is one of the host's own making.
-            let (outcome, config) =
+            let (outcome, mut definition) =
                 joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-            let made = outcome.map_err(|error| self.mend(&config, &error));
-            self.shared.registry().providers.insert(config.name.clone(), Installed { config, made });
+            let made = match outcome {
+                Ok(Risen { provider, swapped }) => {
+                    definition.swapped = swapped;
+                    Ok(provider)
+                }
+                Err(error) => Err(self.mend(&definition, &error)),
+            };
+            self.shared.registry().place(definition, made);
         }
     }
 
@@ -125,13 +133,14 @@ impl House {
     }
 
     /// Sees to it that a provider is tried again; says why it is not there.
-    fn mend(&self, config: &ProviderConfig, error: &ApplyError) -> Trouble {
-        tracing::error!(provider = config.name, "the provider cannot be made, and is tried again: {error}");
+    fn mend(&self, definition: &Definition, error: &ApplyError) -> Trouble {
+        let provider = &definition.config.name;
+        tracing::error!(provider, "the provider cannot be made, and is tried again: {error}");
         let mender = Mender {
             workshop: self.workshop.clone(),
             shared: Arc::downgrade(&self.shared),
             applying: Arc::clone(&self.applying),
-            config: config.clone(),
+            definition: definition.clone(),
         };
         let mut closing = self.shared.closing();
         // It ends when the provider is there, or the host ends or is gone.
@@ -150,7 +159,7 @@ struct Mender {
     workshop: Workshop,
     shared: Weak<Shared>,
     applying: Arc<AsyncMutex<()>>,
-    config: ProviderConfig,
+    definition: Definition,
 }
 
 impl Mender {
@@ -163,37 +172,41 @@ impl Mender {
                 return;
             }
             // It may take long, and holds nobody up: who puts another one in its place meanwhile is first.
-            let outcome = self.workshop.bring_up(&self.config).await;
+            let outcome = self.workshop.bring_up(&self.definition).await;
             let _turn = self.applying.lock().await;
             if !self.is_wanted() {
                 return;
             }
             match outcome {
-                Ok(provider) => return self.install(&provider).await,
+                Ok(risen) => return self.install(risen).await,
                 Err(error) => self.note(&error),
             }
         }
     }
 
     fn is_wanted(&self) -> bool {
+        let config = &self.definition.config;
         self.shared.upgrade().is_some_and(|shared| {
             let registry = shared.registry();
-            let current = registry.providers.get(&self.config.name);
-            let is_missing = |current: &Installed| current.made.is_err() && current.config == self.config;
+            let current = registry.providers.get(&config.name);
+            let is_missing = |current: &Installed| current.made.is_err() && current.config == *config;
             !registry.closed && current.is_some_and(is_missing)
         })
     }
 
-    async fn install(&self, provider: &Arc<Provider>) {
+    async fn install(&self, risen: Risen) {
         let Some(shared) = self.shared.upgrade() else { return };
-        tracing::info!(provider = self.config.name, "the provider is there again");
-        shared.install(self.config.clone(), provider).await;
+        let Risen { provider, swapped } = risen;
+        let definition = Definition { swapped, ..self.definition.clone() };
+        tracing::info!(provider = definition.config.name, "the provider is there again");
+        shared.install(definition, &provider).await;
     }
 
     fn note(&self, error: &ApplyError) {
-        tracing::debug!(provider = self.config.name, "the provider is still not there: {error}");
+        let provider = &self.definition.config.name;
+        tracing::debug!(provider, "the provider is still not there: {error}");
         let Some(shared) = self.shared.upgrade() else { return };
-        if let Some(current) = shared.registry().providers.get_mut(&self.config.name) {
+        if let Some(current) = shared.registry().providers.get_mut(provider) {
             current.made = Err(not_there(error));
         }
     }
@@ -254,11 +267,11 @@ fn understood<T: DeserializeOwned>(
     name: &str,
     definition: serde_json::Value,
 ) -> Result<T, OpenError> {
-    serde_json::from_value(definition).map_err(|error| OpenError::Definition {
-        what,
-        name: name.to_owned(),
-        reason: error.to_string(),
-    })
+    serde_json::from_value(definition).map_err(|error| not_understood(what, name, &error))
+}
+
+fn not_understood(what: &'static str, name: &str, error: &serde_json::Error) -> OpenError {
+    OpenError::Definition { what, name: name.to_owned(), reason: error.to_string() }
 }
 
 /// A definition that has the journal's name for it.

@@ -13,7 +13,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{message::Message, view::ClusterStatus};
+use crate::{definition::Definition, generations::Generations, message::Message, view::ClusterStatus};
 
 /// A cluster, from outside.
 #[derive(Clone)]
@@ -60,7 +60,32 @@ pub(crate) struct Installed {
 pub(crate) struct Registry {
     pub(crate) providers: BTreeMap<String, Installed>,
     pub(crate) clusters: BTreeMap<String, Cluster>,
+    /// By the provider's name: each one that is in `providers` has some.
+    pub(crate) generations: BTreeMap<String, Generations>,
     pub(crate) closed: bool,
+}
+
+impl Registry {
+    /// Puts a provider, or why there is none, in its place, as the first of its generations.
+    pub(crate) fn place(&mut self, definition: Definition, made: Made) {
+        let Definition { config, swapped } = definition;
+        let name = config.name.clone();
+        let generations = Generations::first(self.generations.get(&name), swapped);
+        self.generations.insert(name.clone(), generations);
+        self.providers.insert(name, Installed { config, made });
+    }
+
+    /// The names of the clusters that a provider serves.
+    pub(crate) fn served_names(&self, provider: &str) -> impl Iterator<Item = String> {
+        let clusters = self.clusters.iter().filter(move |(_, cluster)| cluster.provider == provider);
+        clusters.map(|(name, _)| name.clone())
+    }
+
+    /// The clusters that a provider serves; `only` the one, where one is named.
+    fn served<'a>(&'a self, provider: &'a str, only: Option<&'a str>) -> impl Iterator<Item = &'a Cluster> {
+        let clusters = self.clusters.iter().filter(move |(name, _)| only.is_none_or(|only| only == *name));
+        clusters.map(|(_, cluster)| cluster).filter(move |cluster| cluster.provider == provider)
+    }
 }
 
 /// What the host and its reconcilers share.
@@ -121,15 +146,34 @@ impl Shared {
     }
 
     /// Puts a provider in its place, and lets the clusters that it serves know.
-    pub(crate) async fn install(&self, config: ProviderConfig, provider: &Arc<Provider>) {
-        let name = config.name.clone();
-        let inboxes: Vec<_> = {
-            let mut registry = self.registry();
-            let made = Ok(Arc::clone(provider));
-            registry.providers.insert(name.clone(), Installed { config, made });
-            let served = registry.clusters.values().filter(|cluster| cluster.provider == name);
-            served.map(|cluster| cluster.inbox.clone()).collect()
-        };
+    pub(crate) async fn install(&self, definition: Definition, provider: &Arc<Provider>) {
+        let name = definition.config.name.clone();
+        self.registry().place(definition, Ok(Arc::clone(provider)));
+        self.tell(&name, None, provider).await;
+    }
+
+    /// Lets another generation of a provider serve from now on, and its clusters know. `change` is told which one did.
+    pub(crate) async fn change_over(
+        &self,
+        name: &str,
+        provider: &Arc<Provider>,
+        change: impl FnOnce(&mut Generations, Option<Arc<Provider>>),
+    ) {
+        {
+            let registry = &mut *self.registry();
+            let Some(installed) = registry.providers.get_mut(name) else { return };
+            let before = std::mem::replace(&mut installed.made, Ok(Arc::clone(provider)));
+            if let Some(generations) = registry.generations.get_mut(name) {
+                change(generations, before.ok());
+            }
+        }
+        self.tell(name, None, provider).await;
+    }
+
+    /// Lets the clusters that a provider serves know of it; `only` the one, where one is named.
+    pub(crate) async fn tell(&self, name: &str, only: Option<&str>, provider: &Arc<Provider>) {
+        let inboxes: Vec<_> =
+            self.registry().served(name, only).map(|cluster| cluster.inbox.clone()).collect();
         for inbox in inboxes {
             // One that is gone meanwhile needs no provider.
             let _ = inbox.send(Message::Provider(Arc::clone(provider))).await;

@@ -3,18 +3,28 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use longshore_config::{Isolation, ProviderConfig};
+use longshore_config::{Isolation, ProviderConfig, Trust};
 use longshore_providers::{
     CallLimits, CreateError, Housing, Library, LoadError, Located, NotFound, Provider, RunnerProgram,
     RunnerSetup, Sealed, SearchPath, Shelf, Verified, locate,
 };
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use crate::error::ApplyError;
+use crate::{
+    definition::{Definition, Origin, Swapped},
+    error::ApplyError,
+};
+
+/// A provider that was made as the journal has it.
+pub(crate) struct Risen {
+    pub(crate) provider: Arc<Provider>,
+    /// What is so of an earlier swap.
+    pub(crate) swapped: Option<Swapped>,
+}
 
 /// Where the code of a provider runs whose configuration does not say, in a host that has a program for runners.
 pub const DEFAULT_ISOLATION: Isolation = Isolation::Subprocess;
@@ -84,10 +94,25 @@ impl Workshop {
         }
     }
 
-    /// Finds, loads and makes a provider.
-    pub(crate) async fn bring_up(&self, wanted: &ProviderConfig) -> Result<Arc<Provider>, ApplyError> {
-        let library = self.open_library(wanted).await?;
-        self.make(wanted, &library).await
+    /// Finds, loads and makes a provider as the journal has it. Where a swap's library is not to be had any more, the next
+    /// best serves: that which was there before, or what the configuration names.
+    pub(crate) async fn bring_up(&self, wanted: &Definition) -> Result<Risen, ApplyError> {
+        let Definition { config, swapped } = wanted;
+        let provider = &config.name;
+        for origin in swapped.iter().flat_map(Swapped::choices) {
+            match self.open_exactly(config, origin).await {
+                Ok(library) => {
+                    let swapped = swapped.clone().map(|swapped| swapped.begun_with(origin));
+                    return Ok(Risen { provider: self.make(config, &library).await?, swapped });
+                }
+                Err(error) => {
+                    let version = &origin.version;
+                    tracing::warn!(provider, version, "the library that served is not to be had: {error}");
+                }
+            }
+        }
+        let library = self.open_library(config).await?;
+        Ok(Risen { provider: self.make(config, &library).await?, swapped: None })
     }
 
     /// Finds a provider's plugin and looks at it, if it is what the provider's configuration demands.
@@ -104,6 +129,33 @@ impl Workshop {
             library.map_err(|why| ApplyError::Load { provider: provider(), why: Box::new(why) })
         });
         opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// A library that this or an earlier host had before: from its file where that is the same still, or from the shelf.
+    pub(crate) async fn open_exactly(
+        &self,
+        config: &ProviderConfig,
+        origin: &Origin,
+    ) -> Result<Arc<Library>, ApplyError> {
+        let trust = Trust { sha256: Some(origin.hash.clone()), ..config.trust.clone() };
+        let plugin = origin.path.to_string_lossy().into_owned();
+        let wanted = ProviderConfig { plugin, trust, ..config.clone() };
+        let error = match self.open_library(&wanted).await {
+            Ok(library) => return Ok(library),
+            Err(error) => error,
+        };
+        let Some(path) = self.shelved(origin.hash.clone()).await else { return Err(error) };
+        self.open_library(&ProviderConfig { plugin: path.to_string_lossy().into_owned(), ..wanted }).await
+    }
+
+    /// Where the shelf has what has that hash.
+    async fn shelved(&self, hash: String) -> Option<PathBuf> {
+        let shelf = self.plugins.shelf.clone()?;
+        let looking = spawn_blocking(move || {
+            let contents = shelf.contents().ok()?;
+            contents.shelved.into_iter().find(|shelved| shelved.hash == hash).map(|shelved| shelved.path)
+        });
+        looking.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     pub(crate) async fn make(

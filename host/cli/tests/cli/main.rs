@@ -9,3 +9,4 @@ mod living;
 mod manners;
 mod servers;
 mod states;
+mod swaps;

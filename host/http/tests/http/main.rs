@@ -7,3 +7,4 @@ mod house;
 mod news;
 mod recovery;
 mod routes;
+mod swap;

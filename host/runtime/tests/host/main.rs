@@ -2,6 +2,7 @@
 
 mod backend;
 mod breaches;
+mod depot;
 mod ends;
 mod faults;
 mod journals;
@@ -11,6 +12,9 @@ mod passwords;
 mod recovery;
 mod server;
 mod stage;
+mod swap;
+mod swap_cuts;
+mod swap_load;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
