@@ -220,6 +220,7 @@ fn of_swap(why: &SwapError) -> ProblemKind {
         | SwapError::OnTrial { .. }
         | SwapError::TooManyGenerations { .. }
         | SwapError::AnotherKind { .. }
+        | SwapError::NotNewer { .. }
         | SwapError::NothingBefore { .. } => ProblemKind::Denied,
         SwapError::NoSuchVersion { .. } => ProblemKind::PluginNotFound,
         SwapError::Differs { .. } => ProblemKind::ProviderFailed,

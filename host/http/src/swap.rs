@@ -35,7 +35,7 @@ pub(crate) async fn swap(
         None => canary.then_some(Canary::Smallest),
     };
     let watch = watch_ms.map(Duration::from_millis);
-    let request = SwapRequest { provider, to, sha256, watch, canary };
+    let request = SwapRequest { provider, to, sha256, watch, canary, only_newer: false };
     let (permit, host) = (permit(&desk)?, Arc::clone(&desk.host));
     // Whoever asked may go away: the change is made, or found impossible, to the end.
     to_its_end(async move { host.swap(request).await }, permit).await

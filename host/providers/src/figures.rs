@@ -140,9 +140,9 @@ mod tests {
     use super::*;
     use crate::error::{Function, Violation};
 
-    fn counted(answer: Answer<()>, late: bool) -> Figures {
+    fn counted(answer: &Answer<()>, late: bool) -> Figures {
         let tally = Arc::new(Tally::default());
-        tally.begin().ended(&answer, late);
+        tally.begin().ended(answer, late);
         tally.figures()
     }
 
@@ -162,6 +162,7 @@ mod tests {
             (Err(CallError::Failed(Error::retryable("busy"))), true, Figures { late: 1, ..one }),
             (Err(CallError::Violation(violation)), true, Figures { violations: 1, ..one }),
             (Err(CallError::Gone), false, Figures { lost: 1, ..one }),
+            (Err(CallError::Died { how: "exited".into() }), true, Figures { lost: 1, ..one }),
             (Err(CallError::NotSent { reason: NotSent::ShutDown }), false, one),
             (
                 Err(CallError::NotSent { reason: NotSent::OutOfTime { waited: Duration::ZERO } }),
@@ -169,7 +170,7 @@ mod tests {
                 Figures { not_sent: 1, ..one },
             ),
         ] {
-            let figures = counted(answer.clone(), late);
+            let figures = counted(&answer, late);
             assert_eq!(figures, wanted, "{answer:?}");
             assert_eq!(figures.errors(), u64::from(wanted != one), "{answer:?}");
         }

@@ -86,7 +86,9 @@ impl Host {
         let house = Arc::clone(&self.house);
         finish(async move {
             let _turn = turn;
-            house.bring_all_about(secured.config, providers).await
+            let applied = house.bring_all_about(secured.config, providers).await;
+            house.watch_folders();
+            applied
         })
         .await
     }
@@ -216,7 +218,11 @@ impl House {
     async fn kept_as_swapped(&self, wanted: &ProviderConfig) -> Result<Option<Prepared>, ApplyError> {
         let (made, swapped) = {
             let registry = self.shared.registry();
-            let current = registry.providers.get(&wanted.name).filter(|current| current.config == *wanted);
+            // What is watched for newer ones is no part of what serves.
+            let same = |current: &ProviderConfig| {
+                ProviderConfig { watch: wanted.watch.clone(), ..current.clone() } == *wanted
+            };
+            let current = registry.providers.get(&wanted.name).filter(|current| same(&current.config));
             let swapped = registry.generations.get(&wanted.name).and_then(|it| it.swapped.clone());
             let Some((current, swapped)) = current.zip(swapped) else { return Ok(None) };
             (current.made.clone(), swapped)

@@ -65,6 +65,7 @@ impl Host {
             let provider = there(&wanted, &provider_of(&wanted, &providers))?;
             if let Some(Prepared::New { definition, provider, .. }) = providers.get(&wanted.provider) {
                 house.install(definition, provider).await?;
+                house.watch_folders();
             }
             house.make(wanted, provider, Some(running)).await?;
             Ok(Some(running))

@@ -90,6 +90,7 @@ impl Host {
             }
         }
         house.go_on_with_trials().await;
+        house.watch_folders();
         Ok(Self { house })
     }
 

@@ -13,7 +13,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{definition::Definition, generations::Generations, message::Message, view::ClusterStatus};
+use crate::{
+    definition::Definition, generations::Generations, message::Message, swap::Watched, view::ClusterStatus,
+};
 
 /// A cluster, from outside.
 #[derive(Clone)]
@@ -62,6 +64,8 @@ pub(crate) struct Registry {
     pub(crate) clusters: BTreeMap<String, Cluster>,
     /// By the provider's name: each one that is in `providers` has some.
     pub(crate) generations: BTreeMap<String, Generations>,
+    /// The folders that are watched, by the provider's name.
+    pub(crate) watched: BTreeMap<String, Watched>,
     pub(crate) closed: bool,
 }
 

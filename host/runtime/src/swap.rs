@@ -4,15 +4,18 @@
 //! journal what shall serve, and only then lets the clusters know: each changes over between two calls. Calls under way
 //! end on the generation that they began with. What follows, the watch and the end of the old one, is in `trial.rs`.
 
+mod arrivals;
 mod error;
 mod trial;
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_providers::{Provider, check_command};
+use longshore_providers::{Library, Provider, check_command};
+use semver::Version;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+pub(crate) use self::arrivals::Watched;
 pub use self::error::SwapError;
 use crate::{
     apply::finish,
@@ -45,6 +48,8 @@ pub struct SwapRequest {
     pub watch: Option<Duration>,
     /// One cluster that tries it first, for as long as it is watched; then all do, and are watched as long.
     pub canary: Option<Canary>,
+    /// Whether only a version is wanted that comes after the one that serves.
+    pub only_newer: bool,
 }
 
 /// A cluster that tries a new version.
@@ -111,17 +116,7 @@ impl Host {
     /// A future that is dropped while the new version is found, made and compared has changed nothing. Once the change has
     /// begun it is carried out, whether anybody waits for it or not.
     pub async fn swap(&self, request: SwapRequest) -> Result<SwapOutcome, ApplyError> {
-        let turn = self.house.my_turn().await?;
-        let ready = self.house.unless_closed(self.house.get_ready(&request)).await?;
-        let house = Arc::clone(&self.house);
-        finish(async move {
-            let _turn = turn;
-            match ready {
-                Ok(ready) => house.change_over(ready).await,
-                Err(as_it_is) => Ok(*as_it_is),
-            }
-        })
-        .await
+        swap_in(Arc::clone(&self.house), request).await
     }
 
     /// Goes back to the version that served before the last swap: at once where it is kept, and otherwise as soon as it is made
@@ -145,6 +140,20 @@ impl Host {
     }
 }
 
+/// As [`Host::swap`].
+async fn swap_in(house: Arc<House>, request: SwapRequest) -> Result<SwapOutcome, ApplyError> {
+    let turn = house.my_turn().await?;
+    let ready = house.unless_closed(house.get_ready(&request)).await?;
+    finish(async move {
+        let _turn = turn;
+        match ready {
+            Ok(ready) => house.change_over(ready).await,
+            Err(as_it_is) => Ok(*as_it_is),
+        }
+    })
+    .await
+}
+
 impl House {
     /// All that can be found out before anything changes; as an error, what is so already.
     async fn get_ready(&self, request: &SwapRequest) -> Result<Result<Ready, Box<SwapOutcome>>, ApplyError> {
@@ -162,6 +171,9 @@ impl House {
             && serving.library().hash() == library.hash()
         {
             return Ok(Err(Box::new(self.as_it_is(name, serving))));
+        }
+        if request.only_newer {
+            check_newer(name, &current, &library)?;
         }
         let new = self.workshop.make(&current.config, &library).await?;
         let old = current.made.as_ref().ok();
@@ -263,6 +275,17 @@ impl ProviderVersion {
             path: library.path().display().to_string(),
         }
     }
+}
+
+/// Whether a library is of a version after that which serves; after none comes any.
+fn check_newer(name: &str, current: &Installed, library: &Library) -> Result<(), SwapError> {
+    let Ok(serving) = &current.made else { return Ok(()) };
+    let versions = [library.metadata(), serving.library().metadata()].map(|it| it.version.as_str());
+    // Of what is no version in the usual form, nobody can tell.
+    let [Ok(version), Ok(served)] = versions.map(Version::parse) else {
+        return Err(SwapError::not_newer(name, versions));
+    };
+    if version > served { Ok(()) } else { Err(SwapError::not_newer(name, versions)) }
 }
 
 fn installed(registry: &Registry, name: &str) -> Result<Installed, SwapError> {

@@ -113,4 +113,26 @@ pub enum SwapError {
         /// The provider.
         provider: String,
     },
+    /// It does not come after the version that serves.
+    #[error("provider `{provider}` keeps version {serving}, as {version} is not known to be newer")]
+    NotNewer {
+        /// The provider.
+        provider: String,
+        /// The version that was to serve.
+        version: String,
+        /// The one that does.
+        serving: String,
+    },
+}
+
+impl SwapError {
+    pub(super) fn not_newer(provider: &str, [version, serving]: [&str; 2]) -> Self {
+        let (version, serving) = (version.to_owned(), serving.to_owned());
+        Self::NotNewer { provider: provider.to_owned(), version, serving }
+    }
+
+    /// Whether the same may succeed in a while.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::OnTrial { .. } | Self::TooManyGenerations { .. })
+    }
 }

@@ -348,3 +348,33 @@ async fn one_that_serves_nobody_is_swapped_as_well() {
     let swapped = host.swap(SwapRequest { canary, ..to(&version("2.0.0")) }).await.expect("nothing differs");
     assert_eq!((swapped.canary, swapped.compared.map(|it| it.clusters)), (None, Some(0)));
 }
+
+#[tokio::test]
+async fn a_watched_folder_brings_newer_versions_and_nothing_else() {
+    let (depot, folder) = (Depot::new(), tempfile::tempdir().expect("a folder"));
+    let host = host().await;
+    let mut config = depot.config(&version("1.0.0"), &[("web", 5)]);
+    config.providers[0].watch = Some(folder.path().to_owned());
+    host.apply(config.clone()).await.expect("legal");
+    until(&host, "web", "up", |status| status.converged).await;
+    let put = |name: &str, library: &Path| {
+        let unfinished = folder.path().join(".unfinished");
+        std::fs::copy(library, &unfinished).expect("a folder of our own");
+        let file = folder.path().join(format!("{name}{}", std::env::consts::DLL_SUFFIX));
+        std::fs::rename(unfinished, file).expect("a folder of our own");
+    };
+    std::fs::write(folder.path().join("half.so"), "half of one").expect("a folder of our own");
+    put("a-other", &longshore_support::library("longshore-memory"));
+    put("b-same", &copied(&version("1.0.0"), tempfile::tempdir().expect("a folder").path(), 1));
+    put("c-newer", &version("2.0.0"));
+    eventually("the newer one serves", async || serving(&host) == "2.0.0").await;
+    assert_eq!(generations(&host), [entry("2.0.0", Serving), entry("1.0.0", Kept)], "the others never did");
+    assert!(provider(&host).generations[0].watched_ms.is_some(), "as if an operator had asked for it");
+    until(&host, "web", "well", |status| status.converged && status.running == 5).await;
+
+    // Who watches no more takes no more.
+    config.providers[0].watch = None;
+    host.apply(config).await.expect("it is the same provider");
+    assert_eq!(serving(&host), "2.0.0");
+    assert_eq!((depot.launched().1, depot.killed()), (5, 0));
+}
