@@ -129,6 +129,8 @@ struct Round {
     new_fails: Option<CallError>,
     /// Whether the old one did not tell.
     old_fails: bool,
+    /// Whether that was because it hangs: then it is asked no more.
+    old_hangs: bool,
 }
 
 impl Pair {
@@ -163,6 +165,9 @@ impl Pair {
                 }
                 let Some(now) = self.live().await else { return Ok(Compared::default()) };
                 open.narrow(&last, &now);
+            }
+            if last.old_hangs {
+                self.old = None;
             }
             if self.old.is_none() && last.new_fails.is_none() {
                 break;
@@ -322,6 +327,7 @@ impl Round {
         ours: Result<T, CallError>,
     ) -> Option<(T, T)> {
         let ours = ours.map_err(|error| _ = self.new_fails.get_or_insert(error)).ok();
+        self.old_hangs |= matches!(theirs, Some(Err(CallError::Deadline { .. })));
         let theirs = theirs.and_then(Result::ok);
         self.old_fails |= theirs.is_none();
         theirs.zip(ours)

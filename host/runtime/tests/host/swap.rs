@@ -323,14 +323,20 @@ async fn a_version_is_found_by_its_number() {
 #[tokio::test]
 async fn a_provider_that_cannot_tell_is_mended_by_a_swap() {
     let depot = Depot::new();
-    let host = on(&depot, &bad(), &[("web", 20)]).await;
-    depot.fault("fails");
-    host.swap(to(&version("2.0.0"))).await.expect("the one that serves cannot tell, and this one can");
-    until(&host, "web", "well", |status| status.converged && status.running == 20).await;
+    let host = host().await;
+    let mut config = depot.config(&bad(), &[("web", 20)]);
+    config.clusters[0].deadlines.status = Duration::from_millis(500);
+    host.apply(config).await.expect("legal");
+    until(&host, "web", "up", |status| status.converged).await;
+    for fault in ["fails", "hangs", "violates"] {
+        depot.fault(fault);
+        host.swap(to(&version("2.0.0"))).await.expect("the one that serves cannot tell, and this one can");
+        until(&host, "web", "well", |status| status.converged && status.running == 20).await;
+        host.rollback("depot").await.expect("it is kept");
+    }
     assert_eq!((depot.alive().len(), depot.killed()), (20, 0));
 
     // Nor can that one be held to anything which forgets most of what the host knows.
-    host.rollback("depot").await.expect("it is kept");
     let elsewhere = Depot::new();
     let host = on(&elsewhere, &bad(), &[("web", 20)]).await;
     elsewhere.fault("fails");
