@@ -30,6 +30,7 @@ use crate::{
     plugins::{add_plugin, plugins, remove_plugin},
     problem::{Problem, ProblemKind},
     recovery::{history, reconnect, resolve},
+    swap::{rollback, swap},
     wire::{
         Admitted, Applied, AppliedCluster, AppliedProvider, ClusterStatus, Clusters, ClustersQuery,
         DeleteQuery, HostInfo, Planned, Providers, Release, Released, Scale, WAIT_LIMIT, WORKERS_PAGE,
@@ -95,6 +96,8 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/plan", post(plan))
         .route("/v1/clusters/{name}/reconnect", post(reconnect))
         .route("/v1/clusters/{name}/cleanup", post(clean_up))
+        .route("/v1/providers/{name}/swap", post(swap))
+        .route("/v1/providers/{name}/rollback", post(rollback))
         .layer(DefaultBodyLimit::max(CONFIG_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(APPLY_LIMIT, request, next)));
     Router::new()

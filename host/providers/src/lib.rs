@@ -11,6 +11,7 @@ mod confine;
 mod control;
 mod discover;
 mod error;
+mod figures;
 mod image;
 mod in_process;
 mod instance;
@@ -35,11 +36,12 @@ mod watch;
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
 pub use confine::{ConfineError, Lacking, apply as confine};
-pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, named_plugin};
+pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, is_path, named_plugin};
 pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
+pub use figures::Figures;
 pub use library::Library;
 pub use locate::{Located, locate};
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};

@@ -2,6 +2,7 @@
 
 mod backend;
 mod breaches;
+mod depot;
 mod ends;
 mod faults;
 mod journals;
@@ -13,6 +14,9 @@ mod quarantine;
 mod recovery;
 mod server;
 mod stage;
+mod swap;
+mod swap_cuts;
+mod swap_load;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 

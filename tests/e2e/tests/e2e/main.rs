@@ -9,3 +9,4 @@ mod outside;
 mod processes;
 mod recovery;
 mod servers;
+mod swap;
