@@ -84,7 +84,7 @@ pub(crate) enum Command {
     State(State),
     /// Hold a plugin's provider to the contract, clause by clause, each check in a process of its own
     Conformance(Conformance),
-    /// Look at plugins, release or begin one
+    /// Look at plugins, keep them on the host's shelf, release or begin one
     #[command(subcommand)]
     Plugin(Plugin),
 }
@@ -328,8 +328,16 @@ pub(crate) struct Conformance {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
-    /// List the plugins that a configuration can name
+    /// List the plugins that a configuration can name, and the files that are refused, with the reason
     List,
+    /// Put a copy of a plugin on the host's shelf, from where a configuration names it as NAME or NAME@VERSION
+    Add(AddPlugin),
+    /// Take a plugin off the host's shelf, if nobody uses it
+    Remove {
+        /// NAME where there is but one of it, NAME@VERSION, or the first digits of its hash
+        #[arg(value_name = "PLUGIN")]
+        plugin: String,
+    },
     /// Load a plugin, and show what it says of itself and what its configuration may hold
     Inspect {
         /// The plugin's name, or the path of its library
@@ -344,6 +352,19 @@ pub(crate) enum Plugin {
     },
     /// Make a provider's crate to begin with, in a new folder: it builds, and passes the conformance checks
     New(NewPlugin),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddPlugin {
+    /// The library
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The SHA-256 that it must have
+    #[arg(long, value_name = "HASH", value_parser = sha256)]
+    pub(crate) sha256: Option<String>,
+    /// A public key of minisign that must have signed it, in FILE.minisig beside it; may be given again: one of them must
+    #[arg(long, value_name = "KEY")]
+    pub(crate) signed_by: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -384,6 +405,11 @@ fn handle(text: &str) -> Result<ResolvedHandle, String> {
     handle.check().map(|()| handle)
 }
 
+fn sha256(text: &str) -> Result<String, String> {
+    let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| text.to_ascii_lowercase()).ok_or_else(|| "a SHA-256 has 64 hexadecimal digits".to_owned())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a duration such as `30s`, `5m` or `1h 30m`"))
@@ -422,6 +448,14 @@ mod tests {
         ] {
             let what = handle(text).expect_err("no handle");
             assert!(what.contains(words), "{text}: {what}");
+        }
+    }
+
+    #[test]
+    fn a_hash_is_told_from_what_is_none() {
+        assert_eq!(sha256(&"Ab".repeat(32)), Ok("ab".repeat(32)));
+        for text in ["", "ab", &"ab".repeat(33), &"xy".repeat(32)] {
+            assert!(sha256(text).is_err(), "{text}");
         }
     }
 

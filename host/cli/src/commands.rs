@@ -10,13 +10,17 @@ mod host;
 mod plugin;
 mod quarantine;
 mod recover;
+mod shelf;
 mod show;
 mod state;
 
-use std::path::{self, PathBuf};
+use std::{
+    path::{self, Path, PathBuf},
+    sync::Arc,
+};
 
 use longshore_http::{Client, socket};
-use longshore_providers::{RunnerProgram, SearchPath};
+use longshore_providers::{RunnerProgram, SearchPath, Shelf};
 use longshore_runtime::Plugins;
 
 use crate::{
@@ -24,6 +28,9 @@ use crate::{
     exit::Failure,
     output::Output,
 };
+
+/// The folder in the state folder that plugins are kept in.
+const SHELF: &str = "plugins";
 
 /// Does what the command line asks for.
 pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
@@ -50,6 +57,8 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Conformance(asked) => conformance::run(global, asked, output).await,
         Command::Plugin(Plugin::New(new)) => author::new(new, output),
         Command::Plugin(Plugin::List) => plugin::list(global, output).await,
+        Command::Plugin(Plugin::Add(add)) => shelf::add(&client(global)?, add, output).await,
+        Command::Plugin(Plugin::Remove { plugin }) => shelf::remove(&client(global)?, plugin, output).await,
         Command::Plugin(Plugin::Release { library }) => {
             quarantine::release(&client(global)?, library, output).await
         }
@@ -67,14 +76,15 @@ fn client(global: &Global) -> Result<Client, Failure> {
     Ok(Client::new(&socket_path(global))?)
 }
 
-/// Where a host finds plugins, and what it runs them in: this program itself.
-fn plugins(global: &Global) -> Plugins {
+/// Where a host finds plugins, and what it runs them in: this program itself. What it keeps of them is in its state folder.
+fn plugins(global: &Global, state: Option<&Path>) -> Plugins {
     let runner = RunnerProgram::own().inspect_err(|error| {
         tracing::warn!(
             "providers cannot run in processes of their own, as this program cannot be found: {error}"
         );
     });
-    Plugins { search: search_path(global), runner: runner.ok() }
+    let shelf = state.map(|folder| Arc::new(Shelf::new(folder.join(SHELF))));
+    Plugins { search: search_path(global), runner: runner.ok(), shelf }
 }
 
 /// The folders to look for plugins in, by paths that mean the same to everybody who is told of them.

@@ -29,6 +29,8 @@ Environment:
   LONGSHORE_STATE        the state folder, as --state
   LONGSHORE_PLUGIN_PATH  more plugin folders, separated as in PATH
   LONGSHORE_LOG          what is logged to standard error, such as `info` or `warn,longshore_runtime=debug`
+  LONGSHORE_ALLOW_WRITABLE_PLUGINS
+                         set to 1: plugins are loaded that other users can write or replace, too
   NO_COLOR               no colours";
 
 /// An exit code.
@@ -67,7 +69,7 @@ impl From<ProblemKind> for Exit {
             | ProblemKind::PluginRefused
             | ProblemKind::PluginFailed
             | ProblemKind::ProviderFailed => Self::Plugin,
-            ProblemKind::Journal => Self::State,
+            ProblemKind::Journal | ProblemKind::Shelf => Self::State,
             _ => Self::Internal,
         }
     }

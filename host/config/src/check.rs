@@ -1,6 +1,7 @@
 //! What a configuration must keep beyond its form: names, references, limits. The same check for a file and for what
 //! arrives over the wire, which no reader of ours has to have made.
 
+mod provider;
 mod server;
 mod variables;
 
@@ -13,12 +14,15 @@ use longshore_plugin_api::{Container, Hardware, MAX_WORKERS_ON_A_HANDLE};
 use longshore_scaling::PolicyError;
 
 use crate::{
-    config::{ClusterConfig, Config, ProviderConfig},
+    config::{ClusterConfig, Config},
     error::ConfigError,
     keys::nearest,
     notes::Notes,
     spot::{Kind, Spot, Table, short},
 };
+
+pub(crate) use provider::DESCRIPTORS;
+pub use provider::{PATHS_LIMIT, SIGNERS_LIMIT};
 
 /// What a configuration without a file is called in errors.
 pub(crate) const ORIGIN: &str = "the configuration";
@@ -79,10 +83,8 @@ pub(crate) fn check(config: &Config, notes: &mut Notes) {
     names(Kind::Provider, config.providers.iter().map(|provider| provider.name.as_str()), notes);
     names(Kind::Cluster, config.clusters.iter().map(|cluster| cluster.name.as_str()), notes);
     for (index, provider) in config.providers.iter().enumerate() {
-        check_provider(
-            provider,
-            &mut Checker { notes, at: Table::new(Kind::Provider, index), name: &provider.name },
-        );
+        let at = Table::new(Kind::Provider, index);
+        provider::check(provider, &mut Checker { notes, at, name: &provider.name });
     }
     let providers = config.providers.iter().map(|provider| provider.name.as_str()).collect();
     for (index, cluster) in config.clusters.iter().enumerate() {
@@ -167,24 +169,6 @@ fn names<'a>(kind: Kind, names: impl Iterator<Item = &'a str>, notes: &mut Notes
         let line = notes.line_of(first).map(|line| format!(", line {line}")).unwrap_or_default();
         let what = format!("is the name of another {word}{line}; give each {word} its own");
         notes.wrong(name, spot, &what);
-    }
-}
-
-fn check_provider(provider: &ProviderConfig, checker: &mut Checker<'_>) {
-    // Left out, it is the name, whose fault is told already.
-    if !checker.is_faulty(None, "name") {
-        checker.plain(None, "plugin", Some(&provider.plugin));
-    }
-    if !provider.config.is_object() {
-        checker.wrong(None, "config", "must be an object");
-    }
-    if let Some(threads) = provider.threads
-        && !(1..=THREADS_LIMIT).contains(&threads)
-    {
-        checker.wrong(None, "threads", &format!("must be between 1 and {THREADS_LIMIT}, not {threads}"));
-    }
-    if let Some(create) = provider.create_timeout {
-        checker.deadline(None, "create_timeout", create);
     }
 }
 
@@ -342,7 +326,11 @@ mod tests {
             let keys = match section {
                 None => crate::keys::CLUSTER,
                 Some(section) => {
-                    crate::keys::SECTIONS.iter().find(|(name, _)| name == section).expect("it is there").1
+                    crate::keys::CLUSTER_SECTIONS
+                        .iter()
+                        .find(|(name, _)| name == section)
+                        .expect("it is there")
+                        .1
                 }
             };
             assert!(keys.contains(key), "{key}");

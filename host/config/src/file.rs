@@ -1,11 +1,12 @@
 //! Reads the TOML text: keys to fields, defaults for what is left out, faults for what is wrong.
 
+mod provider;
 mod server;
 
 use std::{
     fs::File,
     io::{self, Read},
-    path::{self, Path},
+    path::Path,
 };
 
 use longshore_plugin_api::{Container, Hardware, MAX_WORKERS_ON_A_HANDLE};
@@ -17,9 +18,8 @@ use toml::{
 
 use crate::{
     check,
-    config::{ClusterConfig, Config, Deadlines, ProviderConfig},
+    config::{ClusterConfig, Config, Deadlines},
     error::ConfigError,
-    isolation::Trust,
     keys::{self, nearest},
     notes::Notes,
     section::{Lines, Section, described},
@@ -40,7 +40,7 @@ impl Config {
         Self::parse(&text_of(file).map_err(unreadable)?, file)
     }
 
-    /// Reads and checks a text in TOML. `origin` is its name in errors; paths of plugins are resolved against its folder.
+    /// Reads and checks a text in TOML. `origin` is its name in errors; relative paths are resolved against its folder.
     ///
     /// # Errors
     ///
@@ -87,10 +87,10 @@ fn read_document(table: &DeTable<'_>, lines: &Lines, notes: &mut Notes, origin: 
         let line = lines.of(key.span().start);
         let meant = match nearest(name, keys::TOP.iter().copied()) {
             Some(meant) => format!("; did you mean [[{meant}]]?"),
-            None if keys::SECTIONS.iter().any(|(section, _)| *section == name) => {
-                format!("; did you mean [cluster.{name}], after its [[cluster]]?")
-            }
-            None => "; a file has [[provider]] and [[cluster]] tables".to_owned(),
+            None => match Kind::ALL.into_iter().find(|kind| is_section(*kind, name)).map(Kind::word) {
+                Some(kind) => format!("; did you mean [{kind}.{name}], after its [[{kind}]]?"),
+                None => "; a file has [[provider]] and [[cluster]] tables".to_owned(),
+            },
         };
         let name = short(name);
         notes.push(name.clone(), Some(line), format!("unknown key `{name}` in line {line}{meant}"));
@@ -98,10 +98,14 @@ fn read_document(table: &DeTable<'_>, lines: &Lines, notes: &mut Notes, origin: 
     let folder = origin.parent().unwrap_or(Path::new(""));
     let mut config = Config::default();
     each(table, Kind::Provider, lines, notes, |section| {
-        config.providers.push(read_provider(section, folder));
+        config.providers.push(provider::read_provider(section, folder));
     });
     each(table, Kind::Cluster, lines, notes, |section| config.clusters.push(read_cluster(section)));
     config
+}
+
+fn is_section(kind: Kind, name: &str) -> bool {
+    kind.sections().iter().any(|(section, _)| *section == name)
 }
 
 /// Calls `read` for every table of a kind.
@@ -138,43 +142,11 @@ fn each<'t>(
     }
 }
 
-fn read_provider(section: &mut Section<'_, '_>, folder: &Path) -> ProviderConfig {
-    section.check_keys(keys::PROVIDER);
-    let name = required(section, "name");
-    let plugin = match section.text("plugin") {
-        Some(plugin) => located(&plugin, folder),
-        None => name.clone(),
-    };
-    ProviderConfig {
-        plugin,
-        config: section.json("config").unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
-        threads: section.count("threads", check::THREADS_LIMIT),
-        create_timeout: section.duration("create_timeout"),
-        isolation: None,
-        trust: Trust::default(),
-        confine: None,
-        watch: None,
-        name,
-    }
-}
-
 fn required(section: &mut Section<'_, '_>, key: &'static str) -> String {
     if !section.has(key) {
         section.missing(key);
     }
     section.text(key).unwrap_or_default()
-}
-
-/// The absolute path of a plugin that is named by its file; a plain name as it is.
-fn located(plugin: &str, folder: &Path) -> String {
-    let is_path = plugin.contains(path::is_separator)
-        || [".so", ".dll", ".dylib"].iter().any(|ending| plugin.ends_with(ending));
-    if !is_path {
-        return plugin.to_owned();
-    }
-    let joined = folder.join(plugin);
-    // It fails where there is no current folder any more; the host's own error on the path then says enough.
-    path::absolute(&joined).unwrap_or(joined).to_string_lossy().into_owned()
 }
 
 fn read_cluster(section: &mut Section<'_, '_>) -> ClusterConfig {

@@ -1,6 +1,6 @@
 //! How a provider is kept apart from the host, and what is demanded of its library before any of its code runs.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,21 +27,21 @@ pub struct Trust {
     pub signed_by: Vec<String>,
 }
 
-/// What a runner may not do. Linux alone has most of it; what a system does not offer is told, and fatal where it is
-/// [`required`](Self::required).
+/// What a runner may not do, nor anything that it starts: the workers of a provider that runs programs on this machine inherit
+/// all of it. Linux alone has it; what a system does not offer is told, and fatal where it is [`required`](Self::required).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Confinement {
     /// The user whose rights it has, by name or number; the host's own where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// The most memory that it may address, in bytes.
+    /// The most memory that each process may address, in bytes: what is reserved counts, used or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
-    /// The most descriptors that it may have open.
+    /// The most descriptors that each process may have open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub descriptors: Option<u32>,
-    /// The most time of a processor that it may use.
+    /// The most time of a processor that each process may use, in its whole life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_time: Option<Duration>,
     /// The files and folders that it may read and run, beside what each program needs; everything where both this and
@@ -58,6 +58,20 @@ pub struct Confinement {
     pub required: BTreeSet<Guard>,
 }
 
+impl Confinement {
+    /// What it asks for. It always asks that nothing that the runner starts gains rights.
+    pub fn guards(&self) -> BTreeSet<Guard> {
+        let is_there = |guard: &Guard| match guard {
+            Guard::User => self.user.is_some(),
+            Guard::Limits => self.memory.is_some() || self.descriptors.is_some() || self.cpu_time.is_some(),
+            Guard::NoNewPrivileges => true,
+            Guard::Paths => self.read.is_some() || self.write.is_some(),
+            Guard::SystemCalls => self.seccomp,
+        };
+        Guard::ALL.into_iter().filter(is_there).collect()
+    }
+}
+
 /// One of the things that confine a runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -72,4 +86,39 @@ pub enum Guard {
     Paths,
     /// The system calls that it may use (seccomp).
     SystemCalls,
+}
+
+impl Guard {
+    /// All there are.
+    pub const ALL: [Self; 5] =
+        [Self::User, Self::Limits, Self::NoNewPrivileges, Self::Paths, Self::SystemCalls];
+
+    /// Its name, as a configuration has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Limits => "limits",
+            Self::NoNewPrivileges => "no-new-privileges",
+            Self::Paths => "paths",
+            Self::SystemCalls => "system-calls",
+        }
+    }
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_has_one_name_in_the_file_and_on_the_wire() {
+        for guard in Guard::ALL {
+            assert_eq!(serde_json::to_value(guard).expect("it is plain data"), guard.name());
+        }
+    }
 }

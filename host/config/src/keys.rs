@@ -12,6 +12,27 @@
 //! | `config` | a table of the provider's own keys, as its plugin's schema has them (`longshore plugin inspect`) | empty | |
 //! | `threads` | the most threads that call the provider at once | the host's | 1 to 1024 |
 //! | `create_timeout` | how long the plugin may take to make the provider | the host's | 10 ms to 1 day |
+//! | `isolation` | where its code runs: `"in-process"`, in the host's own process, or `"subprocess"`, in a *runner*, which the host starts, watches and starts again | the host's; `"subprocess"` with `[provider.confine]` | |
+//! | `sha256` | the SHA-256 that the plugin's file must have | any | 64 hexadecimal digits |
+//! | `signed_by` | a list of minisign's public keys, as `minisign -G` prints them: one of them must have signed the file, in `FILE.minisig` beside it | no signature is asked for | 1 to 100 keys |
+//! | `watch` | a folder that is watched for newer versions of the plugin, from the configuration file's folder on | none | |
+//!
+//! # `[provider.confine]`
+//!
+//! What the provider's runner may not do, and all that it starts: the workers of a provider that runs programs on this
+//! machine inherit every limit. With this section, even an empty one, no program that it starts has more rights than it has
+//! itself. Linux alone has all of it; what a system does not offer is told in the log, and fatal where it is `required`.
+//!
+//! | key | what it is | default | range |
+//! |---|---|---|---|
+//! | `user` | the user whose rights it has, by name or number; needs a host that is root | the host's | |
+//! | `memory` | the most memory that one process may address, as `hardware.memory`. It counts what is reserved, not what is used: the program itself, its libraries, and several MiB for each thread | no limit | 64 MiB to 1 EiB |
+//! | `descriptors` | the most files and sockets that one process may have open | the host's | 32 to 1 048 576 |
+//! | `cpu_time` | the most time of a processor that one process may use before it is killed; of a runner, over its whole life | no limit | 1 s to 365 days; a part of a second counts as a whole one |
+//! | `read` | the files and folders that it may read and run, beside what each program needs of the system's: absolute, or from the configuration file's folder on | everything; nothing more with `write` | 256 paths |
+//! | `write` | the files and folders that it may change as well | everything; nothing with `read` | 256 paths |
+//! | `seccomp` | whether system calls that no provider needs are refused: of modules, mounts, tracing, the clock, and the like | `false` | |
+//! | `required` | what must be in force, or else the provider is not started: `true` for all that is configured, or a list of `"user"`, `"limits"`, `"no-new-privileges"`, `"paths"`, `"system-calls"` | `false`: nothing | |
 //!
 //! # `[[cluster]]`
 //!
@@ -115,10 +136,29 @@
 //! is an error. A value is put in as it is, quoted for nobody, and nothing in it is filled in again. A container may have
 //! 1000 of them.
 
+/// Sections of a table with their keys.
+pub type Sections = &'static [(&'static str, &'static [&'static str])];
+
 /// The keys of the file itself.
 pub const TOP: &[&str] = &["provider", "cluster"];
-/// The keys of `[[provider]]`.
-pub const PROVIDER: &[&str] = &["name", "plugin", "config", "threads", "create_timeout"];
+/// The keys of `[[provider]]`, its section included.
+pub const PROVIDER: &[&str] = &[
+    "name",
+    "plugin",
+    "config",
+    "threads",
+    "create_timeout",
+    "isolation",
+    "sha256",
+    "signed_by",
+    "watch",
+    "confine",
+];
+/// The keys of `[provider.confine]`.
+pub const CONFINE: &[&str] =
+    &["user", "memory", "descriptors", "cpu_time", "read", "write", "seccomp", "required"];
+/// The sections of `[[provider]]` with their keys. (`config` is none: its keys are its plugin's.)
+pub const PROVIDER_SECTIONS: Sections = &[("confine", CONFINE)];
 /// The keys of `[[cluster]]`, its sections included.
 pub const CLUSTER: &[&str] = &[
     "name",
@@ -164,7 +204,7 @@ pub const SERVER: &[&str] =
 /// The keys of `[cluster.server.container]`.
 pub const SERVER_CONTAINER: &[&str] = &["image", "command", "args", "env", "working_dir"];
 /// The sections of `[[cluster]]` with their keys; `a.b` is the section `b` of the section `a`.
-pub const SECTIONS: &[(&str, &[&str])] = &[
+pub const CLUSTER_SECTIONS: Sections = &[
     ("container", CONTAINER),
     ("hardware", HARDWARE),
     ("timeouts", TIMEOUTS),

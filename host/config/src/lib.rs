@@ -38,7 +38,7 @@ mod spot;
 mod variables;
 mod wire;
 
-pub use check::{NAME_LIMIT, THREADS_LIMIT, is_name};
+pub use check::{NAME_LIMIT, PATHS_LIMIT, SIGNERS_LIMIT, THREADS_LIMIT, is_name};
 pub use config::{ClusterConfig, Config, Deadlines, ProviderConfig};
 pub use error::{ConfigError, FAULTS_LIMIT, Fault, Faults};
 pub use file::FILE_LIMIT;

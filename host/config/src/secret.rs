@@ -13,6 +13,8 @@ pub const HIDDEN: &str = "***";
 /// A shorter secret is not looked for in texts: it would be found in words that have nothing to do with it, and give itself
 /// away by what is missing.
 const HIDDEN_FROM: usize = 4;
+/// How deep in quotes within quotes a secret is looked for.
+const QUOTES_WITHIN: usize = 3;
 
 /// A secret, such as the password of a server. A document has its text as it is, as the journal and the host's socket need
 /// it; [`redacted`](crate::Config::redacted) makes a document that has it not.
@@ -35,13 +37,31 @@ impl Secret {
         &self.0
     }
 
-    /// A text of somebody else's, such as a provider's error, with `***` for the secret wherever it stands in it.
+    /// A text of somebody else's, such as a provider's error, with `***` for the secret wherever it stands in it, also within
+    /// quotes: an engine may repeat in its error what a program was called with, as a text in quotes within another one.
     pub fn hidden_in<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.0.len() < HIDDEN_FROM || !text.contains(&self.0) {
-            return Cow::Borrowed(text);
+        let mut hidden = Cow::Borrowed(text);
+        if self.0.len() < HIDDEN_FROM {
+            return hidden;
         }
-        Cow::Owned(text.replace(&self.0, HIDDEN))
+        let mut forms = vec![self.0.clone()];
+        while let Some(form) = forms.last().map(|form| within_quotes(form))
+            && forms.len() <= QUOTES_WITHIN
+            && !forms.contains(&form)
+        {
+            forms.push(form);
+        }
+        // The longest first: one that begins with a quote has the next shorter one in it.
+        for form in forms.iter().rev().filter(|form| text.contains(*form)) {
+            hidden = Cow::Owned(hidden.replace(form, HIDDEN));
+        }
+        hidden
     }
+}
+
+/// A text as it stands within quotes, in JSON, Rust and Go alike. A password has no control characters.
+fn within_quotes(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', r#"\""#)
 }
 
 impl fmt::Debug for Secret {
@@ -134,5 +154,19 @@ mod tests {
         assert!(matches!(secret.hidden_in("nothing of it"), Cow::Borrowed("nothing of it")));
         assert_eq!(Secret::new("a").hidden_in("a banana"), "a banana");
         assert_eq!(Secret::new("").hidden_in("a banana"), "a banana");
+    }
+
+    #[test]
+    fn it_is_hidden_within_quotes_too() {
+        for password in ["hunter2", r#"hun"ter2"#, r"hun\ter2", r#""hunter\""#, r#"a\"b\\"ter2"#] {
+            let secret = Secret::new(password);
+            let mut told = format!("exec: {password}");
+            for _ in 0..=QUOTES_WITHIN {
+                let shown = secret.hidden_in(&told);
+                assert!(shown.contains(HIDDEN) && !shown.contains("ter"), "{password} in {told}: {shown}");
+                assert_eq!(shown.matches(HIDDEN).count(), 1, "{password} in {told}: {shown}");
+                told = format!("it says {told:?}");
+            }
+        }
     }
 }

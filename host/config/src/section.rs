@@ -1,7 +1,12 @@
 //! One table of the file, read key by key. A value of the wrong type is noted, and reading goes on without it, so that one
 //! look at the file finds all that is wrong.
 
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use serde_json::{Map, Value};
@@ -11,7 +16,7 @@ use toml::{
 };
 
 use crate::{
-    keys::{self, nearest},
+    keys::nearest,
     notes::{Entry, Notes},
     secret::Secret,
     spot::{Table, short},
@@ -69,20 +74,18 @@ impl<'a, 't> Section<'a, 't> {
         }
     }
 
-    /// The table that does have a key which this one has not.
+    /// The table of the same kind that does have a key which this one has not.
     fn belongs_in(&self, key: &str) -> Option<String> {
-        if self.at.kind != crate::spot::Kind::Cluster {
-            return None;
-        }
+        let kind = self.at.kind;
         let outermost = |section: &'static str| section.split('.').next();
         let mut of_sections =
-            keys::SECTIONS.iter().filter(|(_, known)| known.contains(&key)).map(|(section, _)| *section);
+            kind.sections().iter().filter(|(_, known)| known.contains(&key)).map(|(section, _)| *section);
         let here = self.at.section.and_then(outermost);
         let near = of_sections.clone().find(|section| here.is_some() && outermost(section) == here);
-        let is_clusters = self.at.section.is_some() && keys::CLUSTER.contains(&key);
+        let is_the_tables = self.at.section.is_some() && kind.keys().contains(&key);
         match near {
-            None if is_clusters => Some("[[cluster]]".to_owned()),
-            near => Some(format!("[cluster.{}]", near.or_else(|| of_sections.next())?)),
+            None if is_the_tables => Some(format!("[[{}]]", kind.word())),
+            near => Some(format!("[{}.{}]", kind.word(), near.or_else(|| of_sections.next())?)),
         }
     }
 
@@ -159,8 +162,36 @@ impl<'a, 't> Section<'a, 't> {
         if let Some((_, choice)) = chosen {
             return Some(*choice);
         }
-        let words: Vec<_> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        self.not(key, words.join(" or "), value)
+        self.not(key, quoted(choices).join(" or "), value)
+    }
+
+    /// Several of a few words: a list of them, or `true` for `all` and `false` for none.
+    pub(crate) fn choices<T: Copy + Ord>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&str, T)],
+        all: BTreeSet<T>,
+    ) -> Option<BTreeSet<T>> {
+        let value = self.value(key)?;
+        let wanted = || format!("true, false or a list of {}", quoted(choices).join(", "));
+        let list = match value {
+            DeValue::Boolean(true) => return Some(all),
+            DeValue::Boolean(false) => return Some(BTreeSet::new()),
+            DeValue::Array(list) => list,
+            other => return self.not(key, wanted(), other),
+        };
+        let mut chosen = BTreeSet::new();
+        for (at, entry) in list.iter().enumerate() {
+            let text = entry.get_ref().as_str();
+            let choice = text.and_then(|text| choices.iter().find(|(word, _)| *word == text));
+            let Some((_, choice)) = choice else {
+                let (at, found) = (at + 1, described(entry.get_ref()));
+                self.wrong(key, &format!("must be {}, but number {at} is {found}", wanted()));
+                return None;
+            };
+            chosen.insert(*choice);
+        }
+        Some(chosen)
     }
 
     pub(crate) fn duration(&mut self, key: &'static str) -> Option<Duration> {
@@ -310,6 +341,10 @@ pub(crate) fn described(value: &DeValue<'_>) -> String {
         DeValue::Array(_) => "a list".to_owned(),
         DeValue::Table(_) => "a table".to_owned(),
     }
+}
+
+fn quoted<T>(choices: &[(&str, T)]) -> Vec<String> {
+    choices.iter().map(|(word, _)| format!("\"{word}\"")).collect()
 }
 
 fn listed(known: &[&str]) -> String {

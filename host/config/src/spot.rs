@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::keys::SECTIONS;
+use crate::keys::{self, Sections};
 
 /// The two kinds of tables that a document has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,15 +12,33 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 2] = [Self::Provider, Self::Cluster];
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Provider => "provider",
             Self::Cluster => "cluster",
         }
     }
+
+    /// The keys of such a table, its sections included.
+    pub(crate) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Provider => keys::PROVIDER,
+            Self::Cluster => keys::CLUSTER,
+        }
+    }
+
+    /// Its sections, with their keys.
+    pub(crate) fn sections(self) -> Sections {
+        match self {
+            Self::Provider => keys::PROVIDER_SECTIONS,
+            Self::Cluster => keys::CLUSTER_SECTIONS,
+        }
+    }
 }
 
-/// A table: the `[[cluster]]` of an index, or one of the sections in it.
+/// A table: the `[[provider]]` or `[[cluster]]` of an index, or one of the sections in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Table {
     pub(crate) kind: Kind,
@@ -40,7 +58,7 @@ impl Table {
         let inner = |outer: &str| {
             let is_it =
                 |name: &&str| name.strip_prefix(outer).and_then(|rest| rest.strip_prefix('.')) == Some(key);
-            SECTIONS.iter().map(|(name, _)| *name).find(is_it)
+            self.kind.sections().iter().map(|(name, _)| *name).find(is_it)
         };
         Self { section: Some(self.section.and_then(inner).unwrap_or(key)), ..self }
     }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use longshore_config::{
-    ClusterConfig, Config, Deadlines, Probe, ProviderConfig, Secret, ServerConfig, ServerSource, Trust,
-    Variable, keys,
+    ClusterConfig, Config, Confinement, Deadlines, Guard, Isolation, Probe, ProviderConfig, Secret,
+    ServerConfig, ServerSource, Trust, Variable, keys,
 };
 use longshore_plugin_api::{Container, Hardware};
 use longshore_scaling::{OnRestart, Policy, Prefer, Strays};
@@ -25,6 +25,19 @@ list = [1, true, { deep = 0x10 }]
 [[provider]]
 name = "own"
 plugin = "plugins/libown.so"
+isolation = "subprocess"
+sha256 = "9F86D081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+signed_by = ["RWQKIWS0ufLPqHSqFqEFQwguNBSrKIIc6MluxDsQJs8jwudrBOaZ+y+5"]
+watch = "incoming"
+[provider.confine]
+user = "nobody"
+memory = "1GiB"
+descriptors = 64
+cpu_time = "1h"
+read = ["/opt/own", "data"]
+write = []
+seccomp = true
+required = ["user", "paths"]
 
 [[cluster]]
 name = "web"
@@ -90,10 +103,22 @@ fn full() -> Config {
         config: json!({}),
         threads: None,
         create_timeout: None,
-        isolation: None,
-        trust: Trust::default(),
-        confine: None,
-        watch: None,
+        isolation: Some(Isolation::Subprocess),
+        trust: Trust {
+            sha256: Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into()),
+            signed_by: vec!["RWQKIWS0ufLPqHSqFqEFQwguNBSrKIIc6MluxDsQJs8jwudrBOaZ+y+5".into()],
+        },
+        confine: Some(Confinement {
+            user: Some("nobody".into()),
+            memory: Some(1 << 30),
+            descriptors: Some(64),
+            cpu_time: Some(Duration::from_hours(1)),
+            read: Some(vec!["/opt/own".into(), "/etc/longshore/data".into()]),
+            write: Some(vec![]),
+            seccomp: true,
+            required: [Guard::User, Guard::Paths].into(),
+        }),
+        watch: Some("/etc/longshore/incoming".into()),
     };
     let cluster = ClusterConfig {
         name: "web".into(),
@@ -177,6 +202,8 @@ fn what_is_left_out_has_its_default() {
     let config = Config::parse(text, Path::new("c.toml")).expect("it is valid");
     assert_eq!(config.providers[0].plugin, "memory");
     assert_eq!(config.providers[0].config, json!({}));
+    assert_eq!((config.providers[0].isolation, &config.providers[0].trust), (None, &Trust::default()));
+    assert_eq!((&config.providers[0].confine, &config.providers[0].watch), (&None, &None));
     let cluster = &config.clusters[0];
     assert_eq!(cluster.policy, Policy::default());
     assert_eq!(cluster.deadlines, Deadlines::default());
@@ -200,6 +227,28 @@ fn paths_of_plugins_are_seen_from_the_file() {
     assert_eq!(plugin("libp.so", "/etc/c.toml"), "/etc/libp.so");
     assert_eq!(plugin("/opt/p", "/etc/c.toml"), "/opt/p");
     assert_eq!(plugin("a/p.so", "c.toml"), format!("{here}/a/p.so"));
+}
+
+/// What is confined is so in a runner, and everything that is asked for can be required in one word.
+#[test]
+fn a_confinement_fills_in_what_follows_from_it() {
+    let confined = |lines: &str| {
+        let text = format!("[[provider]]\nname = \"p\"\n[provider.confine]\n{lines}");
+        let mut config = Config::parse(&text, Path::new("c.toml")).expect("it is valid");
+        assert_eq!(config.providers[0].isolation, Some(Isolation::Subprocess));
+        config.providers.remove(0).confine.expect("it is there")
+    };
+    assert_eq!(confined(""), Confinement::default());
+    assert_eq!(confined("").guards(), [Guard::NoNewPrivileges].into());
+    assert_eq!(confined("required = true").required, [Guard::NoNewPrivileges].into());
+    assert_eq!(confined("required = false\nseccomp = true").required, [].into());
+    let limited = confined("required = true\ncpu_time = 1.5\nread = []");
+    assert_eq!(limited.required, [Guard::Limits, Guard::NoNewPrivileges, Guard::Paths].into());
+    assert_eq!(limited.cpu_time, Some(Duration::from_millis(1500)));
+    assert_eq!(
+        confined("user = \"1000\"\nwrite = []\nseccomp = true\nmemory = 67108864").guards(),
+        Guard::ALL.into()
+    );
 }
 
 #[test]
@@ -232,6 +281,9 @@ fn the_wire_is_checked_like_a_file() {
     config.clusters[0].provider = "loca".into();
     config.clusters.push(ClusterConfig { name: "we b".into(), ..full().clusters[0].clone() });
     config.providers[1].config = json!([]);
+    config.providers[1].isolation = None;
+    config.providers[1].trust.sha256 = Some("9F".repeat(32));
+    config.providers[1].watch = Some("incoming".into());
     let error = config.check().expect_err("much is wrong");
     assert_eq!(
         Config::from_json(&json!(config).to_string()).expect_err("the same").to_string(),
@@ -239,10 +291,14 @@ fn the_wire_is_checked_like_a_file() {
     );
     assert_eq!(
         error.to_string(),
-        "the configuration: 4 errors\n  \
+        "the configuration: 7 errors\n  \
          `name` in [[cluster]] \"we b\" must be 1 to 63 letters, digits, `-`, `_` or `.`, and begin with a letter or \
          digit, not \"we b\"\n  \
          `config` in [[provider]] \"own\" must be an object\n  \
+         `isolation` in [[provider]] \"own\" must be \"subprocess\" where there is a [provider.confine]: what runs in the \
+         host's own process cannot be confined\n  \
+         `sha256` in [[provider]] \"own\" must be 64 hexadecimal digits, as `sha256sum` prints them, not \"9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F9F\"\n  \
+         `watch` in [[provider]] \"own\" must be absolute, not \"incoming\"\n  \
          `provider` in [[cluster]] \"web\" names no provider: there is no \"loca\"; did you mean \"local\"?\n  \
          `workers` in [[cluster]] \"web\" must be between min (1) and max (9), not 10"
     );
@@ -261,11 +317,15 @@ fn every_key_is_documented() {
     let (documented, variables): (Vec<&str>, Vec<&str>) =
         documented.into_iter().partition(|key| !key.starts_with('$'));
     assert_eq!(variables, Variable::ALL.map(|variable| format!("${{{}}}", variable.name())));
-    let mut known = [keys::PROVIDER, keys::CLUSTER].concat();
-    known.retain(|key| keys::SECTIONS.iter().all(|(section, _)| section != key));
-    // The sections within a section have the keys of others, and say so.
-    let sections = keys::SECTIONS.iter().filter(|(section, _)| !section.contains('.'));
-    known.extend(sections.flat_map(|(_, keys)| *keys));
+    let mut known = vec![];
+    for (keys, sections) in
+        [(keys::PROVIDER, keys::PROVIDER_SECTIONS), (keys::CLUSTER, keys::CLUSTER_SECTIONS)]
+    {
+        known.extend(keys.iter().filter(|key| sections.iter().all(|(section, _)| section != *key)));
+        // The sections within a section have the keys of others, and say so.
+        let sections = sections.iter().filter(|(section, _)| !section.contains('.'));
+        known.extend(sections.flat_map(|(_, keys)| *keys));
+    }
     known.retain(|key| !["container", "hardware"].contains(key));
     assert_eq!(documented, known);
 }

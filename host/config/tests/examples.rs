@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use longshore_config::{Config, Probe, Secret, ServerConfig, ServerSource, ServerValues, Values, fill, keys};
+use longshore_config::{
+    Config, Guard, Probe, Secret, ServerConfig, ServerSource, ServerValues, Values, fill, keys,
+};
 use longshore_scaling::{Policy, ServerPolicy};
 use serde_json::json;
 
@@ -97,7 +99,8 @@ fn uncommented(text: &str) -> String {
 fn the_example_shows_every_key_and_its_default() {
     let commented = std::fs::read_to_string(example("process.toml")).expect("it is there");
     let text = uncommented(&commented);
-    let of_sections = keys::SECTIONS.iter().flat_map(|(_, keys)| *keys);
+    let sections = [keys::PROVIDER_SECTIONS, keys::CLUSTER_SECTIONS].concat();
+    let of_sections = sections.iter().flat_map(|(_, keys)| *keys);
     for key in [keys::PROVIDER, keys::CLUSTER].concat().iter().chain(of_sections) {
         // What cannot stand beside the rest is behind two signs.
         let is_there = text
@@ -108,6 +111,8 @@ fn the_example_shows_every_key_and_its_default() {
     }
     let all = Config::parse(&text, &example("process.toml")).expect("it is valid");
     let some = Config::parse(&commented, &example("process.toml")).expect("it is valid");
+    let confinement = all.providers[0].confine.as_ref().expect("it is uncommented");
+    assert_eq!(confinement.required, Guard::ALL.into(), "it shows all there is");
     let (all, some) = (&all.clusters[0], &some.clusters[0]);
     assert_eq!((&all.policy, &all.deadlines), (&some.policy, &some.deadlines), "they are the defaults");
     assert_eq!((all.verbose, all.stopped), (some.verbose, some.stopped));

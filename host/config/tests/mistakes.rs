@@ -284,6 +284,144 @@ fn numbers_out_of_range() {
     );
 }
 
+/// Holds that a provider with `lines` after its name, from line 3 on, has this one fault.
+#[track_caller]
+fn one_fault_of_a_provider(lines: &str, message: &str) {
+    whole_file(&format!("{PROVIDER}{lines}"), message);
+}
+
+#[test]
+fn what_a_library_must_be() {
+    let place = "in [[provider]] \"process\", line 3,";
+    for (line, what) in [
+        (
+            "isolation = \"sandbox\"",
+            "`isolation` {} must be \"in-process\" or \"subprocess\", not \"sandbox\"",
+        ),
+        (
+            "sha256 = \"9f86\"",
+            "`sha256` {} must be 64 hexadecimal digits, as `sha256sum` prints them, not \"9f86\"",
+        ),
+        ("sha256 = 9", "`sha256` {} must be a text in quotes, not 9"),
+        ("signed_by = \"RWQ\"", "`signed_by` {} must be a list of texts, not \"RWQ\""),
+        ("signed_by = []", "`signed_by` {} must not be empty; leave it out where no signature is asked for"),
+        ("watch = \"\"", "`watch` {} must not have an empty path; leave it out instead"),
+        ("watch = \"a\\u0000\"", "`watch` {} must not have a zero byte"),
+    ] {
+        one_fault_of_a_provider(line, &what.replace("{}", place));
+    }
+    let digits = "z".repeat(64);
+    one_fault_of_a_provider(
+        &format!("sha256 = \"{digits}\""),
+        &format!(
+            "`sha256` {place} must be 64 hexadecimal digits, as `sha256sum` prints them, not \"{digits}\""
+        ),
+    );
+    // Another length, another algorithm, and what is not base64 at all.
+    let good = "RWQKIWS0ufLPqHSqFqEFQwguNBSrKIIc6MluxDsQJs8jwudrBOaZ+y+5";
+    for bad in ["RWQKIWS0ufLPqHSqFqEF", &good.replace("RWQ", "AAQ"), "untrusted comment: minisign public key"]
+    {
+        one_fault_of_a_provider(
+            &format!("signed_by = [\"{good}\", \"{bad}\"]"),
+            &format!(
+                "`signed_by` {place} must be a list of minisign's public keys, 56 characters that begin with RW, but \
+                 number 2 is \"{bad}\""
+            ),
+        );
+    }
+    one_fault_of_a_provider(
+        &format!("signed_by = [{}]", format!("\"{good}\",").repeat(101)),
+        &format!("`signed_by` {place} must have at most 100 keys, not 101"),
+    );
+}
+
+#[test]
+fn what_a_runner_may_not_do() {
+    let place = "in [provider.confine] of provider \"process\", line 4,";
+    for (line, what) in [
+        ("user = 1000", "`user` {} must be a text in quotes, not 1000"),
+        ("user = \"\"", "`user` {} must not be empty; leave it out instead"),
+        ("memory = \"1MiB\"", "`memory` {} must be between 64 MiB and 1 EiB, not 1048576 bytes"),
+        ("descriptors = 31", "`descriptors` {} must be between 32 and 1048576, not 31"),
+        ("cpu_time = 0.5", "`cpu_time` {} must be between 1s and 365days, not 500ms"),
+        ("cpu_time = \"366days\"", "`cpu_time` {} must be between 1s and 365days, not 366days"),
+        ("read = \"/opt\"", "`read` {} must be a list of texts, not \"/opt\""),
+        ("write = [\"/opt\", \"\"]", "`write` {} must not have an empty path; leave it out instead"),
+        ("seccomp = \"yes\"", "`seccomp` {} must be true or false, not \"yes\""),
+        (
+            "required = \"paths\"",
+            "`required` {} must be true, false or a list of \"user\", \"limits\", \"no-new-privileges\", \"paths\", \
+             \"system-calls\", not \"paths\"",
+        ),
+        (
+            "required = [\"no-new-privileges\", \"path\"]",
+            "`required` {} must be true, false or a list of \"user\", \"limits\", \"no-new-privileges\", \"paths\", \
+             \"system-calls\", but number 2 is \"path\"",
+        ),
+        (
+            "required = [\"user\"]",
+            "`required` {} has \"user\", which needs `user`; add it, or leave that out",
+        ),
+        (
+            "required = [\"limits\"]",
+            "`required` {} has \"limits\", which needs `memory` or `descriptors` or `cpu_time`; add it, or leave that out",
+        ),
+        (
+            "required = [\"paths\"]",
+            "`required` {} has \"paths\", which needs `read` or `write`; add it, or leave that out",
+        ),
+        (
+            "required = [\"system-calls\"]\nseccomp = false",
+            "`required` {} has \"system-calls\", which needs `seccomp`; add it, or leave that out",
+        ),
+    ] {
+        one_fault_of_a_provider(&format!("[provider.confine]\n{line}"), &what.replace("{}", place));
+    }
+    let paths = "\"/a\",".repeat(257);
+    one_fault_of_a_provider(
+        &format!("[provider.confine]\nread = [{paths}]"),
+        &format!("`read` {place} must have at most 256 paths, not 257"),
+    );
+    // What is required is not missed where its own fault is told.
+    one_fault_of_a_provider(
+        "[provider.confine]\nuser = 1000\nrequired = [\"user\"]",
+        &format!("`user` {place} must be a text in quotes, not 1000"),
+    );
+}
+
+#[test]
+fn where_a_runner_is_confined() {
+    one_fault_of_a_provider(
+        "isolation = \"in-process\"\nconfine = {}",
+        "`isolation` in [[provider]] \"process\", line 3, must be \"subprocess\" where there is a [provider.confine]: what \
+         runs in the host's own process cannot be confined",
+    );
+    one_fault_of_a_provider(
+        "confine = true",
+        "`confine` in [[provider]] \"process\", line 3, must be a table, not true",
+    );
+    one_fault_of_a_provider(
+        "cpu_time = 3",
+        "unknown key `cpu_time` in [[provider]] \"process\", line 3; it belongs in [provider.confine]",
+    );
+    one_fault_of_a_provider(
+        "[provider.confine]\nsha256 = \"\"",
+        "unknown key `sha256` in [provider.confine] of provider \"process\", line 4; it belongs in [[provider]]",
+    );
+    one_fault_of_a_provider(
+        "[provider.confine]\ndescriptor = 64",
+        "unknown key `descriptor` in [provider.confine] of provider \"process\", line 4; did you mean `descriptors`?",
+    );
+    one_fault_of_a_provider(
+        "[confine]",
+        "unknown key `confine` in line 3; did you mean [provider.confine], after its [[provider]]?",
+    );
+    one_fault(
+        "[hardware]",
+        "unknown key `hardware` in line 7; did you mean [cluster.hardware], after its [[cluster]]?",
+    );
+}
+
 #[test]
 fn what_is_no_toml() {
     let error = error_of("[[provider]]\nname = process\nplugin = ");

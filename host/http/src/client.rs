@@ -18,10 +18,11 @@ use crate::{
     routes::APPLY_LIMIT,
     socket::{self, SocketError},
     wire::{
-        Admitted, Applied, CleanUpQuery, CleanedUp, ClusterStatus, Clusters, ClustersQuery, DeleteQuery,
-        ErrorBody, HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo, Planned, Plugins, Providers,
-        Reconnect, Reconnecting, Release, Released, Resolve, Scale, ServerDetails, ServerQuery, WAIT_LIMIT,
-        WORKERS_PAGE_LIMIT, WorkerPage, WorkerView, WorkersQuery,
+        AddPlugin, AddedPlugin, Admitted, Applied, CleanUpQuery, CleanedUp, ClusterStatus, Clusters,
+        ClustersQuery, DeleteQuery, ErrorBody, HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo,
+        Planned, PluginList, Providers, Reconnect, Reconnecting, Release, Released, RemovedPlugin, Resolve,
+        Scale, ServerDetails, ServerQuery, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage, WorkerView,
+        WorkersQuery,
     },
 };
 
@@ -270,8 +271,26 @@ impl Client {
     }
 
     /// Asks which plugins the host finds.
-    pub async fn plugins(&self) -> Result<Plugins, ClientError> {
+    pub async fn plugins(&self) -> Result<PluginList, ClientError> {
         self.send(self.request(Method::GET, "/v1/plugins"), NO_WAIT).await
+    }
+
+    /// Asks for a plugin to be put on the shelf.
+    pub async fn add_plugin(&self, plugin: &AddPlugin) -> Result<AddedPlugin, ClientError> {
+        self.send(self.request(Method::POST, "/v1/plugins").json(plugin), NO_WAIT).await
+    }
+
+    /// Asks for a plugin to be taken off the shelf: by its name, `NAME@VERSION`, or its hash.
+    pub async fn remove_plugin(&self, plugin: &str) -> Result<RemovedPlugin, ClientError> {
+        // What cannot be one of these is no part of a path either.
+        let is_fit = |c: char| c.is_ascii_alphanumeric() || "@-.+_".contains(c);
+        if plugin.is_empty() || plugin.starts_with('.') || !plugin.chars().all(is_fit) {
+            let text = format!(
+                "the shelf has nothing called {plugin:?}: name a plugin as NAME, NAME@VERSION, or by its hash"
+            );
+            return Err(ClientError::Refused(Box::new(Problem::new(ProblemKind::PluginNotFound, text))));
+        }
+        self.send(self.request(Method::DELETE, &format!("/v1/plugins/{plugin}")), NO_WAIT).await
     }
 
     /// Asks for a library to be run again that is quarantined.

@@ -7,6 +7,7 @@
 mod backend;
 mod client;
 mod extract;
+mod plugins;
 mod problem;
 mod recovery;
 mod routes;

@@ -8,8 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use longshore_config::{ConfigError, Fault};
-use longshore_providers::CreateError;
-use longshore_runtime::{ApplyError, CommandError};
+use longshore_providers::{CreateError, ShelfError};
+use longshore_runtime::{ApplyError, CommandError, PluginError};
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, for a program.
@@ -39,6 +39,8 @@ pub enum ProblemKind {
     PluginRefused,
     /// A plugin could not make its provider: 422.
     PluginFailed,
+    /// The plugins that the host keeps cannot be read or written: 500.
+    Shelf,
     /// A provider did not do, or did not answer, what the request needs of it: 502.
     ProviderFailed,
     /// The host is shutting down: 503.
@@ -73,7 +75,7 @@ impl ProblemKind {
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,
             Self::ShuttingDown | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Journal | Self::Internal | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Journal | Self::Shelf | Self::Internal | Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -149,6 +151,23 @@ impl From<CommandError> for Problem {
             _ => ProblemKind::Internal,
         };
         Self::new(kind, full(&error))
+    }
+}
+
+impl From<PluginError> for Problem {
+    fn from(error: PluginError) -> Self {
+        let (kind, detail) = match &error {
+            PluginError::Shelf(ShelfError::Refused(why)) => (ProblemKind::PluginRefused, why.detail()),
+            PluginError::NotOnShelf(_) => (ProblemKind::PluginNotFound, None),
+            PluginError::NoShelf
+            | PluginError::InUse { .. }
+            | PluginError::Shelf(ShelfError::Full { .. }) => (ProblemKind::Denied, None),
+            PluginError::Shelf(_) => (ProblemKind::Shelf, None),
+            PluginError::ShuttingDown => (ProblemKind::ShuttingDown, None),
+            _ => (ProblemKind::Internal, None),
+        };
+        let detail = detail.map(str::to_owned);
+        Self { detail, ..Self::new(kind, full(&error)) }
     }
 }
 

@@ -12,7 +12,7 @@ use axum::{
     http::{Method, Uri},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete as delete_route, get, post},
 };
 use longshore_config::Config;
 use longshore_runtime::{ApplyError, Host};
@@ -27,12 +27,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     backend::{clean_up, server},
     extract::{Document, Name, Params, Text},
+    plugins::{add_plugin, plugins, release, remove_plugin},
     problem::{Problem, ProblemKind},
     recovery::{history, reconnect, resolve},
     wire::{
         Admitted, Applied, AppliedCluster, AppliedProvider, ClusterStatus, Clusters, ClustersQuery,
-        DeleteQuery, HostInfo, Planned, Plugin, Plugins, Providers, Release, Released, Scale, WAIT_LIMIT,
-        WORKERS_PAGE, WORKERS_PAGE_LIMIT, WorkerPage, WorkersQuery,
+        DeleteQuery, HostInfo, Planned, Providers, Scale, WAIT_LIMIT, WORKERS_PAGE, WORKERS_PAGE_LIMIT,
+        WorkerPage, WorkersQuery,
     },
 };
 
@@ -84,7 +85,8 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/clusters/{name}/resolve", post(resolve).layer(DefaultBodyLimit::max(RESOLVE_LIMIT)))
         .route("/v1/clusters/{name}/server", get(server))
         .route("/v1/providers", get(providers))
-        .route("/v1/plugins", get(plugins))
+        .route("/v1/plugins", get(plugins).post(add_plugin))
+        .route("/v1/plugins/{plugin}", delete_route(remove_plugin))
         .route("/v1/plugins/release", post(release))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(REQUEST_LIMIT, request, next)));
@@ -293,25 +295,4 @@ async fn delete(
 
 async fn providers(State(desk): State<Desk>) -> Json<Providers> {
     Json(Providers { providers: desk.host.providers() })
-}
-
-async fn plugins(State(desk): State<Desk>) -> Answer<Plugins> {
-    let host = Arc::clone(&desk.host);
-    // Folders may be slow to read.
-    let found = tokio::task::spawn_blocking(move || {
-        let users = host.providers();
-        let plugins = host.search_path().candidates().into_iter().map(|candidate| {
-            let path = candidate.path.display().to_string();
-            let of_it = users.iter().filter(|provider| provider.path == path);
-            let providers = of_it.map(|provider| provider.name.clone()).collect();
-            Plugin { name: candidate.name, path, providers }
-        });
-        Plugins { folders: folders(&host), plugins: plugins.collect(), quarantined: host.quarantined() }
-    });
-    let gone = |_| Problem::new(ProblemKind::Internal, "the plugin folders could not be read");
-    Ok(Json(found.await.map_err(gone)?))
-}
-
-async fn release(State(desk): State<Desk>, Document(release): Document<Release>) -> Answer<Released> {
-    Ok(Json(desk.host.release(&release.library).await?))
 }

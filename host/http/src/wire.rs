@@ -20,7 +20,9 @@
 //! | `POST /v1/clusters/{name}/resolve` | [`Resolve`] | [`Admitted`] |
 //! | `POST /v1/clusters/{name}/reconnect` | [`Reconnect`] | [`Reconnecting`] |
 //! | `GET /v1/providers` | | [`Providers`] |
-//! | `GET /v1/plugins` | | [`Plugins`] |
+//! | `GET /v1/plugins` | | [`PluginList`] |
+//! | `POST /v1/plugins` | [`AddPlugin`] | [`AddedPlugin`] |
+//! | `DELETE /v1/plugins/{plugin}` | | [`RemovedPlugin`]; `{plugin}` is `NAME`, `NAME@VERSION`, or a hash |
 //! | `POST /v1/plugins/release` | [`Release`] | [`Released`] |
 //!
 //! An update is answered when the provider has told fresh statuses, or after 30 seconds; a reconnect of a cluster that the
@@ -29,14 +31,15 @@
 //!
 //! Whatever goes wrong is told as an [`ErrorBody`], under the status code of its [`ProblemKind`](crate::ProblemKind).
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use longshore_config::Config;
 use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
 use longshore_providers::MAX_HANDLE_BYTES;
 pub use longshore_runtime::{
-    ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Preview, ProviderStatus,
-    QuarantinedLibrary, Released, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
+    AddedPlugin, ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Plugin, PluginList,
+    PluginPlace, Preview, ProviderStatus, QuarantinedLibrary, RefusedPlugin, Released, RemovedPlugin,
+    ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -285,18 +288,6 @@ pub struct Providers {
     pub providers: Vec<ProviderStatus>,
 }
 
-/// The plugins that can be named in a configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plugins {
-    /// The folders that were looked in, in order.
-    pub folders: Vec<String>,
-    /// What was found, by name.
-    pub plugins: Vec<Plugin>,
-    /// The libraries that the host does not run any more, since what ran them died too often.
-    #[serde(default)]
-    pub quarantined: Vec<QuarantinedLibrary>,
-}
-
 /// A library that is to be run again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -305,15 +296,18 @@ pub struct Release {
     pub library: String,
 }
 
-/// A file that is a plugin by its name; none of its code was run.
+/// A plugin is to be put on the shelf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plugin {
-    /// What a configuration calls it.
-    pub name: String,
-    /// Where it is.
-    pub path: String,
-    /// The providers that were made from this file, by name.
-    pub providers: Vec<String>,
+#[serde(deny_unknown_fields)]
+pub struct AddPlugin {
+    /// Its file, by its absolute path on the host's machine.
+    pub path: PathBuf,
+    /// The SHA-256 that it must have, in 64 lower-case hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Public keys of minisign, one of which must have signed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
 }
 
 #[cfg(test)]
@@ -373,6 +367,56 @@ mod tests {
             &json!({"cluster": "web", "generation": 2, "found": 5}),
         );
         round_trip(&Reconnect::default(), &json!({}));
+    }
+
+    #[test]
+    fn documents_of_plugins_keep_their_shape() {
+        round_trip(
+            &AddPlugin { path: "/x.so".into(), sha256: Some("ab".into()), signed_by: vec!["RW".into()] },
+            &json!({"path": "/x.so", "sha256": "ab", "signed_by": ["RW"]}),
+        );
+        let plugin = Plugin {
+            name: "memory".into(),
+            version: Some("1.0.0".into()),
+            hash: Some("ab".into()),
+            place: PluginPlace::Shelf,
+            path: "/ab.so".into(),
+            providers: vec!["p".into()],
+        };
+        let refused = RefusedPlugin {
+            path: "/x.so".into(),
+            place: PluginPlace::Folder,
+            why: "it is bad".into(),
+            providers: vec![],
+        };
+        let plugins = PluginList {
+            folders: vec!["/plugins".into()],
+            shelf: Some("/state/plugins".into()),
+            plugins: vec![plugin],
+            refused: vec![refused],
+            quarantined: vec![],
+        };
+        round_trip(
+            &plugins,
+            &json!({
+                "folders": ["/plugins"],
+                "shelf": "/state/plugins",
+                "plugins": [{
+                    "name": "memory", "version": "1.0.0", "hash": "ab", "place": "shelf", "path": "/ab.so",
+                    "providers": ["p"],
+                }],
+                "refused": [{"path": "/x.so", "place": "folder", "why": "it is bad", "providers": []}],
+                "quarantined": [],
+            }),
+        );
+        // As a host of before the shelf wrote it.
+        let older = r#"{"folders":[],"plugins":[{"name":"memory","path":"/m.so","providers":[]}]}"#;
+        let older: PluginList = serde_json::from_str(older).expect("it is understood");
+        assert_eq!((older.plugins[0].place, &older.shelf), (PluginPlace::Folder, &None));
+        round_trip(
+            &RemovedPlugin { name: None, version: None, hash: "ab".into() },
+            &json!({"name": null, "version": null, "hash": "ab"}),
+        );
     }
 
     #[test]

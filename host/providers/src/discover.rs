@@ -10,6 +10,8 @@ use std::{
 
 use etcetera::BaseStrategy as _;
 
+use crate::shelf::versioned;
+
 /// The variable that names further folders, separated as in `PATH`.
 pub const PATH_VARIABLE: &str = "LONGSHORE_PLUGIN_PATH";
 
@@ -107,7 +109,7 @@ impl SearchPath {
     }
 }
 
-fn is_path(plugin: &str) -> bool {
+pub(crate) fn is_path(plugin: &str) -> bool {
     plugin.contains('/') || plugin.contains(MAIN_SEPARATOR) || plugin.ends_with(consts::DLL_SUFFIX)
 }
 
@@ -135,12 +137,12 @@ fn plugin_name(file: &str) -> Option<String> {
     (!stem.is_empty()).then(|| stem.replace('_', "-"))
 }
 
-/// The name of the plugin that a configuration means: what it says, or what the file of a path is called.
+/// The name of the plugin that a configuration means: what it says, without a version, or what the file of a path is called.
 pub fn named_plugin(plugin: &str) -> Option<String> {
     if is_path(plugin) {
         Path::new(plugin).file_name().and_then(|file| file.to_str()).and_then(plugin_name)
     } else {
-        Some(plugin.to_owned())
+        Some(versioned(plugin).map_or(plugin, |(name, _)| name).to_owned())
     }
 }
 
@@ -153,6 +155,8 @@ pub enum Place {
     Missing,
     /// Something else is there, or it may not be read.
     Unreadable,
+    /// The host's shelf.
+    Shelf,
 }
 
 /// No plugin of that name, or no file of that path.
@@ -164,17 +168,19 @@ pub struct NotFound {
     pub searched: Vec<(PathBuf, Place)>,
     /// The nearest name that is there.
     pub nearest: Option<String>,
+    /// What the shelf said of a name with a version, which is looked for there alone; or why it could not be read.
+    pub shelf: Option<String>,
 }
 
 impl NotFound {
     fn of_path(plugin: &str) -> Self {
-        Self { plugin: plugin.to_owned(), searched: Vec::new(), nearest: None }
+        Self { plugin: plugin.to_owned(), searched: Vec::new(), nearest: None, shelf: None }
     }
 
     fn of_name(plugin: &str, path: &SearchPath) -> Self {
         let searched = path.folders.iter().map(|folder| (folder.clone(), place(folder))).collect();
         let names = path.candidates().into_iter().map(|candidate| candidate.name);
-        Self { plugin: plugin.to_owned(), searched, nearest: nearest(plugin, names) }
+        Self { plugin: plugin.to_owned(), searched, nearest: nearest(plugin, names), shelf: None }
     }
 }
 
@@ -199,9 +205,13 @@ pub(crate) fn nearest(given: &str, names: impl Iterator<Item = String>) -> Optio
 
 impl fmt::Display for NotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plugin, searched, nearest } = self;
+        let Self { plugin, searched, nearest, shelf } = self;
         if is_path(plugin) {
             return write!(f, "there is no plugin file {plugin}: check the path");
+        }
+        if versioned(plugin).is_some() {
+            let nobody = "versions are on a host's shelf alone, and it was not asked\n  to do: name a file";
+            return write!(f, "there is no plugin `{plugin}`: {}", shelf.as_deref().unwrap_or(nobody));
         }
         write!(f, "there is no plugin named `{plugin}`")?;
         if let Some(nearest) = nearest {
@@ -213,10 +223,14 @@ impl fmt::Display for NotFound {
                 Place::Folder => "",
                 Place::Missing => " (does not exist)",
                 Place::Unreadable => " (not a folder that can be read)",
+                Place::Shelf => " (the shelf)",
             };
             write!(f, "\n    {}{note}", folder.display())?;
         }
-        write!(f, "\n  to do: put the library into one of them, or name its folder with --plugin-path")
+        if let Some(why) = shelf {
+            write!(f, "\n    {why}")?;
+        }
+        write!(f, "\n  to do: put the library into one of these folders, or name its own with --plugin-path")
     }
 }
 

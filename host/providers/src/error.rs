@@ -49,6 +49,16 @@ pub enum LoadErrorKind {
     Stuck,
     /// This process has loaded [`MAX_LIBRARIES`](crate::MAX_LIBRARIES) different libraries already.
     TooMany,
+    /// Others than root and the host's user can write it, or put another one in its place.
+    Writable,
+    /// It changed while it was looked at.
+    Changed,
+    /// It is not the content that was pinned.
+    Pin,
+    /// It is not signed by anybody who was named.
+    Signature,
+    /// It is on the [shelf](crate::Shelf), and not any more what was put there.
+    Spoiled,
 }
 
 impl LoadErrorKind {
@@ -83,6 +93,15 @@ impl LoadErrorKind {
             Self::NoProcess => "see that the host may start processes, and that its own program is whole",
             Self::Stuck | Self::Crashed => "a library must not work while it is loaded; ask its author",
             Self::TooMany => "restart the host: libraries stay loaded for as long as it lives",
+            Self::Writable => {
+                "let nobody but root and the host's user own or write it (`chmod go-w`), or put the plugin where that is so"
+            }
+            Self::Changed => "put it in place with a rename when it is complete, and try again",
+            Self::Pin => "get the file that was meant, or correct its `sha256`",
+            Self::Signature => "get it from whoever you trust with its FILE.minisig, or correct `signed_by`",
+            Self::Spoiled => {
+                "`longshore plugin remove` it, and `longshore plugin add` the file that was meant again"
+            }
         }
     }
 }

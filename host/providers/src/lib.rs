@@ -1,12 +1,13 @@
 //! Finds, checks, loads and calls provider plugins.
 //!
-//! [`SearchPath`] finds a plugin's file, [`Library`] loads it, [`Provider`] is an instance of it, and [`Call`] is one call
-//! on its way. All of the host's unsafe code is here. Nothing here knows what a cluster should look like.
+//! [`locate`] finds a plugin's file in the folders of a [`SearchPath`] or on the [`Shelf`], [`verify`] holds it to what is demanded
+//! of it, [`Library`] is what is known of it, [`Provider`] is an instance of it, and [`Call`] is one call on its way. All of the host's unsafe code is here. Nothing here knows what a cluster should look like.
 
 mod ask;
 mod call;
 mod check;
 mod code;
+mod confine;
 mod control;
 mod discover;
 mod error;
@@ -15,6 +16,7 @@ mod in_process;
 mod instance;
 mod lanes;
 mod library;
+mod locate;
 mod log;
 mod made;
 mod pool;
@@ -26,15 +28,20 @@ mod said;
 mod schema;
 mod sealed;
 mod seat;
+mod shelf;
+mod verify;
+mod watch;
 
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
+pub use confine::{ConfineError, Lacking, apply as confine};
 pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, named_plugin};
 pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
 pub use library::Library;
+pub use locate::{Located, locate};
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
 pub use pool::{CallLimits, HANG_GRACE, ProviderLoad};
 pub use provider::{Handles, Housing, Provider};
@@ -43,4 +50,10 @@ pub use runner::{
     DEATHS_LIMIT, DEATHS_WINDOW, RESTART_WAIT, RunnerProgram, RunnerSetup, RunnerState, SHUTDOWN_LIMIT,
     STABLE, intercept,
 };
-pub use sealed::{MAX_LIBRARY_BYTES, Sealed};
+pub use sealed::Sealed;
+pub use shelf::{
+    Contents, Named, NotOnShelf, RefusedFile, SHELF_BYTES, SHELF_PLUGINS, Shelf, ShelfError, Shelved,
+    versioned,
+};
+pub use verify::{MAX_LIBRARY_BYTES, Signer, Verified, WRITABLE_VARIABLE, verify};
+pub use watch::{LOOK_EVERY, News, SETTLE, WATCHED_NAMES, Watcher};

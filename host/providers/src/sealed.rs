@@ -7,19 +7,17 @@
 use std::{
     fmt,
     fs::File,
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest as _, Sha256};
+use longshore_config::Trust;
 
 use crate::{
     error::{LoadError, LoadErrorKind},
     image,
+    verify::{Verified, verify},
 };
-
-/// The largest library that is read: 1 GiB.
-pub const MAX_LIBRARY_BYTES: u64 = 1 << 30;
 
 /// What a file had in it when it was read.
 pub struct Sealed {
@@ -30,19 +28,27 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// Reads a file, once.
+    /// Reads a file, once, if nobody else can write it: see [`verify`].
     ///
     /// # Errors
     ///
-    /// It cannot be read, is no regular file, or is larger than [`MAX_LIBRARY_BYTES`].
+    /// [`LoadError`] says what is wrong.
     pub fn read(path: &Path) -> Result<Self, LoadError> {
-        let bytes = read(path)?;
-        let hash = hex(&Sha256::digest(&bytes));
-        let copy = copy(&bytes, &hash).map_err(|error| {
+        Self::of(path, &verify(path, &Trust::default())?)
+    }
+
+    /// What was read from a path, and held to what is demanded of it.
+    ///
+    /// # Errors
+    ///
+    /// No copy of it could be made.
+    pub fn of(path: &Path, verified: &Verified) -> Result<Self, LoadError> {
+        let Verified { bytes, hash, .. } = verified;
+        let copy = copy(bytes, hash).map_err(|error| {
             let message = format_args!("no private copy of it could be made: {error}");
             LoadError::new(path, LoadErrorKind::Open, message)
         })?;
-        Ok(Self { path: path.to_owned(), hash, copy, length: bytes.len() })
+        Ok(Self { path: path.to_owned(), hash: hash.clone(), copy, length: bytes.len() })
     }
 
     /// What another process has read, hashed and sealed, and handed over.
@@ -92,33 +98,6 @@ impl fmt::Debug for Sealed {
         let Self { path, hash, .. } = self;
         f.debug_struct("Sealed").field("path", path).field("hash", hash).finish_non_exhaustive()
     }
-}
-
-/// The whole file, of at most [`MAX_LIBRARY_BYTES`].
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let unreadable = |error| LoadError::new(path, LoadErrorKind::Unreadable, error);
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        // A pipe or a device would be waited for.
-        return Err(LoadError::new(path, LoadErrorKind::NotALibrary, "it is not a regular file"));
-    }
-    let file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_LIBRARY_BYTES)).unwrap_or(0));
-    file.take(MAX_LIBRARY_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_LIBRARY_BYTES {
-        let message = format_args!("it is larger than {} MiB", MAX_LIBRARY_BYTES >> 20);
-        return Err(LoadError::new(path, LoadErrorKind::TooLarge, message));
-    }
-    Ok(bytes)
-}
-
-fn hex(digest: &[u8]) -> String {
-    use fmt::Write as _;
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn copy(bytes: &[u8], hash: &str) -> io::Result<File> {
@@ -178,7 +157,7 @@ mod tests {
         let before = sealed.bytes().expect("the copy is there");
         assert_eq!(before, b"as it was");
         assert_eq!(before, sealed.bytes().expect("the copy is there"), "however often it is read");
-        assert_eq!(sealed.hash(), hex(&Sha256::digest("as it was")));
+        assert_eq!(sealed.hash(), crate::verify::hash(b"as it was"));
         assert_ne!(sealed.hash(), Sealed::read(&path).expect("it is a file").hash());
     }
 

@@ -53,7 +53,7 @@ pub struct Host {
 impl Host {
     /// Where it looks for plugins.
     pub fn search_path(&self) -> &SearchPath {
-        &self.house.workshop.search
+        &self.house.workshop.plugins.search
     }
 
     /// Grows whenever a cluster's status changes, a cluster comes or goes.

@@ -13,6 +13,7 @@ mod host;
 mod house;
 mod message;
 mod passwords;
+mod plugins;
 mod quarantine;
 mod reconciler;
 mod reconnect;
@@ -27,6 +28,9 @@ pub use error::{ApplyError, CommandError, OpenError};
 pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
+pub use plugins::{
+    AddedPlugin, Plugin, PluginError, PluginList, PluginPlace, RefusedPlugin, RemovedPlugin, look_at_plugins,
+};
 pub use quarantine::{LibraryRecord, Quarantine, Quarantined, QuarantinedLibrary, Released};
 pub use runner::{RunnerPhase, RunnerStatus};
 pub use view::{

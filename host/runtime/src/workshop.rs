@@ -3,15 +3,16 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use longshore_config::{Isolation, ProviderConfig};
 use longshore_providers::{
-    CallLimits, CreateError, Housing, Library, LoadError, Provider, RunnerProgram, RunnerSetup, Sealed,
-    SearchPath,
+    CallLimits, CreateError, Housing, Library, LoadError, Located, NotFound, Provider, RunnerProgram,
+    RunnerSetup, Sealed, SearchPath, Shelf, Verified, locate,
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::{error::ApplyError, quarantine::Quarantines};
 
@@ -25,37 +26,54 @@ pub struct Plugins {
     pub search: SearchPath,
     /// The program that they run in, where they run in processes of their own; without it they all run in this one.
     pub runner: Option<RunnerProgram>,
+    /// Where those are kept that operators give to the host; one that keeps no state has none.
+    pub shelf: Option<Arc<Shelf>>,
 }
 
 impl From<SearchPath> for Plugins {
     fn from(search: SearchPath) -> Self {
-        Self { search, runner: None }
+        Self { search, ..Self::default() }
+    }
+}
+
+impl Plugins {
+    /// The file of a plugin. Blocks.
+    pub(crate) fn locate(&self, plugin: &str) -> Result<Located, NotFound> {
+        locate(&self.search, self.shelf.as_deref(), plugin)
+    }
+
+    /// Looks at what was read from a path, in a process that is thrown away where there is a program for that. Blocks.
+    pub(crate) fn examine(&self, path: &Path, verified: &Verified) -> Result<Arc<Library>, LoadError> {
+        let sealed = Sealed::of(path, verified)?;
+        match &self.runner {
+            Some(program) => Library::examine(sealed, program),
+            None => Library::load(sealed),
+        }
     }
 }
 
 /// Where providers are made.
 #[derive(Clone)]
 pub(crate) struct Workshop {
-    pub(crate) search: SearchPath,
-    runner: Option<RunnerProgram>,
+    pub(crate) plugins: Plugins,
     /// By the provider's name. Who has the one place has a thread inside the plugin.
     benches: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 impl Workshop {
     pub(crate) fn new(plugins: Plugins) -> Self {
-        let Plugins { search, runner } = plugins;
-        Self { search, runner, benches: Arc::default() }
+        Self { plugins, benches: Arc::default() }
     }
 
     /// Where the code of a provider is to run.
     pub(crate) fn isolation(&self, wanted: &ProviderConfig) -> Isolation {
-        let unless_said = if self.runner.is_some() { DEFAULT_ISOLATION } else { Isolation::InProcess };
+        let unless_said =
+            if self.plugins.runner.is_some() { DEFAULT_ISOLATION } else { Isolation::InProcess };
         wanted.isolation.unwrap_or(unless_said)
     }
 
     fn housing(&self, wanted: &ProviderConfig) -> Result<Housing, ApplyError> {
-        match (self.isolation(wanted), &self.runner) {
+        match (self.isolation(wanted), &self.plugins.runner) {
             (Isolation::InProcess, _) => Ok(Housing::InProcess),
             (Isolation::Subprocess, Some(program)) => Ok(Housing::Runner(RunnerSetup {
                 program: program.clone(),
@@ -70,47 +88,46 @@ impl Workshop {
     pub(crate) async fn bring_up(
         &self,
         wanted: &ProviderConfig,
-        quarantines: &Quarantines,
+        quarantines: &Arc<Quarantines>,
     ) -> Result<Arc<Provider>, ApplyError> {
         let library = self.open_again(wanted, quarantines).await?;
         self.make(wanted, &library).await
     }
 
-    /// Finds and loads the library of a provider that was there before, unless that ended in a quarantine.
+    /// Finds a provider's plugin and looks at it, if it is what the provider's configuration demands.
+    pub(crate) async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
+        self.open(wanted, |_| Ok(())).await
+    }
+
+    /// The same for a provider that was there before, unless that ended in a quarantine.
     pub(crate) async fn open_again(
         &self,
         wanted: &ProviderConfig,
-        quarantines: &Quarantines,
+        quarantines: &Arc<Quarantines>,
     ) -> Result<Arc<Library>, ApplyError> {
-        let sealed = self.read(wanted).await?;
-        // Before any of its code runs, wherever that would be.
-        quarantines.admit_again(&wanted.name, sealed.hash())?;
-        self.load(wanted, sealed).await
+        let (provider, quarantines) = (wanted.name.clone(), Arc::clone(quarantines));
+        self.open(wanted, move |hash| quarantines.admit_again(&provider, hash)).await
     }
 
-    pub(crate) async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-        let sealed = self.read(wanted).await?;
-        self.load(wanted, sealed).await
-    }
-
-    /// Finds and reads a library.
-    async fn read(&self, wanted: &ProviderConfig) -> Result<Sealed, ApplyError> {
-        let path = self.search.find(&wanted.plugin).map_err(|why| {
-            let provider = wanted.name.clone();
-            ApplyError::NotFound { provider, why: Box::new(why) }
-        })?;
-        let sealed = apart(move || Sealed::read(&path)).await;
-        sealed.map_err(|why| not_loaded(wanted, why))
-    }
-
-    /// Looks at a library, in a process that is thrown away where there is a program for that.
-    async fn load(&self, wanted: &ProviderConfig, sealed: Sealed) -> Result<Arc<Library>, ApplyError> {
-        let runner = self.runner.clone();
-        let loaded = apart(move || match &runner {
-            Some(program) => Library::examine(sealed, program),
-            None => Library::load(sealed),
+    /// Finds a plugin and looks at it; before any of its code runs, `admit` is asked about its hash.
+    async fn open(
+        &self,
+        wanted: &ProviderConfig,
+        admit: impl FnOnce(&str) -> Result<(), ApplyError> + Send + 'static,
+    ) -> Result<Arc<Library>, ApplyError> {
+        let (plugins, wanted) = (self.plugins.clone(), wanted.clone());
+        // Away from the runtime's own threads: folders may be slow, and a plugin may take its time.
+        let opening = spawn_blocking(move || {
+            let provider = || wanted.name.clone();
+            let not_loaded = |why| ApplyError::Load { provider: provider(), why: Box::new(why) };
+            let located = plugins.locate(&wanted.plugin);
+            let located =
+                located.map_err(|why| ApplyError::NotFound { provider: provider(), why: Box::new(why) })?;
+            let verified = located.verify(&wanted.trust).map_err(not_loaded)?;
+            admit(&verified.hash)?;
+            plugins.examine(located.path(), &verified).map_err(not_loaded)
         });
-        loaded.await.map_err(|why| not_loaded(wanted, why))
+        opening.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
     pub(crate) async fn make(
@@ -147,14 +164,4 @@ impl Workshop {
 
 pub(crate) fn failed(wanted: &ProviderConfig, why: CreateError) -> ApplyError {
     ApplyError::Create { provider: wanted.name.clone(), why: Box::new(why) }
-}
-
-fn not_loaded(wanted: &ProviderConfig, why: LoadError) -> ApplyError {
-    ApplyError::Load { provider: wanted.name.clone(), why: Box::new(why) }
-}
-
-/// Does what may take its time away from the runtime's own threads.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let working = tokio::task::spawn_blocking(work);
-    working.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

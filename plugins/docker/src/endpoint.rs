@@ -1,7 +1,8 @@
 //! Where the engine listens, and with what it is spoken to: from the configuration, or from Docker's own variables.
 
 use std::{
-    env, fmt, fs,
+    ffi::OsString,
+    fmt, fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -22,6 +23,9 @@ const USUAL: &str = "unix:///var/run/docker.sock";
 const PORTS: (u16, u16) = (2375, 2376);
 /// The largest file that is taken for a certificate or a key, in bytes.
 const PEM_LIMIT: u64 = 1 << 20;
+
+/// The value of a variable of the environment, where it is set.
+pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Where the engine listens.
 #[derive(Clone)]
@@ -51,8 +55,8 @@ impl fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// The one of a configuration; what that leaves out, Docker's variables say.
-    pub(crate) fn of(config: &Config) -> Result<Self, Error> {
-        let from_env = || env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    pub(crate) fn of(config: &Config, variables: Variables<'_>) -> Result<Self, Error> {
+        let from_env = || set(variables, "DOCKER_HOST").and_then(|host| host.into_string().ok());
         let (host, source) = match &config.host {
             Some(host) => (host.clone(), "it"),
             None => {
@@ -93,7 +97,7 @@ impl Endpoint {
             }
             Some(tls) => Some(tls.clone()),
             None if scheme == "http" => None,
-            None => usual_tls().or((scheme == "https").then(Tls::default)),
+            None => usual_tls(variables).or((scheme == "https").then(Tls::default)),
         };
         let (scheme, port) = if tls.is_some() { ("https", PORTS.1) } else { ("http", PORTS.0) };
         let mut url = Url::parse(&format!("{scheme}://{rest}"))
@@ -115,11 +119,16 @@ impl Endpoint {
     }
 }
 
+/// A variable; one that is empty is as good as none.
+fn set(variables: Variables<'_>, name: &str) -> Option<OsString> {
+    variables(name).filter(|value| !value.is_empty())
+}
+
 /// What Docker's variables say of TLS.
-fn usual_tls() -> Option<Tls> {
-    env::var_os("DOCKER_TLS_VERIFY").filter(|it| !it.is_empty())?;
-    let folder = env::var_os("DOCKER_CERT_PATH").filter(|it| !it.is_empty()).map(PathBuf::from);
-    let folder = folder.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".docker")))?;
+fn usual_tls(variables: Variables<'_>) -> Option<Tls> {
+    set(variables, "DOCKER_TLS_VERIFY")?;
+    let folder = set(variables, "DOCKER_CERT_PATH").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from(set(variables, "HOME")?).join(".docker")))?;
     let there = |name: &str| Some(folder.join(name));
     Some(Tls { ca: there("ca.pem"), cert: there("cert.pem"), key: there("key.pem") })
 }
@@ -176,4 +185,80 @@ fn read(field: &str, path: &Path) -> Result<Vec<u8>, Error> {
         return Err(wrong(&"it is too large for a certificate or a key"));
     }
     fs::read(path).map_err(|error| wrong(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// The endpoint of a configuration in such surroundings, as it is shown.
+    fn of(config: &Config, surroundings: &[(&str, &str)]) -> Result<String, Error> {
+        let surroundings: HashMap<&str, &str> = surroundings.iter().copied().collect();
+        let found = Endpoint::of(config, &|name| surroundings.get(name).map(OsString::from))?;
+        let is_tls = matches!(found, Endpoint::Tls(..));
+        assert_eq!(is_tls, found.to_string().starts_with("https://"), "{found}");
+        Ok(found.to_string())
+    }
+
+    fn at(host: &str) -> Config {
+        Config { host: Some(host.to_owned()), ..Config::default() }
+    }
+
+    #[test]
+    fn what_the_configuration_leaves_out_docker_s_variables_say() {
+        let theirs = ("DOCKER_HOST", "unix:///run/theirs.sock");
+        let found =
+            |config: &Config, surroundings: &[(&str, &str)]| of(config, surroundings).expect("it is valid");
+        assert_eq!(found(&Config::default(), &[]), USUAL);
+        assert_eq!(found(&Config::default(), &[("DOCKER_HOST", "")]), USUAL);
+        assert_eq!(found(&Config::default(), &[theirs]), "unix:///run/theirs.sock");
+        assert_eq!(found(&at("unix:///run/ours.sock"), &[theirs]), "unix:///run/ours.sock");
+        let error = of(&Config::default(), &[("DOCKER_HOST", "npipe://x")]).expect_err("it is Windows'");
+        assert_eq!(error.field(), Some("host"));
+        assert!(error.message().contains("the variable DOCKER_HOST says \"npipe://x\""), "{error}");
+    }
+
+    #[test]
+    fn ports_are_the_usual_ones() {
+        for (host, shown) in [
+            ("tcp://node-1", "http://node-1:2375"),
+            ("tcp://node-1:80/", "http://node-1"),
+            ("http://[::1]:1", "http://[::1]:1"),
+            ("https://node-1", "https://node-1:2376"),
+        ] {
+            assert_eq!(of(&at(host), &[]).expect(host), shown);
+        }
+        for host in ["tcp://node-1/v1.41", "tcp://me@node-1", "tcp://node-1?x=1", "tcp://node-1:x"] {
+            assert_eq!(of(&at(host), &[]).expect_err(host).field(), Some("host"), "{host}");
+        }
+    }
+
+    #[test]
+    fn docker_s_variables_say_where_the_certificates_are() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
+        let home = tempfile::tempdir().expect("a folder");
+        let folder = home.path().join(".docker");
+        fs::create_dir(&folder).expect("it is ours");
+        for (ours, docker_s) in
+            [("ca.pem", "ca.pem"), ("client.pem", "cert.pem"), ("client-key.pem", "key.pem")]
+        {
+            fs::copy(fixtures.join(ours), folder.join(docker_s)).expect("the fixture is there");
+        }
+        let (home, folder) = (home.path().display().to_string(), folder.display().to_string());
+        let host = ("DOCKER_HOST", "tcp://node-1");
+        let verify = ("DOCKER_TLS_VERIFY", "1");
+        let path = ("DOCKER_CERT_PATH", folder.as_str());
+        let secured = "https://node-1:2376";
+        let found = |surroundings: &[(&str, &str)]| of(&Config::default(), surroundings);
+        assert_eq!(found(&[host, verify, path]).expect("they are there"), secured);
+        assert_eq!(found(&[host, verify, ("HOME", &home)]).expect("they are there"), secured);
+        assert_eq!(found(&[host, path]).expect("nobody asks for TLS"), "http://node-1:2375");
+        let error = found(&[host, verify, ("DOCKER_CERT_PATH", &home)]).expect_err("there are none");
+        assert_eq!(error.field(), Some("tls.ca"), "{error}");
+        // A socket needs none, and `http` is what it says.
+        assert_eq!(of(&at("unix:///x"), &[verify, path]).expect("it is valid"), "unix:///x");
+        assert_eq!(of(&at("http://node-1"), &[verify, path]).expect("it is valid"), "http://node-1:2375");
+    }
 }

@@ -53,25 +53,40 @@ pub(crate) async fn make(shared: &Shared, order: Order, stop: &AtomicBool) -> Ou
         [labels::OWNER, labels::CLUSTER, labels::ROLE, labels::TOKEN, labels::INDEX].iter().all(same)
     };
     let what = || format!("create the container {name}");
-    match shared.engine.create(&name, body).await {
-        Ok(id) if stop.load(Ordering::Relaxed) => unmake(shared, &name, &id, stopped()).await,
-        Ok(id) => start(shared, &name, &id).await,
-        Err(fault) if fault.is_conflict() => match shared.engine.container(&name).await {
-            Ok(Some(found)) if is_ours(&found) => go_on(shared, &name, &found).await,
-            Ok(Some(_)) => Outcome::Absent(Error::permanent(format_args!(
-                "the name clashes: there is a container {name} that this launch did not make; remove it, or choose another \
-                 `namespace`"
-            ))),
-            // Its name was taken a moment ago.
-            Ok(None) => Outcome::Absent(Error::retryable(format_args!("cannot {}: {fault}", what()))),
-            Err(fault) => Outcome::Doubtful(fault.during(what())),
-        },
-        Err(fault) if fault.is_doubtful() => match look_for(shared, &name).await {
-            Some(found) if is_ours(&found) => go_on(shared, &name, &found).await,
-            _ => Outcome::Doubtful(fault.during(what())),
-        },
-        Err(fault) => Outcome::Absent(fault.of_launch(what())),
+    for _ in 0..LOOKS {
+        let fault = match shared.engine.create(&name, body.clone()).await {
+            Ok(id) if stop.load(Ordering::Relaxed) => return unmake(shared, &name, &id, stopped()).await,
+            Ok(id) => return start(shared, &name, &id).await,
+            Err(fault) => fault,
+        };
+        if fault.is_doubtful() {
+            return match look_for(shared, &name).await {
+                Some(found) if is_ours(&found) => go_on(shared, &name, &found).await,
+                _ => Outcome::Doubtful(fault.during(what())),
+            };
+        }
+        if !fault.is_conflict() {
+            return Outcome::Absent(fault.of_launch(what()));
+        }
+        match shared.engine.container(&name).await {
+            Ok(Some(found)) if is_ours(&found) => return go_on(shared, &name, &found).await,
+            Ok(Some(_)) => {
+                return Outcome::Absent(Error::permanent(format_args!(
+                    "the name clashes: there is a container {name} that this launch did not make; remove it, or choose \
+                     another `namespace`"
+                )));
+            }
+            // An engine gives the name away before it has made the container: for a call of ours perhaps whose host has died
+            // since. Or it is removing one.
+            Ok(None) if !stop.load(Ordering::Relaxed) => tokio::time::sleep(PAUSE).await,
+            Ok(None) => break,
+            Err(fault) => return Outcome::Doubtful(fault.during(what())),
+        }
     }
+    Outcome::Doubtful(Error::unknown(format_args!(
+        "cannot {}: the engine has given its name away, and does not have the container yet",
+        what()
+    )))
 }
 
 /// Starts a container that was made before, by a call that was cut off; one that was started already is as good.

@@ -1,13 +1,13 @@
 //! The configuration once it was checked: what a wrong value comes to is an error that names its field.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{env, fmt, net::IpAddr, time::Duration};
 
 use bytesize::ByteSize;
 use longshore_plugin_api::Error;
 
 use crate::{
     config::{Config, Gpus, Mount, Pull, Size, Time, Ulimit},
-    endpoint::Endpoint,
+    endpoint::{Endpoint, Variables},
     labels,
 };
 
@@ -65,12 +65,9 @@ impl Settings {
     pub(crate) fn pull(&self) -> Pull {
         self.plain.pull
     }
-}
 
-impl TryFrom<Config> for Settings {
-    type Error = Error;
-
-    fn try_from(config: Config) -> Result<Self, Error> {
+    /// Those of a configuration, in surroundings of such variables.
+    fn of(config: Config, variables: Variables<'_>) -> Result<Self, Error> {
         namespace(&config.namespace)?;
         if !(1..=PARALLEL_LIMIT).contains(&config.parallel) {
             return Err(Error::config("parallel", format_args!("it must be 1 to {PARALLEL_LIMIT}")));
@@ -87,7 +84,7 @@ impl TryFrom<Config> for Settings {
         let publish = publish(&config, &network)?;
         lists(&config)?;
         Ok(Self {
-            endpoint: Endpoint::of(&config)?,
+            endpoint: Endpoint::of(&config, variables)?,
             connect_timeout,
             pull_timeout,
             stop_grace: Duration::from_secs(stop_grace.as_millis().div_ceil(1000) as u64),
@@ -99,6 +96,14 @@ impl TryFrom<Config> for Settings {
             publish,
             plain: config,
         })
+    }
+}
+
+impl TryFrom<Config> for Settings {
+    type Error = Error;
+
+    fn try_from(config: Config) -> Result<Self, Error> {
+        Self::of(config, &|name| env::var_os(name))
     }
 }
 
@@ -243,12 +248,14 @@ mod tests {
     use super::*;
 
     fn read(config: Value) -> Result<Settings, Error> {
-        serde_json::from_value::<Config>(config).expect("it has the shape of the schema").try_into()
+        let config = serde_json::from_value(config).expect("it has the shape of the schema");
+        // Whatever engine the surroundings name is none of the test's.
+        Settings::of(config, &|_| None)
     }
 
     #[test]
     fn everything_may_be_left_out() {
-        let settings = read(json!({"host": "unix:///x"})).expect("the defaults are valid");
+        let settings = read(json!({})).expect("the defaults are valid");
         assert_eq!((settings.namespace(), settings.parallel), ("longshore", 8));
         assert_eq!((settings.stop_grace, settings.pull()), (Duration::from_secs(10), Pull::Missing));
         assert_eq!(settings.network, Network::Default);

@@ -5,6 +5,7 @@ use std::{
     collections::HashSet,
     fs::{File, OpenOptions},
     io::Write as _,
+    process::{Child, ExitStatus},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -36,6 +37,9 @@ const LIMITS: CallLimits = CallLimits {
     create: Duration::from_secs(30),
     hang_grace: longshore_providers::HANG_GRACE,
 };
+
+/// The pause between two looks at a process that is to be ended.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// The bench of one check.
 #[derive(Debug)]
@@ -261,29 +265,53 @@ impl Bench {
         Witnesses::listen(quirks, &nonce, self.quirks().start)
     }
 
-    /// Does an errand in another process, with a provider that is made anew there.
-    pub(crate) fn elsewhere(&self, errand: Errand) -> Verdict<Brought> {
+    /// The order of an errand.
+    fn errand(&self, errand: Errand) -> Order {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let folder = self.order.folder.join(format!("errand-{number}"));
-        std::fs::create_dir(&folder).or_fault("a folder could not be made")?;
-        let order = Order { task: Task::Errand(errand), folder, ..self.order.clone() };
-        let file = order.folder.join("order.json");
-        order::write(&file, &order)?;
-        let program = std::env::current_exe().or_fault("the harness does not know its own program")?;
-        // In the process group of this process, so that it ends with it.
-        let status = child::command(&program, &file)
-            .status()
-            .or_fault("a process for an errand could not be started")?;
+        Order { task: Task::Errand(errand), folder, ..self.order.clone() }
+    }
+
+    /// Has another process begin a run of such containers, and ends it with SIGKILL when it is time. Whether it was still at it.
+    pub(crate) fn cut_off_elsewhere(
+        &self,
+        run: Errand,
+        container: Container,
+        config: &Map<String, Value>,
+        mut is_time: impl FnMut() -> Verdict<bool>,
+    ) -> Verdict<bool> {
+        let mut order = Order { config: config.clone(), ..self.errand(run) };
+        order.quirks.container = container;
+        let mut child = send(&order)?;
+        let has_begun = || {
+            let calls = std::fs::read_to_string(order.progress()).unwrap_or_default();
+            calls.lines().any(|call| call == "run")
+        };
+        let mut ended = None;
+        while ended.is_none() && !(has_begun() && is_time()?) {
+            std::thread::sleep(LOOK);
+            ended = child.try_wait().or_fault("a process for an errand could not be watched")?;
+        }
+        // Where it has ended by itself, there is nothing to end.
+        drop(child.kill());
+        let status = child.wait().or_fault("a process for an errand could not be waited for")?;
+        match (ended, order.report().exists()) {
+            _ if child::is_fault(status) => fault(child::FAULTY),
+            (Some(_), false) => lost(status),
+            (_, is_done) => Ok(!is_done),
+        }
+    }
+
+    /// Does an errand in another process, with a provider that is made anew there.
+    pub(crate) fn elsewhere(&self, errand: Errand) -> Verdict<Brought> {
+        let order = self.errand(errand);
+        let status = send(&order)?.wait().or_fault("a process for an errand could not be waited for")?;
         match order::read(&order.report()) {
             Ok(Reported::Brought(brought)) => Ok(brought),
             Ok(Reported::Fault(what)) => fault(what),
             Ok(_) => fault("an errand came back with something else"),
             Err(_) if child::is_fault(status) => fault(child::FAULTY),
-            Err(_) => breach(
-                Clause::HygienePanic,
-                "a call in another process comes back",
-                format_args!("the process ended with {status}"),
-            ),
+            Err(_) => lost(status),
         }
     }
 
@@ -311,4 +339,21 @@ impl Bench {
     pub(crate) fn prepare(&self, cluster: &str) -> bool {
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(cluster.to_owned())
     }
+}
+
+/// Sends another process on an errand, with a provider that is made anew there.
+fn send(order: &Order) -> Verdict<Child> {
+    std::fs::create_dir(&order.folder).or_fault("a folder could not be made")?;
+    let file = order.folder.join("order.json");
+    order::write(&file, order)?;
+    let program = std::env::current_exe().or_fault("the harness does not know its own program")?;
+    // In the process group of this process, so that it ends with it.
+    let child = child::command(&program, &file).spawn();
+    child.or_fault("a process for an errand could not be started")
+}
+
+/// A plugin has ended the process of an errand.
+fn lost<T>(status: ExitStatus) -> Verdict<T> {
+    let expected = "a call in another process comes back";
+    breach(Clause::HygienePanic, expected, format_args!("the process ended with {status}"))
 }

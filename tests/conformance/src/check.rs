@@ -202,6 +202,8 @@ RunTokenTwiceAfterKill "run-token-twice-after-kill" Must [RunOnce] [] run::run_t
     "A token that is sent again when some or all of its workers have been killed launches nothing, and wakes nobody.";
 RunTokenAtOnce "run-token-at-once" Must [RunOnce] [] run::run_token_at_once
     "One token sent from eight threads at once launches once.";
+RunTokenAfterACrash "run-token-after-a-crash" Must [RunOnce] [List] run::run_token_after_a_crash
+    "A token whose launch was cut off by the death of its process is completed or refused when it is sent again: it has no more workers than were asked for, and all of them are listed.";
 RunIsKnownAtOnce "run-is-known-at-once" Must [RunKnown] [] run::run_is_known_at_once
     "The status right after a run, from one thread and from four at once, knows every new handle.";
 RunIsKnownToOthers "run-is-known-to-others" Must [RunKnown] [] run::run_is_known_to_others
@@ -304,6 +306,8 @@ ListAnew "list-anew" Must [ListSurvives] [List] list::list_anew
     "A provider that was created anew lists everything, with tokens and counts.";
 ListElsewhere "list-elsewhere" Must [ListSurvives] [List] list::list_elsewhere
     "Another process lists everything.";
+ListAfterACrash "list-after-a-crash" Must [ListComplete] [List] list::list_after_a_crash
+    "What a launch has made that was cut off by the death of its process is listed: every worker of it that tells the check of itself.";
 ListInAnOutage "list-in-an-outage" Must [ListFailure] [List] list::list_in_an_outage
     "While the backend is out of reach, list fails.";
 InitializeAgain "initialize-again" Must [InitializeAgain] [Initialize] initialize::initialize_again

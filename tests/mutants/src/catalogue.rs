@@ -25,6 +25,8 @@ pub struct Mutant {
     pub config: Value,
     /// The variables that the process needs that loads it.
     pub env: Vec<(&'static str, String)>,
+    /// Whether it shows in what takes long alone, which is run with `--long`.
+    pub long: bool,
 }
 
 /// Where a library comes from.
@@ -160,6 +162,7 @@ pub fn all() -> Vec<Mutant> {
         library: *library,
         config: json!({}),
         env: Vec::new(),
+        long: false,
     });
     let of_load = LoadMutation::ALL.iter().map(|mutation| Mutant {
         name: mutation.name(),
@@ -168,6 +171,7 @@ pub fn all() -> Vec<Mutant> {
         library: Made::Example("spoilt_load"),
         config: json!({}),
         env: vec![(VARIABLE, mutation.name().to_owned())],
+        long: false,
     });
     let of_specimen = Mutation::ALL.iter().map(|mutation| Mutant {
         name: mutation.name(),
@@ -176,6 +180,7 @@ pub fn all() -> Vec<Mutant> {
         library: Made::Example("specimen"),
         config: config(*mutation),
         env: Vec::new(),
+        long: *mutation == Mutation::LargeRunsLaunchNothing,
     });
     let mut all: Vec<_> = of_files.chain(of_load).chain(of_specimen).collect();
     all.sort_by_key(|mutant| mutant.clause);

@@ -106,6 +106,9 @@ LoadNoSideEffects {
     MetadataPrint "metadata-print" "Telling the metadata writes to the standard output.";
     LoadIsSlow "load-is-slow" "Telling the metadata takes six seconds.";
 }
+RunOnce {
+    IdempotenceIsHidden "idempotence-is-hidden" "A token that is sent again is answered, though the metadata do not say that it may be sent.";
+}
 }
 
 /// What the variable says.
@@ -210,6 +213,7 @@ impl Spoiler for SpoiltLoad {
                 document["config_schema"]["$ref"] = "https://longshore.invalid/schema.json".into();
             }
             LoadMutation::SchemaIsAText => document["config_schema"] = "anything goes".into(),
+            LoadMutation::IdempotenceIsHidden => document["idempotent_run"] = false.into(),
             LoadMutation::MetadataPrint => drop(writeln!(std::io::stdout(), "here is the metadata")),
             LoadMutation::LoadIsSlow => std::thread::sleep(SLOW),
             _ => return honest,

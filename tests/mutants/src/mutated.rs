@@ -195,6 +195,14 @@ impl Initialize for Mutated {
         if again && self.is(Mutation::InitializeStopsWorkers) {
             self.stop_workers(|cluster| cluster == ctx.cluster(), usize::MAX)?;
         }
+        if self.is(Mutation::InitializeFailsForEver) {
+            let failed = self.honest.folder.litter(&format!("{}.failed", ctx.cluster()));
+            if self.honest.settings.outage {
+                std::fs::write(&failed, "")?;
+            } else if failed.exists() {
+                return Err(Error::other("the cluster is half made, from an initialize that failed"));
+            }
+        }
         self.honest.initialize(ctx)
     }
 }

@@ -58,6 +58,7 @@ RunCount {
     ShortfallWithAll "shortfall-with-all" "All workers are launched and answered, and there is a shortfall as well.";
     FullIsNotTold "full-is-not-told" "Where there is no room for all, there is no shortfall in the answer.";
     DottedClustersAreRefused "dotted-clusters-are-refused" "A run for a cluster with a dot in its name fails.";
+    LargeRunsLaunchNothing "large-runs-launch-nothing" "A run of more than 65,535 workers launches and answers none, and there is no shortfall.";
 }
 RunNeverMore {
     OneMoreInTheAnswer "one-more-in-the-answer" "One worker more is launched and answered.";
@@ -83,6 +84,8 @@ RunOnce {
     TokenLaunchesAgainAfterKill "token-launches-again-after-kill" "A token whose workers have all stopped launches again.";
     TokenLaunchesTwiceAtOnce "token-launches-twice-at-once" "A token that is sent twice at the same time launches twice.";
     TokenAnswersTheLiving "token-answers-the-living" "A token that is sent again is answered with the handles of those alone that are alive.";
+    TokenIsRefused "token-is-refused" "A token that is sent again is refused, though the metadata say that it may be sent.";
+    TokenLaunchesAgainAfterACrash "token-launches-again-after-a-crash" "A launch whose process died in the midst of it is begun anew beside what it had made.";
 }
 RunKnown {
     NewHandleIsUnknown "new-handle-is-unknown" "For half a second status says stopped of a new handle.";
@@ -104,6 +107,7 @@ RunFailureClean {
 }
 RunShares {
     ContainersAreOverfull "containers-are-overfull" "Each container holds one worker more than it may.";
+    LaunchesShareAContainer "launches-share-a-container" "The last worker of a launch is put into a container of an earlier one.";
 }
 StatusCount {
     StatusIsReversed "status-is-reversed" "The statuses of an answer stand in the reverse order.";
@@ -176,6 +180,7 @@ ListComplete {
     ListHidesInitializing "list-hides-initializing" "Workers that are initializing are not listed.";
     ListIsCutShort "list-is-cut-short" "Only the first 50 handles are listed.";
     ListFailsBesideRun "list-fails-beside-run" "List fails while a run is under way.";
+    ListHidesLaunchesUnderWay "list-hides-launches-under-way" "What a run has made is not listed before it has answered.";
 }
 ListOnlyOurs {
     ListHasOtherClusters "list-has-other-clusters" "The workers of all clusters are listed.";
@@ -191,6 +196,7 @@ ListFailure {
 InitializeAgain {
     InitializeFailsAgain "initialize-fails-again" "A second initialize fails.";
     InitializeStopsWorkers "initialize-stops-workers" "A second initialize stops the cluster's workers.";
+    InitializeFailsForEver "initialize-fails-for-ever" "Once initialize has failed for a cluster, it never succeeds there.";
 }
 ServerOnce {
     ServerStartsAgain "server-starts-again" "A server that runs is replaced by another when it is started again.";
@@ -202,6 +208,7 @@ ServerStop {
     StopServerDoesNothing "stop-server-does-nothing" "Stopping the server succeeds and does nothing.";
     StopServerStopsAll "stop-server-stops-all" "Stopping a cluster's server stops those of other clusters, too.";
     StopServerSparesChildren "stop-server-spares-children" "Stopping the server ends its first process, and none that it started.";
+    StopServerOnlyAsks "stop-server-only-asks" "Stopping the server asks its processes to end, and succeeds whether they do or not.";
     OutageStopServerSaysYes "outage-stop-server-says-yes" "While the backend is out of reach, stopping the server succeeds and does nothing.";
 }
 ServerAddress {
@@ -225,6 +232,7 @@ ServerEnvironment {
     ServerSeesNoCluster "server-sees-no-cluster" "LONGSHORE_CLUSTER does not reach the server.";
     ServerEnvironmentIsLost "server-environment-is-lost" "The variables of the server's container do not reach it.";
     ServerArgumentsAreLost "server-arguments-are-lost" "Arguments of the server that are empty do not reach it.";
+    ServerContainerOverridesLongshore "server-container-overrides-longshore" "The server's container wins over LONGSHORE_CLUSTER.";
 }
 CleanupSpares {
     CleanupStopsWorkers "cleanup-stops-workers" "A cleanup stops a worker that is alive.";

@@ -1,6 +1,6 @@
 //! What several tests need: the libraries of the workspace's plugins, small plugins made of one source file, waiting for a
-//! condition, a container engine (feature `engine`: [`Engine`], and [`Dockerd`] for one of a test's own), and programs in Python
-//! ([`Venv`]). Everything here panics when it cannot be done, as a test wants it; what a machine may lack is [`Missing`], and
+//! condition, a container engine (feature `engine`: [`Engine`], and [`Dockerd`] for one of a test's own), keys that files are signed
+//! with (feature `signing`: [`Key`]), and programs in Python ([`Venv`]). Everything here panics when it cannot be done, as a test wants it; what a machine may lack is [`Missing`], and
 //! the test is skipped.
 
 mod cgroups;
@@ -8,6 +8,8 @@ mod dockerd;
 #[cfg(feature = "engine")]
 mod engine;
 mod fixture;
+#[cfg(feature = "signing")]
+mod key;
 mod library;
 mod missing;
 mod network;
@@ -24,6 +26,8 @@ pub use dockerd::Dockerd;
 #[cfg(feature = "engine")]
 pub use engine::{Container, Ended, Engine, IMAGES, Recipe, Sweep};
 pub use fixture::fixture;
+#[cfg(feature = "signing")]
+pub use key::Key;
 pub use library::{Profile, example, library, library_of, program};
 pub use missing::{Missing, everything_must_be_here, or_skip, skip};
 pub use podman::Podman;

@@ -8,6 +8,7 @@ pub const PLACES: &[(&str, &str)] = &[
     ("plugin-api/src/export.rs", "it puts the plugin's functions behind the contract"),
     ("plugin-api/src/testing.rs", "it makes a call's context as the host does"),
     ("plugin-api/tests/boundary/", "a host as small as can be, which calls the tables"),
+    ("host/providers/src/confine/tests/kernel.rs", "it makes system calls to see that they are refused"),
     ("host/providers/src/control.rs", "a plugin holds a pointer to a call's state"),
     ("host/providers/src/instance.rs", "the one place that calls into a table"),
     ("host/providers/src/library.rs", "it takes a plugin's root module from its library"),

@@ -57,7 +57,7 @@ impl Begun {
         // From here on others can connect; they are answered once all that was asked for is there to be seen.
         let socket = Socket::bind(&socket_path(global)).await?;
         let State { folder, journal } = State::open(keeping).await?;
-        let host = Host::prepare_to_begin(plugins(global), journal).await;
+        let host = Host::prepare_to_begin(plugins(global, folder.as_deref()), journal).await;
         let host = host.map_err(|error| Failure::state(&error))?;
         let found = host.clusters();
         let workers = |it: &wire::ClusterStatus| it.initializing + it.running + it.terminating;

@@ -114,7 +114,7 @@ pub(super) async fn plan(global: &Global, file: &Path, output: &Output) -> Resul
 /// With a host that lives no longer than the question, and that has no state: what another one keeps is not looked at.
 async fn plan_here(global: &Global, config: Config) -> Result<Vec<Preview>, Failure> {
     let journal = Arc::new(SqliteJournal::in_memory());
-    let host = Host::open(plugins(global), journal).await.map_err(|error| Failure::state(&error))?;
+    let host = Host::open(plugins(global, None), journal).await.map_err(|error| Failure::state(&error))?;
     let planned = host.plan(config).await;
     host.shut_down(Leaving::Workers).await;
     Ok(planned?)

@@ -1,11 +1,12 @@
-//! Commands that look at plugins. Neither needs a host.
+//! Commands that look at plugins. None needs a host.
 
 use longshore_http::{
     Client, ClientError,
-    wire::{Plugin, Plugins},
+    wire::{Plugin, PluginList, PluginPlace},
 };
 use longshore_plugin_api::{Metadata, PanicStrategy};
-use longshore_providers::{Library, Sealed, SearchPath};
+use longshore_providers::{Library, Sealed};
+use longshore_runtime::look_at_plugins;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,13 +19,16 @@ use crate::{
     table::table,
 };
 
+/// How many digits of a hash are shown: enough to name it by.
+const HASH_SHOWN: usize = 12;
+
 /// The plugins that were found, for `--json`.
 #[derive(Serialize)]
 struct Listed {
     /// `host`, or `here` where none listens or folders are named.
     found_by: &'static str,
     #[serde(flatten)]
-    plugins: Plugins,
+    plugins: PluginList,
     /// The providers that the host could not make.
     missing: Vec<Missing>,
 }
@@ -50,11 +54,15 @@ struct Inspected<'a> {
 
 pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure> {
     // Folders that are named here are not the host's.
-    let here = || Listed { found_by: "here", plugins: find(&search_path(global)), missing: Vec::new() };
     let listed = if global.plugin_path.is_empty() { ask(&client(global)?).await? } else { None };
-    let listed = listed.unwrap_or_else(here);
+    let listed = if let Some(listed) = listed {
+        listed
+    } else {
+        let plugins = look_at_plugins(&plugins(global, None), &[]).await;
+        Listed { found_by: "here", plugins, missing: Vec::new() }
+    };
     output.either(&listed, || {
-        let Plugins { folders, plugins, .. } = &listed.plugins;
+        let PluginList { folders, plugins, refused, .. } = &listed.plugins;
         let missing = listed.missing.iter().map(|it| {
             format!(
                 "\nprovider {} (plugin {}) is not there: {}",
@@ -63,17 +71,35 @@ pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure
                 clean(&it.why)
             )
         });
-        let missing = missing.collect::<String>() + &quarantine::told(&listed.plugins.quarantined);
+        let refused = refused.iter().map(|it| {
+            let users = if it.providers.is_empty() {
+                String::new()
+            } else {
+                format!(" (of {})", it.providers.join(", "))
+            };
+            format!("\nrefused: {}{users}\n  {}", clean(&it.path), clean_lines(&it.why))
+        });
+        let more =
+            missing.chain(refused).collect::<String>() + &quarantine::told(&listed.plugins.quarantined);
         if plugins.is_empty() {
-            return format!("no plugins in {}{missing}", folders.join(", "));
+            return format!("no plugins in {}{more}", folders.join(", "));
         }
         let rows = plugins.iter().map(|plugin| {
             let users =
                 if plugin.providers.is_empty() { "-".to_owned() } else { plugin.providers.join(", ") };
-            (vec![clean(&plugin.name), users, clean(&plugin.path)], anstyle::Style::new())
+            let version = plugin.version.as_deref().unwrap_or("-");
+            (vec![clean(&plugin.name), clean(version), users, place(plugin)], anstyle::Style::new())
         });
-        table(&["NAME", "PROVIDERS", "PATH"], rows, output.width()) + &missing
+        table(&["NAME", "VERSION", "PROVIDERS", "WHERE"], rows, output.width()) + &more
     })
+}
+
+/// Where a plugin is: its file, or by which digits the shelf knows it.
+fn place(plugin: &Plugin) -> String {
+    match (plugin.place, &plugin.hash) {
+        (PluginPlace::Shelf, Some(hash)) => format!("shelf, {}", hash.get(..HASH_SHOWN).unwrap_or(hash)),
+        _ => clean(&plugin.path),
+    }
 }
 
 async fn ask(client: &Client) -> Result<Option<Listed>, Failure> {
@@ -92,22 +118,9 @@ async fn ask(client: &Client) -> Result<Option<Listed>, Failure> {
     }
 }
 
-fn find(search: &SearchPath) -> Plugins {
-    let plugin = |candidate: longshore_providers::Candidate| Plugin {
-        name: candidate.name,
-        path: candidate.path.display().to_string(),
-        providers: Vec::new(),
-    };
-    Plugins {
-        folders: search.folders().iter().map(|folder| folder.display().to_string()).collect(),
-        plugins: search.candidates().into_iter().map(plugin).collect(),
-        quarantined: Vec::new(),
-    }
-}
-
 pub(super) async fn inspect(global: &Global, lib: &str, output: &Output) -> Result<(), Failure> {
     let path = search_path(global).find(lib)?;
-    let runner = plugins(global).runner;
+    let runner = plugins(global, None).runner;
     let opening = tokio::task::spawn_blocking(move || {
         let sealed = Sealed::read(&path)?;
         match &runner {

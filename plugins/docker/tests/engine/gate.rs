@@ -7,7 +7,10 @@ use std::{
     net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -33,21 +36,39 @@ pub(crate) enum Manner {
 pub(crate) struct Gate {
     folder: tempfile::TempDir,
     manner: Arc<Mutex<Manner>>,
+    held: Arc<Held>,
+}
+
+/// The requests that are held up.
+#[derive(Default)]
+struct Held {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Held {
+    fn up(&self, time: Duration) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        thread::sleep(time);
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Gate {
     pub(crate) fn before(engine: &Engine) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let manner = Arc::new(Mutex::new(Manner::Open));
-        let gate = Self { folder, manner };
+        let gate = Self { folder, manner, held: Arc::default() };
         let listener = UnixListener::bind(gate.path()).expect("the folder is ours");
-        let (manner, behind) = (Arc::clone(&gate.manner), engine.socket().to_owned());
+        let (manner, held) = (Arc::clone(&gate.manner), Arc::clone(&gate.held));
+        let behind = engine.socket().to_owned();
         thread::spawn(move || {
             // At most one thread a connection of the one provider of a test.
             for stream in listener.incoming().map_while(Result::ok) {
-                let (manner, behind) = (Arc::clone(&manner), behind.clone());
+                let (manner, held, behind) = (Arc::clone(&manner), Arc::clone(&held), behind.clone());
                 // A connection that breaks is what the test is about.
-                thread::spawn(move || drop(pass(stream, &manner, &behind)));
+                thread::spawn(move || drop(pass(stream, &manner, &held, &behind)));
             }
         });
         gate
@@ -66,13 +87,18 @@ impl Gate {
         *self.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
     }
 
+    /// The most requests that were held up at once.
+    pub(crate) fn most_held(&self) -> usize {
+        self.held.most.load(Ordering::SeqCst)
+    }
+
     /// Takes the socket away, as an engine that has ended does.
     pub(crate) fn vanish(&self) {
         fs::remove_file(self.path()).expect("it was there");
     }
 }
 
-fn pass(mut stream: UnixStream, manner: &Mutex<Manner>, behind: &PathBuf) -> io::Result<()> {
+fn pass(mut stream: UnixStream, manner: &Mutex<Manner>, held: &Held, behind: &PathBuf) -> io::Result<()> {
     let manner = manner.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut first = [0; 4096];
     let length = match manner {
@@ -87,7 +113,7 @@ fn pass(mut stream: UnixStream, manner: &Mutex<Manner>, behind: &PathBuf) -> io:
             while stream.read(&mut first)? > 0 {}
             return Ok(());
         }
-        Manner::Slow(words, time) if line.contains(words.as_str()) => thread::sleep(*time),
+        Manner::Slow(words, time) if line.contains(words.as_str()) => held.up(*time),
         _ => {}
     }
     let mut engine = UnixStream::connect(behind)?;

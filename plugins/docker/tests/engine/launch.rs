@@ -1,12 +1,15 @@
 //! What a launch makes, and what it leaves when it cannot.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use longshore_plugin_api::{ErrorKind, Hardware, LaunchToken, ListedHandle, WorkerStatus};
 use longshore_support::{Engine, until};
 use serde_json::json;
 
-use crate::support::{CLUSTER, House, MEEK, call};
+use crate::{
+    gate::{Gate, Manner},
+    support::{CLUSTER, House, MEEK, call},
+};
 
 #[test]
 fn workers_share_containers_and_are_told_how_many_they_are() {
@@ -41,6 +44,23 @@ fn workers_share_containers_and_are_told_how_many_they_are() {
     ] {
         assert!(seen.lines().any(|one| one == line), "{line} is missing in {seen}");
     }
+}
+
+#[test]
+fn several_are_made_at_once_and_no_more_than_the_limit() {
+    let Some(engine) = Engine::or_skip("several_are_made_at_once_and_no_more_than_the_limit") else { return };
+    let gate = Gate::before(&engine);
+    let house = House::with(&engine, json!({"host": gate.url(), "parallel": 3}));
+    // Long enough for those that may to be under way together.
+    gate.set(Manner::Slow("/containers/create".to_owned(), Duration::from_secs(1)));
+    // By all calls together, not by each.
+    thread::scope(|scope| {
+        for token in ["t-1", "t-2"] {
+            let house = &house;
+            scope.spawn(move || house.run(token, 4, MEEK));
+        }
+    });
+    assert_eq!((gate.most_held(), house.list().len()), (3, 8));
 }
 
 #[test]
@@ -142,7 +162,13 @@ fn what_cannot_be_started_leaves_nothing() {
         assert_eq!(error.kind(), ErrorKind::Permanent, "{error}");
         assert!(error.message().contains("no such") || error.message().contains("No such"), "{error}");
     }
-    assert_eq!((house.containers(), house.volumes()), (vec![], vec![]));
+    // No machine has such a GPU; one without any has no driver either, and its engine knows that.
+    let picky = House::with(&engine, json!({"gpus": ["of-nobody"]}));
+    let error = picky.try_run(&picky.request("t-3", 2, MEEK)).expect_err("it cannot be");
+    assert!(error.message().contains("start the container"), "{error}");
+    for house in [house, picky] {
+        assert_eq!((house.containers(), house.volumes()), (vec![], vec![]));
+    }
 }
 
 #[test]

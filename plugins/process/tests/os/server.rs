@@ -214,6 +214,12 @@ fn variables(pid: i32) -> BTreeSet<String> {
 /// This test program again, as a host of its own that does what a test below says.
 fn host(house: &House, name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("it is known"));
+    // What the run of the tests has in its own environment, the engines it found say, is none of the host's.
+    for (variable, _) in std::env::vars_os() {
+        if variable.as_encoded_bytes().starts_with(b"LONGSHORE_") {
+            command.env_remove(variable);
+        }
+    }
     command
         .args(["--exact", name, "--ignored"])
         .env("LONGSHORE_TEST_ROOT", house.root())

@@ -8,6 +8,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use longshore_plugin_api::{Clause, LaunchToken, ListedHandle, WorkerStatus};
@@ -15,11 +16,13 @@ use longshore_providers::CallError;
 
 use crate::{
     bench::Bench,
-    checks::concurrency::begin,
+    checks::{concurrency::begin, run::crashed::Doomed},
     order::{Brought, Errand},
     quirks::{Outlives, SlowRun},
     subject::{self, Handle, Subject},
-    verdict::{Must as _, Stop, Verdict, breach, demand, fault},
+    verdict::{Must as _, Stop, Verdict, breach, demand, fault, skip},
+    watch,
+    witness::{Temper, Witness},
 };
 
 use expected::{COMPLETE, Live, ONLY_OURS, shared};
@@ -197,6 +200,49 @@ fn beside_a_long_run(bench: &Bench, slow: &SlowRun) -> Verdict {
         }
         None => Ok(()),
     }
+}
+
+/// A launch is cut off by the death of its process, and its workers tell of themselves: the list of an instance that has not
+/// heard of it has them. That is all by which the next host finds out what such a launch has made.
+pub(crate) fn list_after_a_crash(bench: &Bench) -> Verdict {
+    /// Workers of a run that is not declared to be slow: so many that the first is at work before the last is made.
+    const SOME: u32 = 40;
+    /// How often to try, as the run may be over too soon.
+    const TRIES: u32 = 3;
+    let expected = "a launch that was cut off shows in the list what it had made, from the moment in which the backend has it";
+    bench.outlives(Outlives::Process)?;
+    let witnesses = bench.witnesses()?;
+    let subject = bench.provider()?;
+    let doomed = Doomed::of(bench, SOME);
+    for _ in 0..TRIES {
+        let (cluster, token) = (bench.cluster(), bench.token());
+        let container = witnesses.container(Temper::Meek, &[], &[])?;
+        let mut alive = Vec::new();
+        let is_time = || {
+            alive.extend(witnesses.hear(1, Duration::ZERO)?);
+            Ok(!alive.is_empty())
+        };
+        let was_cut = doomed.launch(bench, &subject, (&cluster, &token), container, is_time)?;
+        alive.extend(witnesses.hear(doomed.workers as usize, watch::WATCH)?);
+        let listed = subject.listed(&cluster, Clause::ListComplete)?;
+        // Whoever is alive after the list was alive while it was made.
+        alive.retain(Witness::is_alive);
+        let of_this = listed.iter().filter(|entry| entry.token == token);
+        let shown: u64 = of_this.map(|entry| u64::from(entry.workers)).sum();
+        demand(alive.len() as u64 <= shown, Clause::ListComplete, expected, || {
+            let pids: Vec<_> = alive.iter().map(|witness| witness.hello.pid).collect();
+            format!(
+                "{shown} workers of the launch {token} are listed, and {} are alive: the processes {pids:?}",
+                alive.len()
+            )
+        })?;
+        let all: Vec<Handle> = listed.into_iter().map(|entry| entry.handle.into()).collect();
+        subject.down(&cluster, &all)?;
+        if was_cut && !alive.is_empty() {
+            return Ok(());
+        }
+    }
+    skip("no run was still going on when the first of its workers told the check of itself")
 }
 
 /// A list that was asked for after `before` was reported, and before any but the tokens `sent` were sent.

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod counts;
+pub(crate) mod crashed;
 mod evidence;
 mod failures;
 mod handles;
@@ -14,6 +15,7 @@ pub(crate) mod witnessed;
 
 pub(crate) use bulk::{run_hundred, run_hundred_thousand, run_thousand};
 pub(crate) use counts::{run_falls_short, run_few, run_never_more, run_none};
+pub(crate) use crashed::run_token_after_a_crash;
 pub(crate) use failures::run_that_fails_leaves_nothing;
 pub(crate) use handles::{run_handles_are_fresh, run_handles_are_fresh_anew, run_handles_are_text};
 pub(crate) use interrupted::{run_cancelled_leaves_nothing, run_late_leaves_nothing};

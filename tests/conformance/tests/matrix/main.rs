@@ -32,6 +32,10 @@ fn trials() -> Vec<Trial> {
     let page = Arc::new(Page::read());
     let mut trials = vec![
         Trial::test("the_honest_specimen_passes_everything", || test(row::honest)),
+        Trial::test("the_honest_specimen_passes_what_takes_long", || test(row::honest_for_long)),
+        Trial::test("an_honest_specimen_that_refuses_tokens_passes_everything", || {
+            test(row::honest_by_refusal)
+        }),
         Trial::test("every_mutant_has_a_row_and_every_row_a_mutant", {
             let page = Arc::clone(&page);
             move || test(|| page.agrees_with_the_catalogue())

@@ -36,9 +36,11 @@ fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("MATRIX.md")
 }
 
-/// The page as it is: by mutant, the checks that catch it.
+/// The page as it is.
 #[derive(Debug)]
 pub(crate) struct Page {
+    text: String,
+    /// By mutant, the checks that catch it.
     rows: BTreeMap<String, Vec<String>>,
 }
 
@@ -53,10 +55,12 @@ impl Page {
             let checks = caught_by.split(", ").map(|check| check.trim_matches('`').to_owned());
             Some((name.to_owned(), checks.collect()))
         };
-        Self { rows: text.lines().filter_map(row).collect() }
+        let rows = text.lines().filter_map(row).collect();
+        Self { text, rows }
     }
 
-    /// Every mutant of the catalogue stands on the page, and nothing else; every clause that must be kept has a check and a mutant.
+    /// Every mutant of the catalogue stands on the page, and nothing else; every clause that must be kept has a mutant, and every
+    /// check catches one. What the page says beside is what the catalogue and the checks say of themselves today.
     pub(crate) fn agrees_with_the_catalogue(&self) -> Result<(), String> {
         let all = catalogue::all();
         let there: BTreeSet<&str> = self.rows.keys().map(String::as_str).collect();
@@ -70,7 +74,38 @@ impl Page {
                 return Err(format!("no mutant breaks {clause}"));
             }
         }
-        Ok(())
+        let row = |mutant: &Mutant| {
+            let caught_by = self.rows.get(mutant.name).into_iter().flatten();
+            let caught_by = caught_by.map(|name| {
+                Check::named(name).ok_or_else(|| {
+                    format!(
+                        "MATRIX.md names {name} for {}, and there is no such check; {REMEDY}",
+                        mutant.name
+                    )
+                })
+            });
+            let caught_by = caught_by.collect::<Result<_, _>>()?;
+            Ok(Row {
+                clause: mutant.clause,
+                name: mutant.name,
+                what: mutant.what,
+                caught_by,
+                also: Vec::new(),
+            })
+        };
+        let rows = all.iter().map(row).collect::<Result<Vec<_>, String>>()?;
+        let rows: Vec<&Row> = rows.iter().collect();
+        let idle: Vec<_> = idle(&rows).map(|check| check.name()).collect();
+        if !idle.is_empty() {
+            return Err(format!("no mutant of their clauses is caught by {idle:?}: write one for each"));
+        }
+        let wanted = page(&rows);
+        let differs = self.text.lines().zip(wanted.lines()).find(|(is, wanted)| is != wanted);
+        match differs {
+            Some((is, wanted)) => Err(format!("MATRIX.md says {is:?}, and was to say {wanted:?}; {REMEDY}")),
+            None if self.text != wanted => Err(format!("MATRIX.md is too long or too short; {REMEDY}")),
+            None => Ok(()),
+        }
     }
 
     /// The mutant is caught, by every check that the page names for it.
@@ -150,9 +185,7 @@ fn page(rows: &[&Row]) -> String {
             let _ = writeln!(text, "| `{}` | {} | {caught_by} |", row.name, row.what);
         }
     }
-    let is_caught_by = |check: &Check| rows.iter().any(|row| row.caught_by.contains(check));
-    let idle = Check::ALL.iter().filter(|check| !is_caught_by(check));
-    let idle = code(&mut idle.map(|check| check.name()));
+    let idle = code(&mut idle(rows).map(|check| check.name()));
     if !idle.is_empty() {
         let _ = writeln!(
             text,
@@ -160,4 +193,9 @@ fn page(rows: &[&Row]) -> String {
         );
     }
     text
+}
+
+/// The checks that catch no mutant of their clauses: nobody knows what they are worth.
+fn idle(rows: &[&Row]) -> impl Iterator<Item = &'static Check> {
+    Check::ALL.iter().filter(|check| !rows.iter().any(|row| row.caught_by.contains(check)))
 }

@@ -2,11 +2,17 @@
 
 use std::{env, path::PathBuf};
 
-use longshore_conformance::{Check, Finding, Outcome, Overall, Quirks, Report, Trial};
-use longshore_mutants::catalogue::{Made, Mutant};
+use longshore_conformance::{Check, Finding, Need, Outcome, Overall, Quirks, Report, Trial};
+use longshore_mutants::{
+    LoadMutation, Mutation, VARIABLE,
+    catalogue::{Made, Mutant},
+};
 use longshore_plugin_api::Clause;
 use longshore_support::{example, fixture};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// As many workers as the checks that take long ask for at once.
+const MOST_WORKERS: u32 = 100_000;
 
 /// What the checks found in a mutant.
 #[derive(Debug)]
@@ -65,11 +71,39 @@ fn is_against(finding: &Finding) -> bool {
 
 /// The specimen without a mutation keeps every clause, and nothing of it is skipped that could be tried.
 pub(crate) fn honest() -> Result<(), String> {
-    let trial = trial(&Made::Example("specimen"), &Value::Null, &[])?;
-    let report = run(&trial)?;
+    passes(&trial(&Made::Example("specimen"), &Value::Null, &[])?)
+}
+
+/// The same of what is run with `--long` alone.
+pub(crate) fn honest_for_long() -> Result<(), String> {
+    passes(&lengthened(trial(&Made::Example("specimen"), &Value::Null, &[])?))
+}
+
+/// The contract leaves it open whether a token that is sent again is answered or refused, as long as the metadata say which.
+/// Each of these two mutations breaks it alone, and both together make an honest provider that refuses.
+pub(crate) fn honest_by_refusal() -> Result<(), String> {
+    let hidden = [(VARIABLE, LoadMutation::IdempotenceIsHidden.name().to_owned())];
+    let refuses = json!({ "mutation": Mutation::TokenIsRefused });
+    passes(&trial(&Made::Example("spoilt_load"), &refuses, &hidden)?)
+}
+
+/// Has a trial run what takes long, and nothing else: the rest is tried without that.
+fn lengthened(mut trial: Trial) -> Trial {
+    trial.long = true;
+    trial.quirks.most_workers = MOST_WORKERS;
+    trial.checks.retain(|check| check.needs().contains(&Need::Long));
+    trial
+}
+
+/// All that a trial runs is passed; nothing is skipped but what takes long.
+fn passes(trial: &Trial) -> Result<(), String> {
+    let report = run(trial)?;
     let others: Vec<_> = report.findings.iter().filter(|it| it.outcome != Outcome::Passed).collect();
     let expected = |finding: &&&Finding| matches!(&finding.outcome, Outcome::Skipped { because } if because.contains("--long"));
-    if report.overall() == Overall::Conforms && others.iter().all(|it| expected(&it)) {
+    if !report.findings.is_empty()
+        && report.overall() == Overall::Conforms
+        && others.iter().all(|it| expected(&it))
+    {
         return Ok(());
     }
     Err(format!("the honest specimen did not pass, or was not tried:\n{}", tell(others)))
@@ -89,6 +123,9 @@ fn row(mutant: &Mutant, with: With) -> Result<(Row, Report), String> {
     let mut trial = trial(&mutant.library, &mutant.config, &mutant.env)?;
     if with == With::ItsOwn {
         trial.checks.retain(|check| check.clauses().contains(&mutant.clause));
+    }
+    if mutant.long {
+        trial = lengthened(trial);
     }
     let report = run(&trial)?;
     let faults = report.findings.iter().filter(|it| matches!(it.outcome, Outcome::HarnessFault { .. }));

@@ -127,6 +127,13 @@ fn files_that_contradict_themselves() {
         3,
         &["memori", "memory"],
     );
+    for (args, why) in [
+        ("${server.hots}", "which is no variable; did you mean `${server.host}`?"),
+        ("${server.port}", "the cluster has no server; add [cluster.server]"),
+    ] {
+        let told = format!("{GOOD}[cluster.container]\nargs = [\"{args}\"]\n");
+        refused(&house, &told, 3, &["`args` in [cluster.container]", "line 10", args, why]);
+    }
     refused(&house, "[[cluster]\n", 3, &["line 1"]);
     let missing = house.path("nowhere.toml").display().to_string();
     let said = house.run(&["apply", &missing]);

@@ -8,3 +8,4 @@ mod lifecycle;
 mod outside;
 mod processes;
 mod recovery;
+mod servers;

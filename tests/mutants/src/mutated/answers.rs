@@ -135,6 +135,16 @@ impl Mutated {
                 }
                 return Ok(shown);
             }
+            Some(Mutation::ListHidesLaunchesUnderWay) => {
+                let mut shown = Vec::new();
+                for entry in listed {
+                    let record = honest.folder.launch(cluster, launch_of(&entry.handle))?;
+                    if record.is_some_and(|record| record.settled.is_some()) {
+                        shown.push(entry);
+                    }
+                }
+                return Ok(shown);
+            }
             Some(Mutation::ListIsCutShort) => listed.truncate(LIST_CUT),
             Some(Mutation::ListHasOtherClusters) => {
                 listed.extend(honest.listed_of(|other| other != cluster)?);

@@ -89,6 +89,15 @@ impl Mutated {
             Some(Mutation::DottedClustersAreRefused) if ctx.cluster().contains('.') => {
                 Err(Error::permanent("a cluster's name must have no dot"))
             }
+            Some(Mutation::LargeRunsLaunchNothing) if asked > u32::from(u16::MAX) => {
+                Ok(Launch::complete(Vec::new()))
+            }
+            Some(Mutation::LaunchesShareAContainer) if asked > 0 => {
+                let there = self.honest.live(|cluster| cluster == ctx.cluster(), 1)?;
+                let mut launch = self.honest.run(ctx, &with(asked - u32::from(!there.is_empty())))?;
+                launch.handles.extend(there.iter().map(|(record, index)| record.intent.handle(*index)));
+                Ok(launch)
+            }
             Some(Mutation::OneMoreInTheAnswer) if asked > 0 => self.honest.run(ctx, &with(asked + 1)),
             Some(Mutation::OneMoreBehind) if asked > 0 => {
                 let launch = self.honest.run(ctx, request)?;

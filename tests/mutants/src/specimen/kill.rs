@@ -169,16 +169,19 @@ impl Specimen {
         }
         case.looks = 0;
         let send = |signal| ours.iter().map(|process| process.identity.signal(signal)).find_map(Result::err);
-        let trouble =
-            if case.asked.elapsed() >= self.settings.grace && self.bend != Some(Mutation::KillOnlyAsks) {
-                send(Signal::SIGKILL)
-            } else if std::mem::take(&mut case.is_first) {
-                // One that is halted hears of it only when it goes on.
-                send(Signal::SIGTERM).or_else(|| send(Signal::SIGCONT))
-            } else {
-                None
-            };
-        if self.bend == Some(Mutation::KillOnlyAsks) && case.asked.elapsed() >= self.settings.grace {
+        let only_asks = match place.1 {
+            Place::Launches => self.bend == Some(Mutation::KillOnlyAsks),
+            Place::Servers => self.bend == Some(Mutation::StopServerOnlyAsks),
+        };
+        let trouble = if case.asked.elapsed() >= self.settings.grace && !only_asks {
+            send(Signal::SIGKILL)
+        } else if std::mem::take(&mut case.is_first) {
+            // One that is halted hears of it only when it goes on.
+            send(Signal::SIGTERM).or_else(|| send(Signal::SIGCONT))
+        } else {
+            None
+        };
+        if only_asks && case.asked.elapsed() >= self.settings.grace {
             case.answer = Some(Killed::Yes);
         } else if began.elapsed() >= self.settings.grace + VANISH_LIMIT {
             let why = trouble

@@ -90,6 +90,9 @@ impl Specimen {
                 intent.asked, intent.each
             )))));
         }
+        if self.bend == Some(Mutation::TokenIsRefused) {
+            return Ok(Some(Err(Error::permanent(format_args!("the token {token} was used before")))));
+        }
         Ok(Some(Ok(self.answer_again(cluster, &intent)?)))
     }
 
@@ -102,6 +105,7 @@ impl Specimen {
             }
             Some(Mutation::TokenLaunchesAgainAfterDrop) => !self.is_own(&record.intent.name),
             Some(Mutation::TokenLaunchesAgainAfterKill) => !self.any_lives(record).unwrap_or(true),
+            Some(Mutation::TokenLaunchesAgainAfterACrash) => record.settled.is_none(),
             _ => false,
         }
     }

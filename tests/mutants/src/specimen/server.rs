@@ -106,6 +106,9 @@ impl Specimen {
             match self.bend {
                 Some(Mutation::ServerSeesNoCluster) => drop(variables.remove(0)),
                 Some(Mutation::ServerEnvironmentIsLost) => container.to_mut().env.clear(),
+                Some(Mutation::ServerContainerOverridesLongshore) => {
+                    variables.retain(|(name, _)| !container.env.contains_key(*name));
+                }
                 Some(Mutation::ServerArgumentsAreLost) => {
                     container.to_mut().args.retain(|text| !text.is_empty());
                 }
