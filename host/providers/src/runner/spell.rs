@@ -122,6 +122,8 @@ pub(super) struct Spell {
     log: Lines,
     end: Ending,
     begun: Instant,
+    /// What is lacking of its confinement.
+    lacking: Arc<[String]>,
     /// Why the host ended it, where it did.
     cause: Option<String>,
 }
@@ -153,6 +155,7 @@ impl Spell {
             log: Lines { source: log, ration: Mutex::new(Ration::new(Instant::now())) },
             end: Ending::Awaited(end),
             begun: Instant::now(),
+            lacking: Arc::default(),
             cause: None,
         })
     }
@@ -163,6 +166,10 @@ impl Spell {
 
     pub(super) fn pid(&self) -> u32 {
         self.process.0.pid()
+    }
+
+    pub(super) fn lacking(&self) -> &Arc<[String]> {
+        &self.lacking
     }
 
     /// For how long it has been there.
@@ -251,12 +258,13 @@ impl Spell {
                 }
                 FromRunner::Lacking(what) => {
                     let provider = self.log.source.provider();
-                    for lacking in what {
+                    for lacking in &what {
                         tracing::warn!(
                             provider,
                             "the provider's process is not confined as asked: {lacking}"
                         );
                     }
+                    self.lacking = what.into_iter().map(str::to_owned).collect();
                 }
                 FromRunner::Created => return Ok(Some(Step::Created)),
                 FromRunner::NotCreated(failed) => {

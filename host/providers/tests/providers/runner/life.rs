@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use longshore_config::Confinement;
 use longshore_plugin_api::ErrorKind;
 use longshore_providers::{
-    CallError, CallLimits, DEATHS_LIMIT, Housing, NotSent, Provider, RunnerSetup, RunnerState,
+    CallError, CallLimits, CreateError, DEATHS_LIMIT, Housing, NotSent, Provider, RunnerSetup, RunnerState,
 };
 use serde_json::json;
 
@@ -119,5 +120,51 @@ fn a_provider_in_this_process_has_no_runner() {
         // There is nothing to release.
         provider.release();
         assert_eq!(provider.list(&scope(LONG)).reply().await, Ok(Vec::new()));
+    });
+}
+
+#[test]
+fn a_provider_is_confined_before_any_of_its_code_runs() {
+    let folder = folder();
+    block_on(async {
+        let (allowed, forbidden) = (folder.path().join("allowed"), folder.path().join("forbidden"));
+        std::fs::create_dir(&allowed).expect("it can be made");
+        let confine = Confinement {
+            descriptors: Some(64),
+            read: Some(vec![allowed.clone()]),
+            write: Some(vec![allowed.clone()]),
+            ..Confinement::default()
+        };
+        let setup = RunnerSetup { program: program(), confine: Some(confine), quarantined: None };
+        let (way, limits) = (Housing::Runner(setup), CallLimits::default());
+        let made = async |root: &std::path::Path| {
+            Provider::create_in(&way, &specimen(), "bound", json!({ "root": root }), limits, ()).await
+        };
+        let provider = made(&allowed).await.expect("it may use its folder");
+        assert_eq!(provider.list(&scope(LONG)).reply().await, Ok(Vec::new()));
+        let limits =
+            std::fs::read_to_string(format!("/proc/{}/limits", pid(&provider))).expect("it is there");
+        let descriptors = limits.lines().find(|line| line.starts_with("Max open files")).expect("it is told");
+        assert_eq!(descriptors.split_whitespace().nth(3), Some("64"), "{limits}");
+        let RunnerState::Running { lacking, .. } = provider.runner().expect("it has one").borrow().clone()
+        else {
+            panic!("it is there")
+        };
+        // Without Landlock that is told, and the other folder is as open as ever.
+        let refused = made(&forbidden).await;
+        assert_eq!(refused.is_err(), lacking.is_empty(), "{lacking:?}: {refused:?}");
+    });
+}
+
+#[test]
+fn a_provider_that_cannot_be_confined_as_it_must_be_is_not_made() {
+    block_on(async {
+        let confine = Confinement { user: Some("nobody-of-that-name".into()), ..Confinement::default() };
+        let setup = RunnerSetup { program: program(), confine: Some(confine), quarantined: None };
+        let (way, limits) = (Housing::Runner(setup), CallLimits::default());
+        let error = Provider::create_in(&way, &memory(), "unbound", json!({}), limits, ()).await;
+        let error = error.expect_err("there is no such user");
+        assert!(matches!(error, CreateError::Unconfined { .. }), "{error}");
+        assert!(error.to_string().contains("nobody-of-that-name"), "{error}");
     });
 }
