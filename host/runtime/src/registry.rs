@@ -106,13 +106,13 @@ pub(crate) struct Shared {
     begun: watch::Sender<bool>,
     /// Whether the host ends; as [`Registry::closed`], for those who wait for it.
     closing: watch::Sender<bool>,
-    pub(crate) quarantines: Quarantines,
+    pub(crate) quarantines: Arc<Quarantines>,
 }
 
 impl Shared {
     pub(crate) fn new(quarantines: Quarantines) -> Self {
         Self {
-            quarantines,
+            quarantines: Arc::new(quarantines),
             registry: Mutex::default(),
             version: watch::Sender::new(0),
             begun: watch::Sender::new(false),
