@@ -11,6 +11,7 @@ mod passwords;
 mod plugins;
 mod quarantine;
 mod recovery;
+mod runners;
 mod server;
 mod stage;
 
