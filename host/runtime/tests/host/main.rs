@@ -12,6 +12,7 @@ mod passwords;
 mod plugins;
 mod quarantine;
 mod recovery;
+mod runners;
 mod server;
 mod stage;
 mod swap;
