@@ -16,6 +16,9 @@ pub struct RunnerStatus {
     /// What became of the last one, where none is there now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What is lacking of what its configuration confines it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<String>,
 }
 
 /// What a runner is doing.
@@ -38,13 +41,30 @@ impl RunnerStatus {
     /// Nothing for a provider that runs in the host's own process.
     pub(crate) fn of(provider: &Provider) -> Option<Self> {
         let state = provider.runner()?;
-        let (phase, pid, why) = match &*state.borrow() {
-            RunnerState::Starting => (RunnerPhase::Starting, None, None),
-            RunnerState::Running { pid, .. } => (RunnerPhase::Running, Some(*pid), None),
-            RunnerState::Waiting { why, .. } => (RunnerPhase::Waiting, None, Some(why.to_string())),
-            RunnerState::Quarantined { why } => (RunnerPhase::Quarantined, None, Some(why.to_string())),
-            RunnerState::ShutDown => (RunnerPhase::ShutDown, None, None),
+        let mut status = Self {
+            phase: RunnerPhase::Starting,
+            pid: None,
+            restarts: provider.restarts(),
+            why: None,
+            lacking: Vec::new(),
         };
-        Some(Self { phase, pid, restarts: provider.restarts(), why })
+        match &*state.borrow() {
+            RunnerState::Starting => {}
+            RunnerState::Running { pid, lacking, .. } => {
+                status.phase = RunnerPhase::Running;
+                status.pid = Some(*pid);
+                status.lacking = lacking.to_vec();
+            }
+            RunnerState::Waiting { why, .. } => {
+                status.phase = RunnerPhase::Waiting;
+                status.why = Some(why.to_string());
+            }
+            RunnerState::Quarantined { why } => {
+                status.phase = RunnerPhase::Quarantined;
+                status.why = Some(why.to_string());
+            }
+            RunnerState::ShutDown => status.phase = RunnerPhase::ShutDown,
+        }
+        Some(status)
     }
 }

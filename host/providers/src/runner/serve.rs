@@ -21,6 +21,7 @@ use std::{
     time::Instant,
 };
 
+use longshore_config::Confinement;
 use longshore_plugin_abi::{Failure, kind};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
@@ -35,6 +36,7 @@ use crate::{
     ask::Raw,
     call::Answer,
     code::Code,
+    confine,
     control::Control,
     error::{CallError, LoadError, NotSent},
     instance::Paired,
@@ -75,8 +77,13 @@ fn begin(host: Option<u32>) -> io::Result<ExitCode> {
     let hello: Hello<'_> = frame::decode(rest).map_err(senseless)?;
     let copy = listener.handed_over.take().ok_or_else(|| io::Error::other("no plugin came with its task"))?;
     let sealed = Sealed::handed_over(hello.path.into(), hello.hash.to_owned(), File::from(copy))?;
-    if let Err(why) = confine(&hello) {
-        return say_and_stay(voice, listener, &FromRunner::Unconfined(&why));
+    match bind(&hello) {
+        Err(why) => return say_and_stay(voice, listener, &FromRunner::Unconfined(&why)),
+        Ok(lacking) if lacking.is_empty() => {}
+        Ok(lacking) => {
+            let lacking = lacking.iter().map(String::as_str).collect();
+            voice.say(&FromRunner::Lacking(lacking)).map_err(|_| io::Error::other("too much is lacking"))?;
+        }
     }
     let Some(serve) = hello.serve else {
         thread::Builder::new().name("ls-examine".to_owned()).spawn(move || examine(voice, &sealed))?;
@@ -85,12 +92,12 @@ fn begin(host: Option<u32>) -> io::Result<ExitCode> {
     serve_instance(voice, listener, sealed, &serve)
 }
 
-/// Binds this process, while it has but one thread.
-fn confine(hello: &Hello<'_>) -> Result<(), String> {
-    match hello.confine {
-        None => Ok(()),
-        Some(_) => Err("this build cannot confine a runner".to_owned()),
-    }
+/// Binds this process, while it has but one thread, and tells what is lacking. The plugin is here already, and needs no path.
+fn bind(hello: &Hello<'_>) -> Result<Vec<String>, String> {
+    let Some(document) = hello.confine else { return Ok(Vec::new()) };
+    let confinement: Confinement = serde_json::from_str(document).map_err(|error| error.to_string())?;
+    let lacking = confine::apply(&confinement, &[]).map_err(|error| error.to_string())?;
+    Ok(lacking.iter().map(ToString::to_string).collect())
 }
 
 /// Takes the line to the host, which came as the standard input. Nobody finds it there any more.
@@ -124,7 +131,7 @@ extern "C" fn end_on_signal(_: libc::c_int) {
 }
 
 /// Ends this process and all that is in its group, at once.
-fn end_group() {
+pub(super) fn end_group() {
     // There is always a group to signal: this process is in it.
     let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
 }

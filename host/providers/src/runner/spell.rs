@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     process::ExitStatus,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     thread,
     time::{Duration, Instant},
 };
@@ -122,6 +122,8 @@ pub(super) struct Spell {
     log: Lines,
     end: Ending,
     begun: Instant,
+    /// What is lacking of its confinement.
+    lacking: Arc<[String]>,
     /// Why the host ended it, where it did.
     cause: Option<String>,
 }
@@ -151,8 +153,9 @@ impl Spell {
             output: Output::new(output)?,
             errors: Output::new(errors)?,
             log: Lines { source: log, ration: Mutex::new(Ration::new(Instant::now())) },
-            end: Ending(end),
+            end: Ending::Awaited(end),
             begun: Instant::now(),
+            lacking: Arc::default(),
             cause: None,
         })
     }
@@ -163,6 +166,10 @@ impl Spell {
 
     pub(super) fn pid(&self) -> u32 {
         self.process.0.pid()
+    }
+
+    pub(super) fn lacking(&self) -> &Arc<[String]> {
+        &self.lacking
     }
 
     /// For how long it has been there.
@@ -219,13 +226,16 @@ impl Spell {
         }
     }
 
-    /// It has ended, has closed its line or makes no sense: it is ended as a whole, and what it said before is heard.
+    /// It has ended, has closed its line or makes no sense: it is ended as a whole, and what it said before is heard, unless
+    /// it was the host that ended it.
     async fn over(&mut self, desk: &Desk) -> Step {
         self.process.0.kill();
         let ended = timeout(EXIT_LIMIT, &mut self.end).await;
-        // A part of a frame may be left over, which is no wonder now; and what makes no sense does not do so later.
-        while self.line.take(&mut self.incoming).is_ok_and(|read| read > 0) {}
-        while let Ok(Some(_)) = self.hear(desk) {}
+        if self.cause.is_none() {
+            // A part of a frame may be left over, which is no wonder now.
+            while self.line.take(&mut self.incoming).is_ok_and(|read| read > 0) {}
+            while let Ok(Some(_)) = self.hear(desk) {}
+        }
         let Self { output, errors, log, .. } = &mut *self;
         output.finish(|text| log.written(level::INFO, "stdout", text));
         errors.finish(|text| log.written(level::WARN, "stderr", text));
@@ -248,12 +258,13 @@ impl Spell {
                 }
                 FromRunner::Lacking(what) => {
                     let provider = self.log.source.provider();
-                    for lacking in what {
+                    for lacking in &what {
                         tracing::warn!(
                             provider,
                             "the provider's process is not confined as asked: {lacking}"
                         );
                     }
+                    self.lacking = what.into_iter().map(str::to_owned).collect();
                 }
                 FromRunner::Created => return Ok(Some(Step::Created)),
                 FromRunner::NotCreated(failed) => {
@@ -314,16 +325,21 @@ impl Lines {
 }
 
 /// How a process ended, however often it is asked for.
-struct Ending(oneshot::Receiver<io::Result<ExitStatus>>);
+enum Ending {
+    Awaited(oneshot::Receiver<io::Result<ExitStatus>>),
+    /// Nothing where that cannot be known.
+    Known(Option<ExitStatus>),
+}
 
 impl Future for Ending {
-    /// Nothing where that is not known, or was told before.
     type Output = Option<ExitStatus>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.0.is_terminated() {
-            return Poll::Ready(None);
-        }
-        Pin::new(&mut self.0).poll(context).map(|ended| ended.ok().and_then(Result::ok))
+        let status = match &mut *self {
+            Self::Known(status) => return Poll::Ready(*status),
+            Self::Awaited(end) => ready!(Pin::new(end).poll(context)).ok().and_then(Result::ok),
+        };
+        *self = Self::Known(status);
+        Poll::Ready(status)
     }
 }

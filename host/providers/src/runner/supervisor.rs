@@ -42,6 +42,8 @@ pub enum RunnerState {
         since: Instant,
         /// The number of its process.
         pid: u32,
+        /// What is lacking of its confinement, for a person.
+        lacking: Arc<[String]>,
     },
     /// It is gone, and is started again.
     Waiting {
@@ -258,7 +260,8 @@ impl Supervisor {
 
     fn is_there(&self, spell: &Spell) {
         self.desk.open(Arc::clone(spell.line()));
-        self.state.send_replace(RunnerState::Running { since: Instant::now(), pid: spell.pid() });
+        let (pid, lacking) = (spell.pid(), Arc::clone(spell.lacking()));
+        self.state.send_replace(RunnerState::Running { since: Instant::now(), pid, lacking });
     }
 
     /// A runner that had been there for so long is gone.

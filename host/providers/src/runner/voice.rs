@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{
     frame::{TooLarge, encode},
     ration::Ration,
+    serve::end_group,
     wire::FromRunner,
 };
 use crate::log::MAX_LINE_BYTES;
@@ -46,11 +47,13 @@ impl Voice {
         Box::leak(Box::new(Self { stream: Mutex::new(stream), ration }))
     }
 
-    /// Says something, and waits until the host takes it. Where the host is gone there is nobody to tell.
+    /// Says something, and waits until the host takes it. Where it cannot be told, this process is of no use to anybody.
     pub(super) fn say(&self, message: &impl Serialize) -> Result<(), TooLarge> {
         let frame = encode(message)?;
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = stream.write_all(&frame);
+        if stream.write_all(&frame).is_err() {
+            end_group();
+        }
         Ok(())
     }
 

@@ -92,9 +92,9 @@ pub(crate) struct Body<'a> {
 pub(crate) enum FromRunner<'a> {
     /// It speaks another version, this one. It is the first in every version.
     OtherVersion(u32),
-    /// What confines it is not all in force: the JSON documents of what is lacking.
+    /// What confines it is not all in force: what is lacking, for a person.
     Lacking(#[serde(borrow)] Vec<&'a str>),
-    /// It may not go on, for what confines it is not in force.
+    /// It does not go on, for it is not confined as it must be: why, for a person.
     Unconfined(&'a str),
     /// The plugin is refused.
     Refused { kind: LoadErrorKind, message: &'a str, detail: Option<&'a str> },

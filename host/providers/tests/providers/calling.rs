@@ -7,7 +7,7 @@ use longshore_providers::{CallError, CallLimits, Function, Provider, Violation};
 use longshore_support::example;
 use serde_json::json;
 
-use super::{LONG, block_on, create, handles, memory, mutant, open, request, scope};
+use super::{LONG, either_way, handles, memory, open, request, scope};
 
 async fn launch(provider: &Provider, workers: u32, max_workers: u32) -> Vec<Arc<str>> {
     let launched = provider.run(&scope(LONG), request("t-1", workers, max_workers)).reply().await;
@@ -16,8 +16,8 @@ async fn launch(provider: &Provider, workers: u32, max_workers: u32) -> Vec<Arc<
 
 #[test]
 fn a_sound_provider_does_all_that_it_can() {
-    block_on(async {
-        let provider = create(&memory(), json!({}), CallLimits::default()).await;
+    either_way(&async |way| {
+        let provider = way.create(&memory(), json!({}), CallLimits::default()).await;
         let scope = scope(LONG);
         assert!(provider.has_initialize() && provider.has_list() && provider.has_server());
         assert!(provider.has_cleanup() && provider.idempotent_run());
@@ -52,8 +52,8 @@ fn a_sound_provider_does_all_that_it_can() {
 
 #[test]
 fn a_sound_provider_runs_a_server() {
-    block_on(async {
-        let provider = create(&memory(), json!({}), CallLimits::default()).await;
+    either_way(&async |way| {
+        let provider = way.create(&memory(), json!({}), CallLimits::default()).await;
         let scope = scope(LONG);
         assert_eq!(provider.server_status(&scope).reply().await, Ok(WorkerStatus::Stopped));
         let server = ServerRequest::default();
@@ -68,9 +68,9 @@ fn a_sound_provider_runs_a_server() {
 
 #[test]
 fn what_a_plugin_does_not_have_is_never_sent() {
-    block_on(async {
+    either_way(&async |way| {
         let library = open(&example("longshore-mutants", "bare"));
-        let provider = create(&library, json!({}), CallLimits::default()).await;
+        let provider = way.create(&library, json!({}), CallLimits::default()).await;
         assert!(!provider.has_list() && !provider.idempotent_run());
         let error = provider.list(&scope(LONG)).reply().await.expect_err("it has no list");
         assert_eq!(error.to_string(), "not sent: the plugin does not have list");
@@ -81,8 +81,8 @@ fn what_a_plugin_does_not_have_is_never_sent() {
 
 #[test]
 fn a_provider_that_falls_short_says_why() {
-    block_on(async {
-        let provider = create(&memory(), json!({ "capacity": 3 }), CallLimits::default()).await;
+    either_way(&async |way| {
+        let provider = way.create(&memory(), json!({ "capacity": 3 }), CallLimits::default()).await;
         let launched = provider.run(&scope(LONG), request("t", 5, 1)).reply().await.expect("it launches");
         assert_eq!(launched.workers(), 3);
         assert!(!launched.shortfall.expect("it is short").reason.is_empty());
@@ -99,7 +99,7 @@ fn violation<T: std::fmt::Debug>(answer: Result<T, CallError>) -> Violation {
 
 #[test]
 fn an_unsound_run_is_refused_with_its_clause_and_its_handles_are_told() {
-    block_on(async {
+    either_way(&async |way| {
         for (fault, clause, claimed) in [
             ("fewer", Clause::RunCount, 2),
             ("more", Clause::RunNeverMore, 4),
@@ -108,7 +108,7 @@ fn an_unsound_run_is_refused_with_its_clause_and_its_handles_are_told() {
             ("control_handle", Clause::RunHandle, 2),
             ("long_handle", Clause::RunHandle, 2),
         ] {
-            let provider = mutant(json!({ "faults": { "run": fault } })).await;
+            let provider = way.mutant(json!({ "faults": { "run": fault } })).await;
             let answer = provider.run(&scope(LONG), request("t", 3, 1)).reply().await;
             let violation = violation(answer);
             assert_eq!((violation.clause, violation.function), (clause, Function::Run), "{fault}");
@@ -120,7 +120,7 @@ fn an_unsound_run_is_refused_with_its_clause_and_its_handles_are_told() {
 
 #[test]
 fn an_unsound_answer_about_handles_is_refused_with_its_clause() {
-    block_on(async {
+    either_way(&async |way| {
         for (function, fault, clause) in [
             ("status", "fewer", Clause::StatusCount),
             ("status", "more", Clause::StatusCount),
@@ -133,7 +133,7 @@ fn an_unsound_answer_about_handles_is_refused_with_its_clause() {
             ("list", "duplicate", Clause::ListComplete),
             ("list", "no_workers", Clause::ListComplete),
         ] {
-            let provider = mutant(json!({ "faults": { function: fault } })).await;
+            let provider = way.mutant(json!({ "faults": { function: fault } })).await;
             let known = launch(&provider, 3, 1).await;
             let refused = match function {
                 "status" => violation(provider.status(&scope(LONG), known).reply().await),
@@ -148,9 +148,9 @@ fn an_unsound_answer_about_handles_is_refused_with_its_clause() {
 
 #[test]
 fn an_unsound_server_is_refused_with_its_clause() {
-    block_on(async {
+    either_way(&async |way| {
         let faults = json!({ "server_status": "bad_value", "server_address": "bad_document" });
-        let provider = mutant(json!({ "faults": faults })).await;
+        let provider = way.mutant(json!({ "faults": faults })).await;
         let server = ServerRequest::default();
         provider.run_server(&scope(LONG), server).reply().await.expect("it starts");
         let refused = violation(provider.server_status(&scope(LONG)).reply().await);
@@ -162,8 +162,8 @@ fn an_unsound_server_is_refused_with_its_clause() {
 
 #[test]
 fn a_panic_becomes_an_error_of_its_call_alone() {
-    block_on(async {
-        let provider = mutant(json!({ "faults": { "status": "panic" }, "times": 1 })).await;
+    either_way(&async |way| {
+        let provider = way.mutant(json!({ "faults": { "status": "panic" }, "times": 1 })).await;
         let known = launch(&provider, 1, 1).await;
         let error = provider.status(&scope(LONG), known.clone()).reply().await.expect_err("it panics");
         let CallError::Failed(error) = error else { panic!("not a failure: {error}") };
@@ -176,7 +176,7 @@ fn a_panic_becomes_an_error_of_its_call_alone() {
 
 #[test]
 fn a_failure_keeps_its_kind() {
-    block_on(async {
+    either_way(&async |way| {
         for (fault, kind) in [
             ("retryable", ErrorKind::Retryable),
             ("permanent", ErrorKind::Permanent),
@@ -184,7 +184,7 @@ fn a_failure_keeps_its_kind() {
             ("unknown", ErrorKind::Unknown),
             ("unheard_of", ErrorKind::Other),
         ] {
-            let provider = mutant(json!({ "faults": { "run": fault } })).await;
+            let provider = way.mutant(json!({ "faults": { "run": fault } })).await;
             let error = provider.run(&scope(LONG), request("t", 1, 1)).reply().await.expect_err("it fails");
             let CallError::Failed(error) = error else { panic!("not a failure: {error}") };
             assert_eq!(error.kind(), kind, "{fault}");
@@ -194,8 +194,8 @@ fn a_failure_keeps_its_kind() {
 
 #[test]
 fn many_calls_at_once_are_all_answered() {
-    block_on(async {
-        let provider = create(&memory(), json!({}), CallLimits::default()).await;
+    either_way(&async |way| {
+        let provider = way.create(&memory(), json!({}), CallLimits::default()).await;
         let known = launch(&provider, 10, 1).await;
         let mut calls: Vec<_> = (0..60).map(|_| provider.is_stopped(&scope(LONG), known.clone())).collect();
         for call in &mut calls {

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, Once, PoisonError},
 };
 
-use longshore_providers::{CallLimits, LOG_TARGET, Provider};
+use longshore_providers::{CallLimits, LOG_TARGET};
 use longshore_support::fixture;
 use serde_json::json;
 use tracing::{
@@ -14,18 +14,18 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, prelude::*, registry::LookupSpan};
 
-use super::{LONG, block_on, handles, open, scope};
+use super::{LONG, Way, block_on, handles, open, scope};
 
 /// One line: its level and its fields.
 #[derive(Clone, Debug)]
-struct Line {
-    level: Level,
+pub(super) struct Line {
+    pub(super) level: Level,
     fields: Vec<(String, String)>,
     spans: Vec<String>,
 }
 
 impl Line {
-    fn field(&self, name: &str) -> &str {
+    pub(super) fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 }
@@ -57,7 +57,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Keep {
 }
 
 /// The call's threads know the global subscriber alone, so this is it, for the whole process.
-fn listen() {
+pub(super) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let level = tracing::level_filters::LevelFilter::DEBUG;
@@ -66,7 +66,7 @@ fn listen() {
     });
 }
 
-fn lines_of(provider: &str) -> Vec<Line> {
+pub(super) fn lines_of(provider: &str) -> Vec<Line> {
     let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     lines.iter().filter(|line| line.field("provider") == provider).cloned().collect()
 }
@@ -77,10 +77,8 @@ fn lines_arrive_with_the_providers_name_their_level_and_the_hosts_span() {
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/talkative.rs");
     let library = open(&fixture(&source, &[]));
     block_on(async {
-        for name in ["loud-one", "loud-two"] {
-            let provider = Provider::create(&library, name, json!({}), CallLimits::default())
-                .await
-                .expect("it is sound");
+        for (name, way) in [("loud-one", Way::here()), ("loud-two", Way::runner())] {
+            let provider = way.create_as(name, &library, json!({}), CallLimits::default()).await;
             let span = tracing::info_span!("reconcile");
             let mut call = span.in_scope(|| provider.status(&scope(LONG), handles(&["h-1", "h-2"])));
             call.reply().await.expect("it answers");
@@ -104,4 +102,23 @@ fn lines_arrive_with_the_providers_name_their_level_and_the_hosts_span() {
         assert!(lines.iter().all(|line| line.field("plugin_target").contains("talkative")), "{lines:?}");
         assert!(lines[1..].iter().all(|line| line.spans == ["reconcile"]), "{lines:?}");
     }
+}
+
+#[test]
+fn what_must_not_be_in_a_log_is_veiled_wherever_the_plugin_is() {
+    listen();
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/talkative.rs");
+    let library = open(&fixture(&source, &[]));
+    block_on(async {
+        for (name, way) in [("veiled-here", Way::here()), ("veiled-there", Way::runner())] {
+            let provider = way.create_as(name, &library, json!({}), CallLimits::default()).await;
+            let veil = |line: &str| line.contains("warning").then(|| line.replace("warning", "***"));
+            let veiled = provider.veil_log(std::sync::Arc::new(veil));
+            provider.status(&scope(LONG), handles(&["h"])).reply().await.expect("it answers");
+            drop(veiled);
+            let lines = lines_of(name);
+            let warning = lines.iter().find(|line| line.level == Level::WARN).expect("it warned");
+            assert!(warning.field("message").starts_with("a ***"), "{warning:?}");
+        }
+    });
 }

@@ -5,11 +5,13 @@ mod creating;
 mod hanging;
 mod loading;
 mod logging;
+mod looking;
+mod runner;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use longshore_plugin_api::{Container, Hardware, LaunchToken, RunRequest};
-use longshore_providers::{CallLimits, CallScope, Library, Provider};
+use longshore_providers::{CallLimits, CallScope, Housing, Library, Provider, RunnerProgram, RunnerSetup};
 use serde_json::Value;
 
 /// Longer than anything takes that is meant to succeed.
@@ -17,8 +19,53 @@ const LONG: Duration = Duration::from_mins(1);
 
 /// A runtime for one test.
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime can be made").block_on(work)
+}
+
+/// The command itself, which can be a runner.
+fn program() -> RunnerProgram {
+    RunnerProgram::at(longshore_support::program("longshore-cli", "longshore"))
+}
+
+/// Where a test's providers are.
+struct Way(Housing);
+
+impl Way {
+    fn here() -> Self {
+        Self(Housing::InProcess)
+    }
+
+    fn runner() -> Self {
+        Self(Housing::Runner(RunnerSetup { program: program(), confine: None, quarantined: None }))
+    }
+
+    async fn create(&self, library: &Arc<Library>, config: Value, limits: CallLimits) -> Arc<Provider> {
+        self.create_as("test", library, config, limits).await
+    }
+
+    async fn create_as(
+        &self,
+        name: &str,
+        library: &Arc<Library>,
+        config: Value,
+        limits: CallLimits,
+    ) -> Arc<Provider> {
+        let made = Provider::create_in(&self.0, library, name, config, limits, ()).await;
+        made.expect("an honest configuration is taken")
+    }
+
+    /// A mutant with the configuration, and with usual limits.
+    async fn mutant(&self, config: Value) -> Arc<Provider> {
+        self.create(&mutants(), config, CallLimits::default()).await
+    }
+}
+
+/// A test that must hold wherever its providers are.
+fn either_way(test: &impl AsyncFn(&Way)) {
+    for way in [Way::here(), Way::runner()] {
+        block_on(test(&way));
+    }
 }
 
 fn scope(budget: Duration) -> CallScope {
