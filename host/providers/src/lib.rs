@@ -1,7 +1,8 @@
 //! Finds, checks, loads and calls provider plugins.
 //!
 //! [`locate`] finds a plugin's file in the folders of a [`SearchPath`] or on the [`Shelf`], [`verify`] holds it to what is demanded
-//! of it, [`Library`] is what is known of it, [`Provider`] is an instance of it, and [`Call`] is one call on its way. All of the host's unsafe code is here. Nothing here knows what a cluster should look like.
+//! of it, [`Library`] is what is known of it, [`Provider`] is an instance of it, and [`Call`] is one call on its way. All
+//! of the host's unsafe code is here. Nothing here knows what a cluster should look like.
 
 mod ask;
 mod call;
