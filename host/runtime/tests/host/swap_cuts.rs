@@ -59,6 +59,14 @@ impl Journal for Cut {
         Box::pin(self.define(name, definition))
     }
 
+    fn libraries(&self) -> Journaling<'_, Vec<(String, Value)>> {
+        self.journal.libraries()
+    }
+
+    fn define_library<'a>(&'a self, hash: &'a str, document: Option<Value>) -> Journaling<'a, ()> {
+        self.journal.define_library(hash, document)
+    }
+
     fn clusters(&self) -> Journaling<'_, Vec<String>> {
         self.journal.clusters()
     }
