@@ -59,7 +59,7 @@ busy_poll_interval = "50ms"
 
     fn alive(&self) -> usize {
         let workers = fs::read(self.house.path("backend").join("workers")).expect("the provider has made it");
-        workers.iter().filter(|worker| **worker == 1).count()
+        workers.into_iter().filter(|worker| *worker == 1).count()
     }
 
     fn said(&self) -> Vec<String> {
