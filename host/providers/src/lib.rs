@@ -11,6 +11,7 @@ mod confine;
 mod control;
 mod discover;
 mod error;
+mod figures;
 mod image;
 mod in_process;
 mod instance;
@@ -36,6 +37,7 @@ pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
+pub use figures::Figures;
 pub use library::Library;
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
 pub use pool::{CallLimits, HANG_GRACE, ProviderLoad};
