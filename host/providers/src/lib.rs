@@ -3,7 +3,9 @@
 //! [`SearchPath`] finds a plugin's file, [`Library`] loads it, [`Provider`] is an instance of it, and [`Call`] is one call
 //! on its way. All of the host's unsafe code is here. Nothing here knows what a cluster should look like.
 
+mod account;
 mod ask;
+mod breaker;
 mod call;
 mod check;
 mod code;
@@ -29,6 +31,9 @@ mod schema;
 mod sealed;
 mod seat;
 
+pub use breaker::{
+    BREAKER_FAILURES, BREAKER_OVER, BREAKER_WAIT, BreakerLimits, BreakerOpen, BreakerState, Fault,
+};
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
 pub use confine::{ConfineError, Lacking, apply as confine};
@@ -37,7 +42,7 @@ pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
-pub use figures::Figures;
+pub use figures::{Figures, FunctionFigures, Latency};
 pub use library::Library;
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
 pub use pool::{CallLimits, HANG_GRACE, ProviderLoad};
