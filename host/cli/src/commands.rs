@@ -8,6 +8,7 @@ mod configure;
 mod conformance;
 mod host;
 mod plugin;
+mod provider;
 mod recover;
 mod show;
 mod state;
@@ -49,6 +50,9 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Conformance(asked) => conformance::run(global, asked, output).await,
         Command::Plugin(Plugin::New(new)) => author::new(new, output),
         Command::Plugin(Plugin::List) => plugin::list(global, output).await,
+        Command::Plugin(Plugin::Show { provider }) => {
+            provider::show(&client(global)?, provider, output).await
+        }
         Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
     }
 }
@@ -70,7 +74,7 @@ fn plugins(global: &Global) -> Plugins {
             "providers cannot run in processes of their own, as this program cannot be found: {error}"
         );
     });
-    Plugins { search: search_path(global), runner: runner.ok() }
+    Plugins { search: search_path(global), runner: runner.ok(), ..Plugins::default() }
 }
 
 /// The folders to look for plugins in, by paths that mean the same to everybody who is told of them.

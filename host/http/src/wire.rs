@@ -31,11 +31,13 @@
 use std::time::Duration;
 
 use longshore_config::Config;
+pub use longshore_config::Isolation;
 use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
 use longshore_providers::MAX_HANDLE_BYTES;
+pub use longshore_providers::{FunctionFigures, Latency};
 pub use longshore_runtime::{
-    ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Preview, ProviderStatus, ServerLife,
-    ServerStatus, WorkerPage, WorkerPhase, WorkerView,
+    BreakerPhase, BreakerStatus, ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Preview,
+    ProviderStatus, RunnerPhase, RunnerStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };
 use serde::{Deserialize, Serialize};
 

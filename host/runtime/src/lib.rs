@@ -4,6 +4,7 @@
 //! and nothing else in the host changes a cluster. What is decided, and why, is the business of `longshore-scaling`.
 
 mod apply;
+mod breaker;
 mod calls;
 mod clock;
 mod error;
@@ -22,6 +23,7 @@ mod view;
 mod workshop;
 
 pub use apply::{Applied, Effect, Preview};
+pub use breaker::{BreakerPhase, BreakerStatus};
 pub use error::{ApplyError, CommandError, OpenError};
 pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};

@@ -4,13 +4,13 @@
 use std::path::Path;
 
 use longshore_config::Isolation;
-use longshore_providers::check_command;
+use longshore_providers::{FunctionFigures, check_command};
 use longshore_scaling::{
     Desired, Handle, Phase, PlanReport, Reason, Server, ServerKind, ServerPhase, State, Time, Trouble,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{registry::Installed, runner::RunnerStatus};
+use crate::{breaker::BreakerStatus, registry::Installed, runner::RunnerStatus};
 
 /// How a cluster is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -271,6 +271,12 @@ pub struct ProviderStatus {
     /// The process of its own, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<RunnerStatus>,
+    /// Its circuit breaker, where the provider is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerStatus>,
+    /// What its calls came to since it was made, of each function that was called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<FunctionFigures>,
 }
 
 impl ProviderStatus {
@@ -305,6 +311,8 @@ impl ProviderStatus {
             queued: load.queued,
             isolation: Some(isolation),
             runner,
+            breaker: Some(BreakerStatus::of(provider)),
+            functions: provider.figures_by_function(),
         }
     }
 }

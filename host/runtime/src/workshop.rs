@@ -9,8 +9,8 @@ use std::{
 
 use longshore_config::{Isolation, ProviderConfig};
 use longshore_providers::{
-    CallLimits, CreateError, Housing, Library, LoadError, Provider, RunnerProgram, RunnerSetup, Sealed,
-    SearchPath,
+    BreakerLimits, CallLimits, CreateError, Housing, Library, LoadError, Provider, RunnerProgram,
+    RunnerSetup, Sealed, SearchPath,
 };
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -26,11 +26,13 @@ pub struct Plugins {
     pub search: SearchPath,
     /// The program that they run in, where they run in processes of their own; without it they all run in this one.
     pub runner: Option<RunnerProgram>,
+    /// When a provider's calls are held back because nothing but failures came of them.
+    pub breaker: BreakerLimits,
 }
 
 impl From<SearchPath> for Plugins {
     fn from(search: SearchPath) -> Self {
-        Self { search, runner: None }
+        Self { search, ..Self::default() }
     }
 }
 
@@ -39,14 +41,15 @@ impl From<SearchPath> for Plugins {
 pub(crate) struct Workshop {
     pub(crate) search: SearchPath,
     runner: Option<RunnerProgram>,
+    breaker: BreakerLimits,
     /// By the provider's name. Who has the one place has a thread inside the plugin.
     benches: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
 }
 
 impl Workshop {
     pub(crate) fn new(plugins: Plugins) -> Self {
-        let Plugins { search, runner } = plugins;
-        Self { search, runner, benches: Arc::default() }
+        let Plugins { search, runner, breaker } = plugins;
+        Self { search, runner, breaker, benches: Arc::default() }
     }
 
     /// Where the code of a provider is to run.
@@ -88,7 +91,7 @@ impl Workshop {
         library: &Arc<Library>,
     ) -> Result<Arc<Provider>, ApplyError> {
         let housing = self.housing(wanted)?;
-        let mut limits = CallLimits::default();
+        let mut limits = CallLimits { breaker: Some(self.breaker), ..CallLimits::default() };
         if let Some(threads) = wanted.threads {
             limits.threads = threads as usize;
         }

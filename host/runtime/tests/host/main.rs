@@ -2,6 +2,7 @@
 
 mod backend;
 mod breaches;
+mod breaker;
 mod ends;
 mod faults;
 mod journals;
