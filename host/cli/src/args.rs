@@ -371,6 +371,13 @@ pub(crate) enum Plugin {
         #[arg(value_name = "PLUGIN")]
         plugin: String,
     },
+    /// Show a provider of the host: where it runs, what its calls came to and how long they took, and whether they are held
+    /// back
+    Show {
+        /// The provider
+        #[arg(value_name = "PROVIDER")]
+        provider: String,
+    },
     /// Load a plugin, and show what it says of itself and what its configuration may hold
     Inspect {
         /// The plugin's name, or the path of its library

@@ -8,6 +8,7 @@ mod configure;
 mod conformance;
 mod host;
 mod plugin;
+mod provider;
 mod quarantine;
 mod recover;
 mod shelf;
@@ -65,6 +66,9 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Plugin(Plugin::Release { library }) => {
             quarantine::release(&client(global)?, library, output).await
         }
+        Command::Plugin(Plugin::Show { provider }) => {
+            provider::show(&client(global)?, provider, output).await
+        }
         Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
     }
 }
@@ -87,7 +91,7 @@ fn plugins(global: &Global, state: Option<&Path>) -> Plugins {
         );
     });
     let shelf = state.map(|folder| Arc::new(Shelf::new(folder.join(SHELF))));
-    Plugins { search: search_path(global), runner: runner.ok(), shelf }
+    Plugins { search: search_path(global), runner: runner.ok(), shelf, ..Plugins::default() }
 }
 
 /// The folders to look for plugins in, by paths that mean the same to everybody who is told of them.

@@ -37,13 +37,15 @@
 use std::{path::PathBuf, time::Duration};
 
 use longshore_config::Config;
+pub use longshore_config::Isolation;
 use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
 use longshore_providers::MAX_HANDLE_BYTES;
+pub use longshore_providers::{FunctionFigures, Latency};
 pub use longshore_runtime::{
-    AddedPlugin, ClusterStatus, Compared, Effect, Explanation, GenerationState, GenerationStatus,
-    HistoryEntry, HistoryPage, Plugin, PluginList, PluginPlace, Preview, ProviderStatus, ProviderVersion,
-    QuarantinedLibrary, RefusedPlugin, Released, RemovedPlugin, RolledBack, ServerLife, ServerStatus,
-    SwapOutcome, WorkerPage, WorkerPhase, WorkerView,
+    AddedPlugin, BreakerPhase, BreakerStatus, ClusterStatus, Compared, Effect, Explanation, GenerationState,
+    GenerationStatus, HistoryEntry, HistoryPage, Plugin, PluginList, PluginPlace, Preview, ProviderStatus,
+    ProviderVersion, QuarantinedLibrary, RefusedPlugin, Released, RemovedPlugin, RolledBack, RunnerPhase,
+    RunnerStatus, ServerLife, ServerStatus, SwapOutcome, WorkerPage, WorkerPhase, WorkerView,
 };
 use serde::{Deserialize, Serialize};
 

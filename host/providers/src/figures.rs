@@ -1,17 +1,30 @@
-//! What a provider's calls came to, counted where each of them ends: how many there were, and how many went wrong, by kind.
-//! It judges nothing.
+//! What a provider's calls came to, counted where each of them ends: how many there were, how many went wrong and in what
+//! way, and how long they took. It judges nothing, and a call waits for nobody here: it costs a few atomics, and a lock only
+//! where its answer broke the contract.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+mod latency;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    time::Duration,
 };
 
-use longshore_plugin_api::ErrorKind;
+use longshore_plugin_api::{Clause, ErrorKind};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     call::Answer,
-    error::{CallError, NotSent},
+    error::{CallError, Function, NotSent},
 };
+use latency::Histogram;
+pub use latency::Latency;
 
 /// What a provider's calls came to since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +43,7 @@ pub struct Figures {
     pub violations: u64,
     /// It never reached the plugin, though the plugin has the function.
     pub not_sent: u64,
-    /// Its answer is lost, as those are that a plugin's process had when it died.
+    /// Its answer is lost.
     pub lost: u64,
 }
 
@@ -41,148 +54,276 @@ impl Figures {
     }
 }
 
+/// What the calls of one function came to. Each call that ended is in exactly one of these, but for `latency`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionFigures {
+    /// The function's name.
+    pub function: String,
+    /// Calls that have ended, however they did.
+    pub calls: u64,
+    /// Calls that have not ended.
+    pub under_way: u64,
+    /// Sound answers in time.
+    pub answered: u64,
+    /// The provider said that it failed, or panicked; by the kind of its error.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<String, u64>,
+    /// Answers that broke the contract, by the clause.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub violations: BTreeMap<String, u64>,
+    /// Answers that came after the deadline, whatever they were.
+    pub late: u64,
+    /// The plugin's process ended meanwhile.
+    pub died: u64,
+    /// The answer was lost in another way.
+    pub lost: u64,
+    /// Calls that never reached the plugin, by the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_sent: BTreeMap<String, u64>,
+    /// How long those took that came back, their time in the queue included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
+}
+
+/// The kinds of a provider's error, and what each is called. One that this host does not know is counted as the first.
+const KINDS: [(ErrorKind, &str); 8] = [
+    (ErrorKind::Other, "other"),
+    (ErrorKind::Retryable, "retryable"),
+    (ErrorKind::Permanent, "permanent"),
+    (ErrorKind::Unreachable, "unreachable"),
+    (ErrorKind::Cancelled, "cancelled"),
+    (ErrorKind::Unknown, "unknown"),
+    (ErrorKind::Config, "config"),
+    (PANIC, "panic"),
+];
+const PANIC: ErrorKind = ErrorKind::Panic;
+
+/// Why calls never reach a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    QueueFull,
+    OutOfTime,
+    /// Whoever called went away.
+    GivenUp,
+    ShutDown,
+    Missing,
+    NoThread,
+    RunnerDown,
+    Quarantined,
+    BreakerOpen,
+    TooLarge,
+    Unwritable,
+}
+
+impl Unsent {
+    const ALL: [Self; 11] = [
+        Self::QueueFull,
+        Self::OutOfTime,
+        Self::GivenUp,
+        Self::ShutDown,
+        Self::Missing,
+        Self::NoThread,
+        Self::RunnerDown,
+        Self::Quarantined,
+        Self::BreakerOpen,
+        Self::TooLarge,
+        Self::Unwritable,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::OutOfTime => "out_of_time",
+            Self::GivenUp => "given_up",
+            Self::ShutDown => "shut_down",
+            Self::Missing => "missing",
+            Self::NoThread => "no_thread",
+            Self::RunnerDown => "runner_down",
+            Self::Quarantined => "quarantined",
+            Self::BreakerOpen => "breaker_open",
+            Self::TooLarge => "too_large",
+            Self::Unwritable => "unwritable",
+        }
+    }
+
+    const fn of(reason: &NotSent) -> Self {
+        match reason {
+            NotSent::QueueFull { .. } => Self::QueueFull,
+            NotSent::OutOfTime { .. } => Self::OutOfTime,
+            NotSent::ShutDown => Self::ShutDown,
+            NotSent::Missing(_) => Self::Missing,
+            NotSent::NoThread(_) => Self::NoThread,
+            NotSent::RunnerDown { .. } => Self::RunnerDown,
+            NotSent::Quarantined { .. } => Self::Quarantined,
+            NotSent::BreakerOpen(_) => Self::BreakerOpen,
+            NotSent::TooLarge => Self::TooLarge,
+            NotSent::Unwritable(_) => Self::Unwritable,
+        }
+    }
+}
+
 /// Counts the calls of one provider.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    functions: [OfFunction; Function::ALL.len()],
+}
+
+/// Counts the calls of one function.
+#[derive(Debug, Default)]
+struct OfFunction {
     begun: AtomicU64,
     ended: AtomicU64,
-    failed: AtomicU64,
-    panicked: AtomicU64,
+    answered: AtomicU64,
+    failed: [AtomicU64; KINDS.len()],
     late: AtomicU64,
-    violations: AtomicU64,
-    not_sent: AtomicU64,
+    died: AtomicU64,
     lost: AtomicU64,
+    not_sent: [AtomicU64; Unsent::ALL.len()],
+    violations: Mutex<BTreeMap<Clause, u64>>,
+    latency: Histogram,
 }
 
 impl Tally {
-    /// Counts a call that begins. It ends when what this gives says so, or is dropped.
-    pub(crate) fn begin(self: &Arc<Self>) -> Counted {
-        add(&self.begun);
-        Counted { tally: Arc::clone(self), is_ended: false }
+    fn of(&self, function: Function) -> &OfFunction {
+        // The functions are numbered as they are listed.
+        &self.functions[function as usize]
     }
 
+    /// Counts a call that begins.
+    pub(crate) fn begun(&self, function: Function) {
+        add(&self.of(function).begun);
+    }
+
+    /// Counts a call that ends, `late` where that is after its deadline.
+    pub(crate) fn ended<T>(&self, function: Function, answer: &Answer<T>, late: bool, took: Duration) {
+        let of = self.of(function);
+        match answer {
+            Err(CallError::NotSent { reason }) => return self.not_sent(function, Unsent::of(reason)),
+            Err(CallError::Died { .. }) => add(&of.died),
+            Err(CallError::Gone) => add(&of.lost),
+            Err(CallError::Violation(violation)) => {
+                of.latency.count(took);
+                let mut violations = of.violations.lock().unwrap_or_else(PoisonError::into_inner);
+                *violations.entry(violation.clause).or_default() += 1;
+            }
+            Err(CallError::Failed(error)) if error.kind() == PANIC => {
+                of.latency.count(took);
+                add(of.of_kind(PANIC));
+            }
+            Err(CallError::Deadline { .. }) => add(&of.late),
+            Ok(_) | Err(CallError::Failed(_)) if late => {
+                of.latency.count(took);
+                add(&of.late);
+            }
+            Err(CallError::Failed(error)) => {
+                of.latency.count(took);
+                add(of.of_kind(error.kind()));
+            }
+            Ok(_) => {
+                of.latency.count(took);
+                add(&of.answered);
+            }
+        }
+        of.has_ended();
+    }
+
+    /// Counts a call that began and never reached the plugin.
+    pub(crate) fn not_sent(&self, function: Function, why: Unsent) {
+        let of = self.of(function);
+        add(&of.not_sent[why as usize]);
+        of.has_ended();
+    }
+
+    /// Counts a call that was turned down where it began.
+    pub(crate) fn turned_down(&self, function: Function, reason: &NotSent) {
+        self.begun(function);
+        self.not_sent(function, Unsent::of(reason));
+    }
+
+    /// All functions together.
     pub(crate) fn figures(&self) -> Figures {
-        // The ended first, so that there are never fewer begun.
-        let calls = read(&self.ended);
-        Figures {
-            calls,
-            under_way: read(&self.begun).saturating_sub(calls),
-            failed: read(&self.failed),
-            panicked: read(&self.panicked),
-            late: read(&self.late),
-            violations: read(&self.violations),
-            not_sent: read(&self.not_sent),
-            lost: read(&self.lost),
-        }
-    }
-
-    fn count<T>(&self, answer: &Answer<T>, late: bool) {
-        let kind = match answer {
+        let mut all = Figures::default();
+        for of in &self.functions {
+            let (calls, under_way) = of.ended_and_not();
+            // A part before the whole that it is taken from: both may grow meanwhile.
+            let (panicked, shut_down) =
+                (read(of.of_kind(PANIC)), read(&of.not_sent[Unsent::ShutDown as usize]));
+            let failed: u64 = of.failed.iter().map(read).sum();
+            let not_sent: u64 = of.not_sent.iter().map(read).sum();
+            let violations: u64 = of.violations().values().sum();
+            all.calls += calls;
+            all.under_way += under_way;
+            all.failed += failed - panicked;
+            all.panicked += panicked;
+            all.late += read(&of.late);
+            all.violations += violations;
             // A call that was turned down because its provider leaves is nobody's fault.
-            Err(CallError::NotSent { reason: NotSent::ShutDown }) => None,
-            Err(CallError::NotSent { .. }) => Some(&self.not_sent),
-            Err(CallError::Violation(_)) => Some(&self.violations),
-            Err(CallError::Failed(error)) if error.kind() == ErrorKind::Panic => Some(&self.panicked),
-            Err(CallError::Deadline { .. }) => Some(&self.late),
-            Ok(_) | Err(CallError::Failed(_)) if late => Some(&self.late),
-            Err(CallError::Failed(_)) => Some(&self.failed),
-            Err(CallError::Died { .. } | CallError::Gone) => Some(&self.lost),
-            Ok(_) => None,
+            all.not_sent += not_sent - shut_down;
+            all.lost += read(&of.died) + read(&of.lost);
+        }
+        all
+    }
+
+    /// Each function that was called.
+    pub(crate) fn by_function(&self) -> Vec<FunctionFigures> {
+        let told = |function: &Function| {
+            let of = self.of(*function);
+            let (calls, under_way) = of.ended_and_not();
+            let some = |(name, count): (&str, u64)| (count > 0).then(|| (name.to_owned(), count));
+            let failed = KINDS.iter().zip(&of.failed).map(|((_, name), count)| (*name, read(count)));
+            let not_sent = Unsent::ALL.iter().zip(&of.not_sent).map(|(why, count)| (why.name(), read(count)));
+            let violations = of.violations();
+            FunctionFigures {
+                function: function.name().to_owned(),
+                calls,
+                under_way,
+                answered: read(&of.answered),
+                failed: failed.filter_map(some).collect(),
+                violations: violations
+                    .iter()
+                    .map(|(clause, count)| (clause.id().to_owned(), *count))
+                    .collect(),
+                late: read(&of.late),
+                died: read(&of.died),
+                lost: read(&of.lost),
+                not_sent: not_sent.filter_map(some).collect(),
+                latency: of.latency.read(),
+            }
         };
-        if let Some(kind) = kind {
-            add(kind);
-        }
-        add(&self.ended);
+        let all = Function::ALL.iter().map(told);
+        all.filter(|figures| figures.calls + figures.under_way > 0).collect()
     }
 }
 
-/// A call that is counted.
-#[derive(Debug)]
-pub(crate) struct Counted {
-    tally: Arc<Tally>,
-    is_ended: bool,
-}
-
-impl Counted {
-    /// The call ended so; `late` where that was after its deadline.
-    pub(crate) fn ended<T>(mut self, answer: &Answer<T>, late: bool) {
-        self.is_ended = true;
-        self.tally.count(answer, late);
+impl OfFunction {
+    fn of_kind(&self, kind: ErrorKind) -> &AtomicU64 {
+        let place = KINDS.iter().position(|(known, _)| *known == kind);
+        &self.failed[place.unwrap_or(0)]
     }
-}
 
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if self.is_ended {
-            return;
-        }
-        // Given up while it waited for a thread; or, where its thread died under it, nobody knows.
-        add(if std::thread::panicking() { &self.tally.lost } else { &self.tally.not_sent });
-        add(&self.tally.ended);
+    fn violations(&self) -> BTreeMap<Clause, u64> {
+        self.violations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn has_ended(&self) {
+        // Released, so that who sees a call as ended sees how.
+        self.ended.fetch_add(1, Release);
+    }
+
+    fn ended_and_not(&self) -> (u64, u64) {
+        // The ended first, so that there are never fewer begun.
+        let ended = self.ended.load(Acquire);
+        (ended, read(&self.begun).saturating_sub(ended))
     }
 }
 
 fn add(counter: &AtomicU64) {
-    // Released, so that who sees a call as ended sees how.
-    counter.fetch_add(1, Ordering::Release);
+    counter.fetch_add(1, Relaxed);
 }
 
 fn read(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Acquire)
+    counter.load(Relaxed)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use longshore_plugin_api::{Clause, Error};
-
-    use super::*;
-    use crate::error::{Function, Violation};
-
-    fn counted(answer: &Answer<()>, late: bool) -> Figures {
-        let tally = Arc::new(Tally::default());
-        tally.begin().ended(answer, late);
-        tally.figures()
-    }
-
-    #[test]
-    fn each_end_is_counted_once_and_as_what_it_was() {
-        let violation = Violation {
-            clause: Clause::StatusCount,
-            function: Function::Status,
-            detail: String::new(),
-            claimed: Vec::new(),
-        };
-        let one = Figures { calls: 1, ..Figures::default() };
-        for (answer, late, wanted) in [
-            (Ok(()), false, one),
-            (Ok(()), true, Figures { late: 1, ..one }),
-            (Err(CallError::Failed(Error::retryable("busy"))), false, Figures { failed: 1, ..one }),
-            (Err(CallError::Failed(Error::retryable("busy"))), true, Figures { late: 1, ..one }),
-            (Err(CallError::Violation(violation)), true, Figures { violations: 1, ..one }),
-            (Err(CallError::Gone), false, Figures { lost: 1, ..one }),
-            (Err(CallError::Died { how: "exited".into() }), true, Figures { lost: 1, ..one }),
-            (Err(CallError::NotSent { reason: NotSent::ShutDown }), false, one),
-            (
-                Err(CallError::NotSent { reason: NotSent::OutOfTime { waited: Duration::ZERO } }),
-                true,
-                Figures { not_sent: 1, ..one },
-            ),
-        ] {
-            let figures = counted(&answer, late);
-            assert_eq!(figures, wanted, "{answer:?}");
-            assert_eq!(figures.errors(), u64::from(wanted != one), "{answer:?}");
-        }
-    }
-
-    #[test]
-    fn a_call_is_under_way_until_it_ends_or_is_given_up() {
-        let tally = Arc::new(Tally::default());
-        let (first, second) = (tally.begin(), tally.begin());
-        assert_eq!(tally.figures(), Figures { under_way: 2, ..Figures::default() });
-        drop(first);
-        second.ended(&Ok(()), false);
-        assert_eq!(tally.figures(), Figures { calls: 2, not_sent: 1, ..Figures::default() });
-    }
-}
+mod tests;

@@ -4,7 +4,9 @@
 //! of it, [`Library`] is what is known of it, [`Provider`] is an instance of it, and [`Call`] is one call on its way. All
 //! of the host's unsafe code is here. Nothing here knows what a cluster should look like.
 
+mod account;
 mod ask;
+mod breaker;
 mod call;
 mod check;
 mod code;
@@ -34,6 +36,9 @@ mod shelf;
 mod verify;
 mod watch;
 
+pub use breaker::{
+    BREAKER_FAILURES, BREAKER_OVER, BREAKER_WAIT, BreakerLimits, BreakerOpen, BreakerState, Fault,
+};
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
 pub use confine::{ConfineError, Lacking, apply as confine};
@@ -42,7 +47,7 @@ pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
-pub use figures::Figures;
+pub use figures::{Figures, FunctionFigures, Latency};
 pub use library::Library;
 pub use locate::{Located, locate};
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};

@@ -12,11 +12,13 @@ use tokio::{
 };
 
 use crate::{
+    account::Books,
     ask::{Ask, Raw},
+    breaker::BreakerState,
     call::{Answer, Call, CallScope},
     check::{self, Launched},
     error::{CallError, CreateError, Function, NotSent, Violation},
-    figures::{Figures, Tally},
+    figures::{Figures, FunctionFigures},
     in_process::InProcess,
     library::Library,
     log,
@@ -49,7 +51,7 @@ pub struct Provider {
     /// Half of the queue for the functions that may take long, half for the others.
     slow_places: Semaphore,
     places: Semaphore,
-    tally: Arc<Tally>,
+    books: Arc<Books>,
 }
 
 impl Provider {
@@ -107,7 +109,7 @@ impl Provider {
             library: Arc::clone(library),
             log,
             seat,
-            tally: Arc::default(),
+            books: Arc::new(Books::new(log.provider(), limits.breaker)),
         }))
     }
 
@@ -163,7 +165,11 @@ impl Provider {
         let place = timeout(limit, places.acquire()).await.map(Result::ok);
         // The semaphores are never closed.
         let place = place.ok().flatten();
-        place.ok_or(CallError::NotSent { reason: NotSent::OutOfTime { waited: limit } })
+        place.ok_or_else(|| {
+            let reason = NotSent::OutOfTime { waited: limit };
+            self.books.tally.turned_down(function, &reason);
+            CallError::NotSent { reason }
+        })
     }
 
     /// How its runner is, where it has one, and how it comes to be.
@@ -176,9 +182,15 @@ impl Provider {
         self.seat.runner().map_or(0, Runner::restarts)
     }
 
+    /// How often its runner ended though nobody had asked for it.
+    pub fn deaths(&self) -> u64 {
+        self.seat.runner().map_or(0, Runner::deaths)
+    }
+
     /// Lifts a quarantine: the runner is started again at once, also where it only waits to be, and what it died of before
-    /// is forgotten.
+    /// is forgotten. The circuit breaker is closed as well.
     pub fn release(&self) {
+        self.books.breaker.forgive();
         if let Some(runner) = self.seat.runner() {
             runner.release();
         }
@@ -191,7 +203,17 @@ impl Provider {
 
     /// What its calls came to so far.
     pub fn figures(&self) -> Figures {
-        self.tally.figures()
+        self.books.tally.figures()
+    }
+
+    /// The same, function by function and in detail.
+    pub fn figures_by_function(&self) -> Vec<FunctionFigures> {
+        self.books.tally.by_function()
+    }
+
+    /// How its circuit breaker is.
+    pub fn breaker(&self) -> BreakerState {
+        self.books.breaker.state()
     }
 
     /// Launches workers.
@@ -307,9 +329,15 @@ impl Provider {
             Ok(document) => self.start(scope, ask(document), check),
             Err(error) => {
                 let function = ask(String::new()).function();
-                Call::not_sent(function, NotSent::Unwritable(error.to_string()))
+                self.turned_down(function, NotSent::Unwritable(error.to_string()))
             }
         }
+    }
+
+    /// A call that is not even begun.
+    fn turned_down<T>(&self, function: Function, reason: NotSent) -> Call<T> {
+        self.books.tally.turned_down(function, &reason);
+        Call::not_sent(function, reason)
     }
 
     /// Hands a call to the instance, unless the plugin does not have the function, and holds the answer against the
@@ -324,13 +352,20 @@ impl Provider {
         if !self.library.has(function) {
             return Call::not_sent(function, NotSent::Missing(function));
         }
-        let (call, answer) = Call::new(function, scope.budget);
-        let (control, counted) = (Arc::clone(call.control()), self.tally.begin());
+        let (mut call, answer) = Call::new(function, scope.budget);
+        let pass = match self.books.breaker.admit(function, call.budget()) {
+            Ok(pass) => pass,
+            // What keeps calls from the plugin without the breaker says more of what is to be done.
+            Err(open) => {
+                return self.turned_down(function, self.seat.shut().unwrap_or(NotSent::BreakerOpen(open)));
+            }
+        };
+        let account = call.open_account(&self.books, pass);
         let end = move |outcome: Answer<Raw>| {
             let outcome = outcome.and_then(check);
-            counted.ended(&outcome, control.remaining().is_zero());
+            account.ended(&outcome);
             // Nobody listens any more when the `Call` was dropped.
-            let _ = answer.send(outcome);
+            drop(answer.send(outcome));
         };
         self.seat.submit(Errand {
             control: Arc::clone(call.control()),

@@ -4,6 +4,7 @@
 //! and nothing else in the host changes a cluster. What is decided, and why, is the business of `longshore-scaling`.
 
 mod apply;
+mod breaker;
 mod calls;
 mod clock;
 mod compare;
@@ -30,6 +31,7 @@ mod watch;
 mod workshop;
 
 pub use apply::{Applied, Effect, Preview};
+pub use breaker::{BreakerPhase, BreakerStatus};
 pub use compare::Compared;
 pub use error::{ApplyError, CommandError, OpenError};
 pub use generations::{GenerationState, GenerationStatus, RolledBack};

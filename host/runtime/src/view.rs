@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use longshore_config::Isolation;
-use longshore_providers::check_command;
+use longshore_providers::{FunctionFigures, check_command};
 use longshore_scaling::{
     Desired, Handle, Phase, PlanReport, Reason, Server, ServerKind, ServerPhase, State, Time, Trouble,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    breaker::BreakerStatus,
     generations::{GenerationStatus, Generations, RolledBack},
     quarantine::QuarantinedLibrary,
     registry::Installed,
@@ -285,6 +286,12 @@ pub struct ProviderStatus {
     /// What the host gave up by itself, last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<RolledBack>,
+    /// Its circuit breaker, where the provider is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerStatus>,
+    /// What its calls came to since it was made, of each function that was called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<FunctionFigures>,
 }
 
 impl ProviderStatus {
@@ -332,6 +339,8 @@ impl ProviderStatus {
             runner,
             generations: told(Some(provider)),
             rolled_back,
+            breaker: Some(BreakerStatus::of(provider)),
+            functions: provider.figures_by_function(),
         }
     }
 }

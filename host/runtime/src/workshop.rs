@@ -9,8 +9,8 @@ use std::{
 
 use longshore_config::{Isolation, ProviderConfig, Trust};
 use longshore_providers::{
-    CallLimits, CreateError, Housing, Library, LoadError, Located, NotFound, Provider, RunnerProgram,
-    RunnerSetup, Sealed, SearchPath, Shelf, Verified, locate,
+    BreakerLimits, CallLimits, CreateError, Housing, Library, LoadError, Located, NotFound, Provider,
+    RunnerProgram, RunnerSetup, Sealed, SearchPath, Shelf, Verified, locate,
 };
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
@@ -39,6 +39,8 @@ pub struct Plugins {
     pub runner: Option<RunnerProgram>,
     /// Where those are kept that operators give to the host; one that keeps no state has none.
     pub shelf: Option<Arc<Shelf>>,
+    /// When a provider's calls are held back because nothing but failures came of them.
+    pub breaker: BreakerLimits,
 }
 
 impl From<SearchPath> for Plugins {
@@ -219,7 +221,7 @@ impl Workshop {
         library: &Arc<Library>,
     ) -> Result<Arc<Provider>, ApplyError> {
         let housing = self.housing(wanted)?;
-        let mut limits = CallLimits::default();
+        let mut limits = CallLimits { breaker: Some(self.plugins.breaker), ..CallLimits::default() };
         if let Some(threads) = wanted.threads {
             limits.threads = threads as usize;
         }

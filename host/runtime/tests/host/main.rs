@@ -2,6 +2,7 @@
 
 mod backend;
 mod breaches;
+mod breaker;
 mod depot;
 mod ends;
 mod faults;
