@@ -326,7 +326,7 @@ impl Host {
                 })
             };
             if let Some(config) = config {
-                self.house.try_again(&config, Duration::ZERO);
+                self.house.try_again(&config, Duration::ZERO, 0);
                 tried_again.push(provider);
             }
         }

@@ -138,12 +138,12 @@ impl House {
     /// Sees to it that a provider is tried again; says why it is not there.
     fn mend(&self, config: &ProviderConfig, error: &ApplyError) -> Trouble {
         tracing::error!(provider = config.name, "the provider cannot be made, and is tried again: {error}");
-        self.try_again(config, PROVIDER_RETRY.0);
+        self.try_again(config, PROVIDER_RETRY.0, u64::from(is_death(error)));
         not_there(error)
     }
 
-    /// Makes a provider that is not there, as soon as that can be.
-    pub(crate) fn try_again(&self, config: &ProviderConfig, wait: Duration) {
+    /// Makes a provider that is not there, as soon as that can be. It has died so often already while it was made.
+    pub(crate) fn try_again(&self, config: &ProviderConfig, wait: Duration, deaths: u64) {
         let mender = Mender {
             workshop: self.workshop.clone(),
             shared: Arc::downgrade(&self.shared),
@@ -155,7 +155,7 @@ impl House {
         tokio::spawn(async move {
             tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => {}
-                () = mender.run(wait) => {}
+                () = mender.run(wait, deaths) => {}
             }
         });
     }
@@ -181,8 +181,7 @@ fn is_death(error: &ApplyError) -> bool {
 }
 
 impl Mender {
-    async fn run(self, mut wait: Duration) {
-        let mut deaths = 0;
+    async fn run(self, mut wait: Duration, mut deaths: u64) {
         loop {
             sleep(wait).await;
             wait = (wait * 2).clamp(PROVIDER_RETRY.0, PROVIDER_RETRY.1);
