@@ -13,6 +13,7 @@ mod recover;
 mod shelf;
 mod show;
 mod state;
+mod swap;
 
 use std::{
     path::{self, Path, PathBuf},
@@ -53,6 +54,8 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::History(history) => recover::history(&client(global)?, history, output).await,
         Command::Reconnect(it) => recover::reconnect(&client(global)?, it, output).await,
         Command::Resolve(resolve) => recover::resolve(&client(global)?, resolve, output).await,
+        Command::Swap(asked) => swap::swap(&client(global)?, asked, output).await,
+        Command::Rollback(of) => swap::rollback(&client(global)?, &of.provider, output).await,
         Command::State(state) => state::run(state, output).await,
         Command::Conformance(asked) => conformance::run(global, asked, output).await,
         Command::Plugin(Plugin::New(new)) => author::new(new, output),

@@ -30,6 +30,7 @@ use crate::{
     plugins::{add_plugin, plugins, release, remove_plugin},
     problem::{Problem, ProblemKind},
     recovery::{history, reconnect, resolve},
+    swap::{rollback, swap},
     wire::{
         Admitted, Applied, AppliedCluster, AppliedProvider, ClusterStatus, Clusters, ClustersQuery,
         DeleteQuery, HostInfo, Planned, Providers, Scale, WAIT_LIMIT, WORKERS_PAGE, WORKERS_PAGE_LIMIT,
@@ -86,8 +87,8 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/clusters/{name}/server", get(server))
         .route("/v1/providers", get(providers))
         .route("/v1/plugins", get(plugins).post(add_plugin))
-        .route("/v1/plugins/{plugin}", delete_route(remove_plugin))
         .route("/v1/plugins/release", post(release))
+        .route("/v1/plugins/{plugin}", delete_route(remove_plugin))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(REQUEST_LIMIT, request, next)));
     let slow = Router::new()
@@ -95,6 +96,8 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/plan", post(plan))
         .route("/v1/clusters/{name}/reconnect", post(reconnect))
         .route("/v1/clusters/{name}/cleanup", post(clean_up))
+        .route("/v1/providers/{name}/swap", post(swap))
+        .route("/v1/providers/{name}/rollback", post(rollback))
         .layer(DefaultBodyLimit::max(CONFIG_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(APPLY_LIMIT, request, next)));
     Router::new()

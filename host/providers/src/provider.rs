@@ -16,6 +16,7 @@ use crate::{
     call::{Answer, Call, CallScope},
     check::{self, Launched},
     error::{CallError, CreateError, Function, NotSent, Violation},
+    figures::{Figures, Tally},
     in_process::InProcess,
     library::Library,
     log,
@@ -48,6 +49,7 @@ pub struct Provider {
     /// Half of the queue for the functions that may take long, half for the others.
     slow_places: Semaphore,
     places: Semaphore,
+    tally: Arc<Tally>,
 }
 
 impl Provider {
@@ -105,6 +107,7 @@ impl Provider {
             library: Arc::clone(library),
             log,
             seat,
+            tally: Arc::default(),
         }))
     }
 
@@ -184,6 +187,11 @@ impl Provider {
     /// How busy its threads are.
     pub fn load(&self) -> ProviderLoad {
         self.seat.load()
+    }
+
+    /// What its calls came to so far.
+    pub fn figures(&self) -> Figures {
+        self.tally.figures()
     }
 
     /// Launches workers.
@@ -317,8 +325,13 @@ impl Provider {
             return Call::not_sent(function, NotSent::Missing(function));
         }
         let (call, answer) = Call::new(function, scope.budget);
-        // Nobody listens any more when the `Call` was dropped.
-        let end = move |outcome: Answer<Raw>| drop(answer.send(outcome.and_then(check)));
+        let (control, counted) = (Arc::clone(call.control()), self.tally.begin());
+        let end = move |outcome: Answer<Raw>| {
+            let outcome = outcome.and_then(check);
+            counted.ended(&outcome, control.remaining().is_zero());
+            // Nobody listens any more when the `Call` was dropped.
+            let _ = answer.send(outcome);
+        };
         self.seat.submit(Errand {
             control: Arc::clone(call.control()),
             budget: call.budget(),

@@ -10,7 +10,12 @@ use longshore_scaling::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{quarantine::QuarantinedLibrary, registry::Installed, runner::RunnerStatus};
+use crate::{
+    generations::{GenerationStatus, Generations, RolledBack},
+    quarantine::QuarantinedLibrary,
+    registry::Installed,
+    runner::RunnerStatus,
+};
 
 /// How a cluster is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -274,15 +279,24 @@ pub struct ProviderStatus {
     /// The process of its own, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<RunnerStatus>,
+    /// Its generations, the newest first: the one that serves, and those that are kept or end their calls.
+    #[serde(default)]
+    pub generations: Vec<GenerationStatus>,
+    /// What the host gave up by itself, last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
 }
 
 impl ProviderStatus {
     pub(crate) fn of(
         installed: &Installed,
+        generations: Option<&Generations>,
         clusters: Vec<String>,
         quarantined: Option<QuarantinedLibrary>,
     ) -> Self {
         let Installed { config, made } = installed;
+        let rolled_back = generations.and_then(|generations| generations.rolled_back.clone());
+        let told = |serving| generations.map(|generations| generations.told(serving)).unwrap_or_default();
         let provider = match made {
             Ok(provider) => provider,
             Err(trouble) => {
@@ -292,6 +306,8 @@ impl ProviderStatus {
                     trouble: Some(trouble.clone()),
                     quarantined,
                     clusters,
+                    generations: told(None),
+                    rolled_back,
                     ..Self::default()
                 };
             }
@@ -314,6 +330,8 @@ impl ProviderStatus {
             queued: load.queued,
             isolation: Some(isolation),
             runner,
+            generations: told(Some(provider)),
+            rolled_back,
         }
     }
 }

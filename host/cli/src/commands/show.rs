@@ -52,11 +52,13 @@ pub(super) async fn status(client: &Client, status: &Status, output: &Output) ->
     output.text(&text)
 }
 
-/// A line for each provider that is not there.
+/// A line for each provider that is not there, or whose process is not.
 pub(super) fn troubles(providers: &[ProviderStatus]) -> impl Iterator<Item = String> {
     providers.iter().filter_map(|provider| {
-        let trouble = provider.trouble.as_ref()?;
-        Some(format!("provider {} is not there: {}", provider.name, clean(&trouble.to_string())))
+        let runner = provider.runner.as_ref();
+        let why = provider.trouble.as_ref().map(ToString::to_string);
+        let why = why.or_else(|| Some(format!("its process: {}", runner?.why.as_ref()?)))?;
+        Some(format!("provider {} is not there: {}", provider.name, clean(&why)))
     })
 }
 

@@ -8,4 +8,6 @@ mod house;
 mod living;
 mod manners;
 mod servers;
+mod shelf;
 mod states;
+mod swaps;

@@ -1,11 +1,14 @@
 //! A host that serves, and ways to talk to it.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use longshore_config::Config;
 use longshore_http::{Client, Socket, serve};
-use longshore_providers::SearchPath;
-use longshore_runtime::{Host, Leaving};
+use longshore_providers::{SearchPath, Shelf};
+use longshore_runtime::{Host, Leaving, Plugins};
 use longshore_store::SqliteJournal;
 use longshore_support::{PATIENCE, library};
 use reqwest::{
@@ -18,8 +21,8 @@ use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 /// A host behind its socket.
 pub(crate) struct House {
-    /// Holds the socket.
-    _temp: TempDir,
+    /// Holds the socket and the shelf.
+    temp: TempDir,
     pub(crate) host: Arc<Host>,
     pub(crate) client: Client,
     http: reqwest::Client,
@@ -44,7 +47,9 @@ impl House {
     pub(crate) async fn on(journal: Arc<SqliteJournal>) -> Self {
         let temp = TempDir::with_prefix("longshore-").expect("a temporary folder");
         let folder = library("longshore-memory").parent().expect("it is in a folder").to_owned();
-        let host = Host::open(SearchPath::of([folder]), journal).await.expect("the journal is sound");
+        let shelf = Some(Arc::new(Shelf::new(temp.path().join("shelf"))));
+        let plugins = Plugins { shelf, ..SearchPath::of([folder]).into() };
+        let host = Host::open(plugins, journal).await.expect("the journal is sound");
         let host = Arc::new(host);
         let path = temp.path().join("host.sock");
         let socket = Socket::bind(&path).await.expect("a free place");
@@ -55,7 +60,7 @@ impl House {
             let _ = closed.await;
         };
         let server = Some(tokio::spawn(serve(Arc::clone(&host), socket, closed)));
-        Self { _temp: temp, host, client, http, close: Some(close), server }
+        Self { temp, host, client, http, close: Some(close), server }
     }
 
     /// A host with the cluster `web` of three workers, ten at most.
@@ -73,6 +78,11 @@ impl House {
         let kind = response.headers().get(CONTENT_TYPE).cloned();
         assert_eq!(kind.as_ref().map(HeaderValue::as_bytes), Some(&b"application/json"[..]), "{path}");
         Answer { status, json: response.json().await.expect("JSON") }
+    }
+
+    /// The folder of the plugins that the host keeps.
+    pub(crate) fn shelf(&self) -> PathBuf {
+        self.temp.path().join("shelf")
     }
 
     pub(crate) fn socket(&self) -> &Path {

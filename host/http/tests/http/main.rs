@@ -5,6 +5,8 @@ mod client;
 mod errors;
 mod house;
 mod news;
+mod plugins;
 mod quarantine;
 mod recovery;
 mod routes;
+mod swap;

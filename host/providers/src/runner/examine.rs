@@ -1,11 +1,16 @@
 //! A first look at a plugin, in a process that is thrown away: whatever the plugin does while it is loaded, it does it there.
+//! That should be nothing, so that the process may do next to nothing, as far as the system can forbid it.
 
 use std::{
+    env,
     io::{self, Read},
     os::unix::net::UnixStream,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
+
+use longshore_config::Confinement;
 
 use super::{
     frame::{self, FrameError, decode, encode},
@@ -23,7 +28,9 @@ use crate::{
 pub(crate) fn examine(sealed: &Arc<Sealed>, program: &RunnerProgram) -> Result<String, LoadError> {
     let refuse = |kind, message: String| LoadError::new(sealed.path(), kind, message);
     let path = sealed.path().to_string_lossy();
-    let hello = Hello { path: &path, hash: sealed.hash(), confine: None, serve: None };
+    let confine = serde_json::to_string(&bounds())
+        .map_err(|error| refuse(LoadErrorKind::NoProcess, error.to_string()))?;
+    let hello = Hello { path: &path, hash: sealed.hash(), confine: Some(&confine), serve: None };
     let hello = encode(&(Opening::OURS, hello))
         .map_err(|_| refuse(LoadErrorKind::Unreadable, "its path is too long".to_owned()))?;
     let start = Start {
@@ -64,6 +71,17 @@ pub(crate) fn examine(sealed: &Arc<Sealed>, program: &RunnerProgram) -> Result<S
                 return Err(refuse(LoadErrorKind::Crashed, thrown_away.ended()));
             }
         }
+    }
+}
+
+/// What no library needs while it is loaded: it may read all that its host may, and change nothing. Where it cannot be loaded
+/// from memory, it is written to the folder for temporary files first.
+fn bounds() -> Confinement {
+    Confinement {
+        read: Some(vec![PathBuf::from("/")]),
+        write: Some([env::temp_dir()].into_iter().filter(|folder| folder.is_dir()).collect()),
+        seccomp: true,
+        ..Confinement::default()
     }
 }
 
@@ -117,7 +135,9 @@ fn heard(sealed: &Sealed, frame: &[u8]) -> Result<Option<String>, LoadError> {
             })
         }
         FromRunner::OtherVersion(theirs) => Err(refuse(LoadErrorKind::NoProcess, other_version(theirs))),
-        FromRunner::Log { .. } => Ok(None),
+        // What is lacking there is the system's, and nobody's configuration.
+        FromRunner::Lacking(_) | FromRunner::Log { .. } => Ok(None),
+        FromRunner::Unconfined(why) => Err(refuse(LoadErrorKind::NoProcess, why.to_owned())),
         _ => Err(refuse(LoadErrorKind::Crashed, "the process that loads it said something else".to_owned())),
     }
 }

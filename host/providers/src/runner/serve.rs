@@ -1,7 +1,5 @@
 //! What a runner does: it takes its task from the host, binds itself, opens the plugin from the bytes that the host has checked,
 //! makes the instance and serves its calls. It lives no longer than its host, and nothing that it started in its group does.
-#![expect(unsafe_code, reason = "a signal's handler is part of the process")]
-
 use std::{
     collections::HashMap,
     env,
@@ -27,6 +25,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 
 use super::{
     clock,
+    fate::{end_group, end_with},
     frame::{self, FrameError},
     program::FLAG,
     voice::{self, Voice},
@@ -105,35 +104,6 @@ fn take_line() -> io::Result<UnixStream> {
     let line = io::stdin().as_fd().try_clone_to_owned()?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(UnixStream::from(line))
-}
-
-/// Sees to it that this process and its group end with the host's thread that started it.
-fn end_with(host: Option<u32>) -> io::Result<()> {
-    // SAFETY: the handler does nothing but one system call that a handler may make.
-    let before = unsafe { libc::signal(libc::SIGTERM, end_on_signal as *const () as libc::sighandler_t) };
-    if before == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
-    }
-    // A signal that is caught, so that the whole group hears of it.
-    #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
-    // It may have been gone before that.
-    if host == Some(std::os::unix::process::parent_id()) {
-        Ok(())
-    } else {
-        Err(io::Error::other("it is not started by a host, or its host is gone"))
-    }
-}
-
-extern "C" fn end_on_signal(_: libc::c_int) {
-    // SAFETY: `kill` may be called in a handler, and 0 is this process's own group.
-    unsafe { libc::kill(0, libc::SIGKILL) };
-}
-
-/// Ends this process and all that is in its group, at once.
-pub(super) fn end_group() {
-    // There is always a group to signal: this process is in it.
-    let _ = rustix::process::kill_current_process_group(rustix::process::Signal::KILL);
 }
 
 /// The line from the host, for reading. What is handed over beside the bytes is kept.

@@ -14,9 +14,9 @@ use longshore_plugin_abi::{Logger, abi_stable::std_types::RStr};
 use serde::Serialize;
 
 use super::{
+    fate::end_group,
     frame::{TooLarge, encode},
     ration::Ration,
-    serve::end_group,
     wire::FromRunner,
 };
 use crate::log::MAX_LINE_BYTES;

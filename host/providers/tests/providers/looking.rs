@@ -7,12 +7,15 @@ use std::{
     sync::Arc,
 };
 
+use longshore_config::Confinement;
 use longshore_plugin_api::Clause;
-use longshore_providers::{CallLimits, Library, LoadError, LoadErrorKind, RunnerProgram, Sealed};
-use longshore_support::{example, library};
+use longshore_providers::{
+    CallLimits, Housing, Library, LoadError, LoadErrorKind, RunnerProgram, RunnerSetup, RunnerState, Sealed,
+};
+use longshore_support::{example, fixture, library};
 use serde_json::json;
 
-use super::{LONG, Way, block_on, program, request, scope};
+use super::{LONG, Way, block_on, memory, program, request, scope};
 
 fn examine(path: &Path, program: &RunnerProgram) -> Result<Arc<Library>, LoadError> {
     Library::examine(Sealed::read(path)?, program)
@@ -82,6 +85,33 @@ fn a_library_that_ends_its_process_while_it_loads_is_refused_with_how_it_ended()
     }
     let honest = examine(&library, &program()).expect("without the variable it is honest");
     assert!(!is_loaded_here(honest.hash()));
+}
+
+#[test]
+fn a_library_can_change_nothing_while_it_is_looked_at() {
+    let folder = folder();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/meddling.rs");
+    let library = fixture(&source, &[]);
+    // Not in the folder for temporary files, which is open to it.
+    let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder of the test");
+    let made = elsewhere.path().join("made");
+    let longshore = longshore_support::program("longshore-cli", "longshore");
+    let words = format!("LONGSHORE_TEST_MEDDLE='{}' exec '{}' \"$@\"", made.display(), longshore.display());
+    let meddling = script(folder.path(), &words);
+    examine(&library, &meddling).expect("it is sound but for that");
+    // Where the system cannot forbid it, it is as free as ever, and a provider that is confined tells so.
+    let confine = Confinement { read: Some(vec!["/".into()]), ..Confinement::default() };
+    let setup = RunnerSetup { program: program(), confine: Some(confine), quarantined: None };
+    let lacking = block_on(async {
+        let way = Way(Housing::Runner(setup));
+        let provider = way.create(&memory(), json!({}), CallLimits::default()).await;
+        let state = provider.runner().expect("it has one").borrow().clone();
+        match state {
+            RunnerState::Running { lacking, .. } => lacking,
+            other => panic!("it is not there: {other:?}"),
+        }
+    });
+    assert_eq!(made.exists(), !lacking.is_empty(), "{lacking:?}");
 }
 
 #[test]

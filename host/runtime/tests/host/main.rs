@@ -2,16 +2,22 @@
 
 mod backend;
 mod breaches;
+mod depot;
 mod ends;
 mod faults;
 mod journals;
 mod many;
 mod outside;
 mod passwords;
+mod plugins;
 mod quarantine;
 mod recovery;
+mod runners;
 mod server;
 mod stage;
+mod swap;
+mod swap_cuts;
+mod swap_load;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 

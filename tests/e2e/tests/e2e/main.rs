@@ -10,3 +10,4 @@ mod outside;
 mod processes;
 mod recovery;
 mod servers;
+mod swap;
