@@ -328,7 +328,7 @@ impl Host {
                 })
             };
             if let Some(definition) = definition {
-                self.house.try_again(definition, Duration::ZERO);
+                self.house.try_again(definition, Duration::ZERO, 0);
                 tried_again.push(provider);
             }
         }

@@ -149,12 +149,12 @@ impl House {
     fn mend(&self, definition: &Definition, error: &ApplyError) -> Trouble {
         let provider = &definition.config.name;
         tracing::error!(provider, "the provider cannot be made, and is tried again: {error}");
-        self.try_again(definition.clone(), PROVIDER_RETRY.0);
+        self.try_again(definition.clone(), PROVIDER_RETRY.0, u64::from(is_death(error)));
         not_there(error)
     }
 
-    /// Makes a provider that is not there, as soon as that can be.
-    pub(crate) fn try_again(&self, definition: Definition, wait: Duration) {
+    /// Makes a provider that is not there, as soon as that can be. It has died so often already while it was made.
+    pub(crate) fn try_again(&self, definition: Definition, wait: Duration, deaths: u64) {
         let mender = Mender {
             workshop: self.workshop.clone(),
             shared: Arc::downgrade(&self.shared),
@@ -166,7 +166,7 @@ impl House {
         tokio::spawn(async move {
             tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => {}
-                () = mender.run(wait) => {}
+                () = mender.run(wait, deaths) => {}
             }
         });
     }
@@ -192,8 +192,7 @@ fn is_death(error: &ApplyError) -> bool {
 }
 
 impl Mender {
-    async fn run(self, mut wait: Duration) {
-        let mut deaths = 0;
+    async fn run(self, mut wait: Duration, mut deaths: u64) {
         loop {
             sleep(wait).await;
             wait = (wait * 2).clamp(PROVIDER_RETRY.0, PROVIDER_RETRY.1);

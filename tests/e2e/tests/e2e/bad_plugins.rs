@@ -265,7 +265,7 @@ fn in_the_hosts_own_process_a_panic_a_hang_and_a_bad_answer_cost_nobody_else() {
     house.drop_in(&example("longshore-mutants", "mutant"));
     let faults =
         [("panic", "panicked at"), ("hang", "did not answer within 0.3 s"), ("bad_value", "STATUS-2")];
-    let provider = |(fault, _): (&str, &str)| {
+    let provider = |fault: &str| {
         format!(
             r#"
 [[provider]]
@@ -280,7 +280,7 @@ faults = {{ status = "{fault}" }}
             release = house.path("release").display(),
         )
     };
-    let mut config: String = faults.map(provider).concat();
+    let mut config = faults.map(|(fault, _)| provider(fault)).concat();
     config.extend(faults.map(|(fault, _)| cluster(fault, "status = \"300ms\"")));
     let file = house.write("bad.toml", &config).display().to_string();
     let _ = house.run(&["apply", "--no-wait", &file]).ok();
