@@ -80,6 +80,11 @@ pub(crate) enum Command {
     Reconnect(Reconnect),
     /// Say what a launch of unknown fate created, where the provider cannot; `explain` names the launch
     Resolve(Resolve),
+    /// Change a provider over to another version of its plugin while its workers run: it is loaded, compared with the one that
+    /// serves, and watched afterwards; where it fails, the host goes back by itself
+    Swap(Swap),
+    /// Go back to the version that a provider had before the last swap
+    Rollback(OfProvider),
     /// Look after the state folder
     State(State),
     /// Hold a plugin's provider to the contract, clause by clause, each check in a process of its own
@@ -260,6 +265,34 @@ pub(crate) struct Resolve {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct OfProvider {
+    /// The provider
+    pub(crate) provider: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Swap {
+    /// The provider
+    pub(crate) provider: String,
+    /// A version, a plugin's name and version such as `memory@1.2.0`, or the path of a file [default: what the provider's
+    /// configuration names by now]
+    #[arg(long, value_name = "VERSION|FILE")]
+    pub(crate) to: Option<String>,
+    /// The SHA-256 that the file must have, in place of the one that the configuration asks for
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    pub(crate) sha256: Option<String>,
+    /// Let one cluster try it first, for as long as it is watched: this one, or the smallest that has workers
+    #[arg(long, value_name = "CLUSTER", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) canary: Option<String>,
+    /// For how long it is watched; `0s` for not at all
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub(crate) watch: Duration,
+    /// Return once the change is made, without waiting until the watch is over
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct State {
     /// The folder that clusters are kept in [default: longshore/host in the user's state folder]
     #[arg(long, global = true, value_name = "DIR")]
@@ -337,6 +370,13 @@ pub(crate) enum Plugin {
         /// NAME where there is but one of it, NAME@VERSION, or the first digits of its hash
         #[arg(value_name = "PLUGIN")]
         plugin: String,
+    },
+    /// Show a provider of the host: where it runs, what its calls came to and how long they took, and whether they are held
+    /// back
+    Show {
+        /// The provider
+        #[arg(value_name = "PROVIDER")]
+        provider: String,
     },
     /// Load a plugin, and show what it says of itself and what its configuration may hold
     Inspect {

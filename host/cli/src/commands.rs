@@ -8,11 +8,13 @@ mod configure;
 mod conformance;
 mod host;
 mod plugin;
+mod provider;
 mod quarantine;
 mod recover;
 mod shelf;
 mod show;
 mod state;
+mod swap;
 
 use std::{
     path::{self, Path, PathBuf},
@@ -53,6 +55,8 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::History(history) => recover::history(&client(global)?, history, output).await,
         Command::Reconnect(it) => recover::reconnect(&client(global)?, it, output).await,
         Command::Resolve(resolve) => recover::resolve(&client(global)?, resolve, output).await,
+        Command::Swap(asked) => swap::swap(&client(global)?, asked, output).await,
+        Command::Rollback(of) => swap::rollback(&client(global)?, &of.provider, output).await,
         Command::State(state) => state::run(state, output).await,
         Command::Conformance(asked) => conformance::run(global, asked, output).await,
         Command::Plugin(Plugin::New(new)) => author::new(new, output),
@@ -61,6 +65,9 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Plugin(Plugin::Remove { plugin }) => shelf::remove(&client(global)?, plugin, output).await,
         Command::Plugin(Plugin::Release { library }) => {
             quarantine::release(&client(global)?, library, output).await
+        }
+        Command::Plugin(Plugin::Show { provider }) => {
+            provider::show(&client(global)?, provider, output).await
         }
         Command::Plugin(Plugin::Inspect { lib }) => plugin::inspect(global, lib, output).await,
     }
@@ -84,7 +91,7 @@ fn plugins(global: &Global, state: Option<&Path>) -> Plugins {
         );
     });
     let shelf = state.map(|folder| Arc::new(Shelf::new(folder.join(SHELF))));
-    Plugins { search: search_path(global), runner: runner.ok(), shelf }
+    Plugins { search: search_path(global), runner: runner.ok(), shelf, ..Plugins::default() }
 }
 
 /// The folders to look for plugins in, by paths that mean the same to everybody who is told of them.

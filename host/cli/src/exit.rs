@@ -16,10 +16,10 @@ Exit codes:
   2  the command line is wrong
   3  the configuration is wrong
   4  no host listens, or it went away
-  5  there is no such cluster
+  5  there is no such cluster or provider
   6  the host denies it: outside the cluster's limits, for instance
   7  gave up waiting: --timeout has passed, or it was interrupted
-  8  a plugin cannot be found, loaded or made a provider of, or the provider fails
+  8  a plugin cannot be found, loaded or made a provider of; the provider fails, or is rolled back while it is watched
   9  the socket cannot be used: a live host has it, for instance
   10 the state cannot be used: a live host has its folder, or it is damaged, for instance
   11 a provider does not keep the contract, as `conformance` found
@@ -61,7 +61,7 @@ impl From<ProblemKind> for Exit {
         match kind {
             ProblemKind::BadConfig | ProblemKind::TooLarge => Self::Config,
             ProblemKind::ShuttingDown => Self::NoHost,
-            ProblemKind::NoSuchCluster => Self::NoCluster,
+            ProblemKind::NoSuchCluster | ProblemKind::NoSuchProvider => Self::NoCluster,
             ProblemKind::Denied => Self::Denied,
             ProblemKind::Timeout => Self::GaveUp,
             ProblemKind::ProviderConfig

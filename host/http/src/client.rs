@@ -21,8 +21,8 @@ use crate::{
         AddPlugin, AddedPlugin, Admitted, Applied, CleanUpQuery, CleanedUp, ClusterStatus, Clusters,
         ClustersQuery, DeleteQuery, ErrorBody, HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo,
         Planned, PluginList, Providers, Reconnect, Reconnecting, Release, Released, RemovedPlugin, Resolve,
-        Scale, ServerDetails, ServerQuery, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage, WorkerView,
-        WorkersQuery,
+        Scale, ServerDetails, ServerQuery, Swap, SwapOutcome, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage,
+        WorkerView, WorkersQuery,
     },
 };
 
@@ -270,6 +270,16 @@ impl Client {
         self.send(self.request(Method::GET, "/v1/providers"), NO_WAIT).await
     }
 
+    /// Asks for a provider to be swapped to another version of its plugin.
+    pub async fn swap(&self, provider: &str, swap: &Swap) -> Result<SwapOutcome, ClientError> {
+        self.send(self.of_provider(provider, "/swap")?.json(swap), APPLY_LIMIT).await
+    }
+
+    /// Asks for a provider to go back to the version before.
+    pub async fn rollback(&self, provider: &str) -> Result<SwapOutcome, ClientError> {
+        self.send(self.of_provider(provider, "/rollback")?, APPLY_LIMIT).await
+    }
+
     /// Asks which plugins the host finds.
     pub async fn plugins(&self) -> Result<PluginList, ClientError> {
         self.send(self.request(Method::GET, "/v1/plugins"), NO_WAIT).await
@@ -307,6 +317,15 @@ impl Client {
     fn of_cluster(&self, method: Method, name: &str, rest: &str) -> Result<RequestBuilder, ClientError> {
         check_name(name)?;
         Ok(self.request(method, &format!("/v1/clusters/{name}{rest}")))
+    }
+
+    fn of_provider(&self, name: &str, rest: &str) -> Result<RequestBuilder, ClientError> {
+        if !is_name(name) {
+            let problem =
+                Problem::new(ProblemKind::NoSuchProvider, format_args!("there is no provider `{name}`"));
+            return Err(ClientError::Refused(Box::new(problem)));
+        }
+        Ok(self.request(Method::POST, &format!("/v1/providers/{name}{rest}")))
     }
 
     async fn send<T: DeserializeOwned>(

@@ -15,6 +15,7 @@ mod routes;
 mod server;
 #[cfg(unix)]
 pub mod socket;
+mod swap;
 pub mod wire;
 
 #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! The routes about plugins: which there are, putting one on the shelf, and taking one off it.
+//! The routes about plugins: which there are, putting one on the shelf, taking one off it, and releasing one from its quarantine.
 
 use axum::{Json, extract::State};
 use longshore_config::Trust;
@@ -7,7 +7,7 @@ use crate::{
     extract::{Document, Name},
     problem::{Problem, ProblemKind},
     routes::{Answer, Desk},
-    wire::{AddPlugin, AddedPlugin, PluginList, RemovedPlugin},
+    wire::{AddPlugin, AddedPlugin, PluginList, Release, Released, RemovedPlugin},
 };
 
 pub(crate) async fn plugins(State(desk): State<Desk>) -> Json<PluginList> {
@@ -27,4 +27,11 @@ pub(crate) async fn add_plugin(
 
 pub(crate) async fn remove_plugin(State(desk): State<Desk>, Name(plugin): Name) -> Answer<RemovedPlugin> {
     Ok(Json(desk.host.remove_plugin(&plugin).await?))
+}
+
+pub(crate) async fn release(
+    State(desk): State<Desk>,
+    Document(release): Document<Release>,
+) -> Answer<Released> {
+    Ok(Json(desk.host.release(&release.library).await?))
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use longshore_config::{ConfigError, Fault};
 use longshore_providers::{CreateError, ShelfError};
-use longshore_runtime::{ApplyError, CommandError, PluginError};
+use longshore_runtime::{ApplyError, CommandError, PluginError, SwapError};
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, for a program.
@@ -27,6 +27,8 @@ pub enum ProblemKind {
     TooLarge,
     /// There is no cluster of that name: 404.
     NoSuchCluster,
+    /// There is no provider of that name: 404.
+    NoSuchProvider,
     /// The command cannot be carried out on the cluster as it is: 409.
     Denied,
     /// The configuration is wrong: 422.
@@ -63,7 +65,7 @@ impl ProblemKind {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::NoSuchRoute | Self::NoSuchCluster => StatusCode::NOT_FOUND,
+            Self::NoSuchRoute | Self::NoSuchCluster | Self::NoSuchProvider => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Denied => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -191,6 +193,7 @@ impl From<ApplyError> for Problem {
                 ProblemKind::PluginFailed
             }
             ApplyError::CannotLook { .. } => ProblemKind::ProviderFailed,
+            ApplyError::Swap(why) => of_swap(why),
             ApplyError::ProviderInUse { .. }
             | ApplyError::PasswordUnknown { .. }
             | ApplyError::OtherProvider { .. }
@@ -209,6 +212,21 @@ impl From<ApplyError> for Problem {
         };
         let detail = error.detail().map(str::to_owned);
         Self { detail, ..Self::new(kind, full(&error)) }
+    }
+}
+
+fn of_swap(why: &SwapError) -> ProblemKind {
+    match why {
+        SwapError::NoSuchProvider { .. } => ProblemKind::NoSuchProvider,
+        SwapError::NoCanary { .. }
+        | SwapError::OnTrial { .. }
+        | SwapError::TooManyGenerations { .. }
+        | SwapError::AnotherKind { .. }
+        | SwapError::NotNewer { .. }
+        | SwapError::NothingBefore { .. } => ProblemKind::Denied,
+        SwapError::NoSuchVersion { .. } => ProblemKind::PluginNotFound,
+        SwapError::Differs { .. } => ProblemKind::ProviderFailed,
+        _ => ProblemKind::Internal,
     }
 }
 

@@ -27,13 +27,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     backend::{clean_up, server},
     extract::{Document, Name, Params, Text},
-    plugins::{add_plugin, plugins, remove_plugin},
+    plugins::{add_plugin, plugins, release, remove_plugin},
     problem::{Problem, ProblemKind},
     recovery::{history, reconnect, resolve},
+    swap::{rollback, swap},
     wire::{
         Admitted, Applied, AppliedCluster, AppliedProvider, ClusterStatus, Clusters, ClustersQuery,
-        DeleteQuery, HostInfo, Planned, Providers, Release, Released, Scale, WAIT_LIMIT, WORKERS_PAGE,
-        WORKERS_PAGE_LIMIT, WorkerPage, WorkersQuery,
+        DeleteQuery, HostInfo, Planned, Providers, Scale, WAIT_LIMIT, WORKERS_PAGE, WORKERS_PAGE_LIMIT,
+        WorkerPage, WorkersQuery,
     },
 };
 
@@ -95,6 +96,8 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/plan", post(plan))
         .route("/v1/clusters/{name}/reconnect", post(reconnect))
         .route("/v1/clusters/{name}/cleanup", post(clean_up))
+        .route("/v1/providers/{name}/swap", post(swap))
+        .route("/v1/providers/{name}/rollback", post(rollback))
         .layer(DefaultBodyLimit::max(CONFIG_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(APPLY_LIMIT, request, next)));
     Router::new()
@@ -295,8 +298,4 @@ async fn delete(
 
 async fn providers(State(desk): State<Desk>) -> Json<Providers> {
     Json(Providers { providers: desk.host.providers() })
-}
-
-async fn release(State(desk): State<Desk>, Document(release): Document<Release>) -> Answer<Released> {
-    Ok(Json(desk.host.release(&release.library).await?))
 }

@@ -20,26 +20,32 @@
 //! | `POST /v1/clusters/{name}/resolve` | [`Resolve`] | [`Admitted`] |
 //! | `POST /v1/clusters/{name}/reconnect` | [`Reconnect`] | [`Reconnecting`] |
 //! | `GET /v1/providers` | | [`Providers`] |
+//! | `POST /v1/providers/{name}/swap` | [`Swap`] | [`SwapOutcome`] |
+//! | `POST /v1/providers/{name}/rollback` | | [`SwapOutcome`] |
 //! | `GET /v1/plugins` | | [`PluginList`] |
 //! | `POST /v1/plugins` | [`AddPlugin`] | [`AddedPlugin`] |
 //! | `DELETE /v1/plugins/{plugin}` | | [`RemovedPlugin`]; `{plugin}` is `NAME`, `NAME@VERSION`, or a hash |
 //! | `POST /v1/plugins/release` | [`Release`] | [`Released`] |
 //!
 //! An update is answered when the provider has told fresh statuses, or after 30 seconds; a reconnect of a cluster that the
-//! host does not have, when the provider has listed its workers; a cleanup when the provider is done. Every other command is
-//! answered when it is admitted; what it asks for comes about later.
+//! host does not have, when the provider has listed its workers; a cleanup when the provider is done; a swap and a rollback
+//! when the change is made, while the watch goes on. Every other command is answered when it is admitted; what it asks for
+//! comes about later.
 //!
 //! Whatever goes wrong is told as an [`ErrorBody`], under the status code of its [`ProblemKind`](crate::ProblemKind).
 
 use std::{path::PathBuf, time::Duration};
 
 use longshore_config::Config;
+pub use longshore_config::Isolation;
 use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
 use longshore_providers::MAX_HANDLE_BYTES;
+pub use longshore_providers::{FunctionFigures, Latency};
 pub use longshore_runtime::{
-    AddedPlugin, ClusterStatus, Effect, Explanation, HistoryEntry, HistoryPage, Plugin, PluginList,
-    PluginPlace, Preview, ProviderStatus, QuarantinedLibrary, RefusedPlugin, Released, RemovedPlugin,
-    ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
+    AddedPlugin, BreakerPhase, BreakerStatus, ClusterStatus, Compared, Effect, Explanation, GenerationState,
+    GenerationStatus, HistoryEntry, HistoryPage, Plugin, PluginList, PluginPlace, Preview, ProviderStatus,
+    ProviderVersion, QuarantinedLibrary, RefusedPlugin, Released, RemovedPlugin, RolledBack, RunnerPhase,
+    RunnerStatus, ServerLife, ServerStatus, SwapOutcome, WorkerPage, WorkerPhase, WorkerView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -294,6 +300,28 @@ pub struct Providers {
 pub struct Release {
     /// Its hash, at least 12 digits of it, or a provider that it is quarantined for.
     pub library: String,
+}
+
+/// A provider is to be swapped to another version of its plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Swap {
+    /// A version, a plugin's name and version (`memory@1.2.0`), or the absolute path of a file; null for what the provider's
+    /// configuration names by now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The SHA-256 that the library must have, in place of the one that the configuration asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// For how long it is watched, in milliseconds; null for a minute, 0 for not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch_ms: Option<u64>,
+    /// Whether one cluster tries it first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
+    /// Which one; null for the smallest that has workers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
 }
 
 /// A plugin is to be put on the shelf.

@@ -11,6 +11,8 @@ use tokio::{
 };
 
 use crate::{
+    account::{Account, Books, Settlement},
+    breaker::Pass,
     control::Control,
     error::{CallError, Function, NotSent},
 };
@@ -39,6 +41,8 @@ pub struct Call<T> {
     function: Function,
     budget: Duration,
     control: Arc<Control>,
+    /// Where it is heard of that nobody waits any longer.
+    account: Option<Arc<Account>>,
     answer: oneshot::Receiver<Answer<T>>,
     state: State,
 }
@@ -65,7 +69,7 @@ impl<T> Call<T> {
         let budget = budget.min(LONGEST_BUDGET);
         let control = Arc::new(Control::new(Instant::now() + budget));
         let (sender, answer) = oneshot::channel();
-        (Self { function, budget, control, answer, state: State::Open }, sender)
+        (Self { function, budget, control, account: None, answer, state: State::Open }, sender)
     }
 
     /// A call that was never sent.
@@ -74,6 +78,13 @@ impl<T> Call<T> {
         // The receiver is in `call`, so that this cannot fail.
         let _ = sender.send(Err(CallError::NotSent { reason }));
         call
+    }
+
+    /// Has account kept of it. The answer is to be told of its end.
+    pub(crate) fn open_account(&mut self, books: &Arc<Books>, pass: Pass) -> Settlement {
+        let account = Arc::new(Account::new(books, self.function, self.budget, &self.control, pass));
+        self.account = Some(Arc::clone(&account));
+        Settlement::of(account)
     }
 
     pub(crate) fn control(&self) -> &Arc<Control> {
@@ -118,6 +129,9 @@ impl<T> Call<T> {
                 answer
             }
             Err(TryRecvError::Empty) => {
+                if let Some(account) = &self.account {
+                    account.overran();
+                }
                 Err(CallError::Deadline { function: self.function, after: self.budget })
             }
             Err(TryRecvError::Closed) => {

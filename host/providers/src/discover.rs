@@ -109,7 +109,8 @@ impl SearchPath {
     }
 }
 
-pub(crate) fn is_path(plugin: &str) -> bool {
+/// Whether what names a plugin is the path of its file, rather than a name that is looked for.
+pub fn is_path(plugin: &str) -> bool {
     plugin.contains('/') || plugin.contains(MAIN_SEPARATOR) || plugin.ends_with(consts::DLL_SUFFIX)
 }
 

@@ -13,6 +13,8 @@ use longshore_plugin_api::{Clause, ErrorKind};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::breaker::BreakerOpen;
+
 /// Why a library is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -293,6 +295,23 @@ pub enum Function {
 }
 
 impl Function {
+    /// Each of them once, in the order of their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::Run,
+        Self::Status,
+        Self::Kill,
+        Self::IsInitializing,
+        Self::IsRunning,
+        Self::IsStopped,
+        Self::Initialize,
+        Self::List,
+        Self::RunServer,
+        Self::StopServer,
+        Self::ServerStatus,
+        Self::ServerAddress,
+        Self::Cleanup,
+    ];
+
     /// The function's name, as an author knows it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -310,6 +329,11 @@ impl Function {
             Self::ServerAddress => "server_address",
             Self::Cleanup => "cleanup",
         }
+    }
+
+    /// Whether the function ends or removes what costs something.
+    pub(crate) const fn is_ending(self) -> bool {
+        matches!(self, Self::Kill | Self::StopServer | Self::Cleanup)
     }
 
     /// Whether the function makes or prepares things, and may therefore take long.
@@ -397,6 +421,9 @@ pub enum NotSent {
         /// Why.
         why: String,
     },
+    /// Its calls have failed again and again, and are held back for a while.
+    #[error(transparent)]
+    BreakerOpen(BreakerOpen),
     /// The request is larger than a call of another process may be.
     #[error("the request is too large for the provider's process: ask for fewer handles at once")]
     TooLarge,

@@ -99,6 +99,11 @@ impl InProcess {
         drop(self.made.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
+    pub(crate) fn shut(&self) -> Option<NotSent> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.is_none().then_some(NotSent::ShutDown)
+    }
+
     /// Waits until the instance is destroyed.
     pub(crate) async fn gone(&self) {
         // The sender never sends: `changed` ends when it is dropped, after the instance.

@@ -1,9 +1,12 @@
 //! Finds, checks, loads and calls provider plugins.
 //!
 //! [`locate`] finds a plugin's file in the folders of a [`SearchPath`] or on the [`Shelf`], [`verify`] holds it to what is demanded
-//! of it, [`Library`] is what is known of it, [`Provider`] is an instance of it, and [`Call`] is one call on its way. All of the host's unsafe code is here. Nothing here knows what a cluster should look like.
+//! of it, [`Library`] is what is known of it, [`Provider`] is an instance of it, and [`Call`] is one call on its way. All
+//! of the host's unsafe code is here. Nothing here knows what a cluster should look like.
 
+mod account;
 mod ask;
+mod breaker;
 mod call;
 mod check;
 mod code;
@@ -11,6 +14,7 @@ mod confine;
 mod control;
 mod discover;
 mod error;
+mod figures;
 mod image;
 mod in_process;
 mod instance;
@@ -32,14 +36,18 @@ mod shelf;
 mod verify;
 mod watch;
 
+pub use breaker::{
+    BREAKER_FAILURES, BREAKER_OVER, BREAKER_WAIT, BreakerLimits, BreakerOpen, BreakerState, Fault,
+};
 pub use call::{Call, CallScope};
 pub use check::{Launched, MAX_HANDLE_BYTES};
 pub use confine::{ConfineError, Lacking, apply as confine};
-pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, named_plugin};
+pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, is_path, named_plugin};
 pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
+pub use figures::{Figures, FunctionFigures, Latency};
 pub use library::Library;
 pub use locate::{Located, locate};
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};

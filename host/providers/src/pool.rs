@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    breaker::BreakerLimits,
     error::NotSent,
     lanes::{self, Lanes},
 };
@@ -29,6 +30,8 @@ pub struct CallLimits {
     pub create: Duration,
     /// How long after its deadline a call may still be inside the plugin before the plugin's runner is ended, where it has one.
     pub hang_grace: Duration,
+    /// When further calls are held back because nothing but failures came of them; never where there are none.
+    pub breaker: Option<BreakerLimits>,
 }
 
 /// How long after its deadline a call may still be inside the plugin before its runner is ended, unless said otherwise: what a
@@ -44,6 +47,7 @@ impl Default for CallLimits {
             idle: Duration::from_secs(30),
             create: Duration::from_secs(30),
             hang_grace: HANG_GRACE,
+            breaker: Some(BreakerLimits::default()),
         }
     }
 }

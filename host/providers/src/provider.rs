@@ -12,10 +12,13 @@ use tokio::{
 };
 
 use crate::{
+    account::Books,
     ask::{Ask, Raw},
+    breaker::BreakerState,
     call::{Answer, Call, CallScope},
     check::{self, Launched},
     error::{CallError, CreateError, Function, NotSent, Violation},
+    figures::{Figures, FunctionFigures},
     in_process::InProcess,
     library::Library,
     log,
@@ -48,6 +51,7 @@ pub struct Provider {
     /// Half of the queue for the functions that may take long, half for the others.
     slow_places: Semaphore,
     places: Semaphore,
+    books: Arc<Books>,
 }
 
 impl Provider {
@@ -105,6 +109,7 @@ impl Provider {
             library: Arc::clone(library),
             log,
             seat,
+            books: Arc::new(Books::new(log.provider(), limits.breaker)),
         }))
     }
 
@@ -160,7 +165,11 @@ impl Provider {
         let place = timeout(limit, places.acquire()).await.map(Result::ok);
         // The semaphores are never closed.
         let place = place.ok().flatten();
-        place.ok_or(CallError::NotSent { reason: NotSent::OutOfTime { waited: limit } })
+        place.ok_or_else(|| {
+            let reason = NotSent::OutOfTime { waited: limit };
+            self.books.tally.turned_down(function, &reason);
+            CallError::NotSent { reason }
+        })
     }
 
     /// How its runner is, where it has one, and how it comes to be.
@@ -173,9 +182,15 @@ impl Provider {
         self.seat.runner().map_or(0, Runner::restarts)
     }
 
+    /// How often its runner ended though nobody had asked for it.
+    pub fn deaths(&self) -> u64 {
+        self.seat.runner().map_or(0, Runner::deaths)
+    }
+
     /// Lifts a quarantine: the runner is started again at once, also where it only waits to be, and what it died of before
-    /// is forgotten.
+    /// is forgotten. The circuit breaker is closed as well.
     pub fn release(&self) {
+        self.books.breaker.forgive();
         if let Some(runner) = self.seat.runner() {
             runner.release();
         }
@@ -184,6 +199,21 @@ impl Provider {
     /// How busy its threads are.
     pub fn load(&self) -> ProviderLoad {
         self.seat.load()
+    }
+
+    /// What its calls came to so far.
+    pub fn figures(&self) -> Figures {
+        self.books.tally.figures()
+    }
+
+    /// The same, function by function and in detail.
+    pub fn figures_by_function(&self) -> Vec<FunctionFigures> {
+        self.books.tally.by_function()
+    }
+
+    /// How its circuit breaker is.
+    pub fn breaker(&self) -> BreakerState {
+        self.books.breaker.state()
     }
 
     /// Launches workers.
@@ -299,9 +329,15 @@ impl Provider {
             Ok(document) => self.start(scope, ask(document), check),
             Err(error) => {
                 let function = ask(String::new()).function();
-                Call::not_sent(function, NotSent::Unwritable(error.to_string()))
+                self.turned_down(function, NotSent::Unwritable(error.to_string()))
             }
         }
+    }
+
+    /// A call that is not even begun.
+    fn turned_down<T>(&self, function: Function, reason: NotSent) -> Call<T> {
+        self.books.tally.turned_down(function, &reason);
+        Call::not_sent(function, reason)
     }
 
     /// Hands a call to the instance, unless the plugin does not have the function, and holds the answer against the
@@ -316,9 +352,21 @@ impl Provider {
         if !self.library.has(function) {
             return Call::not_sent(function, NotSent::Missing(function));
         }
-        let (call, answer) = Call::new(function, scope.budget);
-        // Nobody listens any more when the `Call` was dropped.
-        let end = move |outcome: Answer<Raw>| drop(answer.send(outcome.and_then(check)));
+        let (mut call, answer) = Call::new(function, scope.budget);
+        let pass = match self.books.breaker.admit(function, call.budget()) {
+            Ok(pass) => pass,
+            // What keeps calls from the plugin without the breaker says more of what is to be done.
+            Err(open) => {
+                return self.turned_down(function, self.seat.shut().unwrap_or(NotSent::BreakerOpen(open)));
+            }
+        };
+        let account = call.open_account(&self.books, pass);
+        let end = move |outcome: Answer<Raw>| {
+            let outcome = outcome.and_then(check);
+            account.ended(&outcome);
+            // Nobody listens any more when the `Call` was dropped.
+            drop(answer.send(outcome));
+        };
         self.seat.submit(Errand {
             control: Arc::clone(call.control()),
             budget: call.budget(),

@@ -9,6 +9,7 @@ use crate::{
     ask::{Ask, Raw},
     call::Answer,
     control::Control,
+    error::NotSent,
     in_process::InProcess,
     pool::ProviderLoad,
     provider::Handles,
@@ -57,6 +58,14 @@ impl Seat {
         match self {
             Self::InProcess(seat) => seat.close(),
             Self::Runner(seat) => seat.close(),
+        }
+    }
+
+    /// Why calls do not get to the instance now, where they do not.
+    pub(crate) fn shut(&self) -> Option<NotSent> {
+        match self {
+            Self::InProcess(seat) => seat.shut(),
+            Self::Runner(seat) => seat.shut(),
         }
     }
 

@@ -11,15 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     calls::{listed, traits},
+    definition::Definition,
     error::{ApplyError, CommandError, nearest},
     host::Host,
     house::House,
     message::Previewed,
     passwords::{Secured, check_that_made_counts},
-    reconciler::{definition, provider_definition},
+    reconciler::definition,
     registry::{Cluster, Installed, Made},
     view::{Explanation, explanations},
-    workshop::failed,
+    workshop::{Risen, failed},
 };
 
 /// What a configuration did, or would do, to one provider or cluster.
@@ -85,7 +86,9 @@ impl Host {
         let house = Arc::clone(&self.house);
         finish(async move {
             let _turn = turn;
-            house.bring_all_about(secured.config, providers).await
+            let applied = house.bring_all_about(secured.config, providers).await;
+            house.watch_folders();
+            applied
         })
         .await
     }
@@ -139,15 +142,18 @@ impl House {
         providers: BTreeMap<String, Prepared>,
     ) -> Result<Applied, ApplyError> {
         let mut applied = Applied::default();
-        for ProviderConfig { name, .. } in &config.providers {
-            let effect = match &providers[name] {
-                Prepared::Current(_) => Effect::Unchanged,
-                Prepared::New { config, provider, effect } => {
-                    self.install(config, provider).await?;
+        for wanted in &config.providers {
+            let effect = match &providers[&wanted.name] {
+                Prepared::Current(_) => {
+                    self.note_config(wanted).await?;
+                    Effect::Unchanged
+                }
+                Prepared::New { definition, provider, effect } => {
+                    self.install(definition, provider).await?;
                     *effect
                 }
             };
-            applied.providers.push((name.clone(), effect));
+            applied.providers.push((wanted.name.clone(), effect));
         }
         for cluster in config.clusters {
             let provider = there(&cluster, &provider_of(&cluster, &providers))?;
@@ -165,6 +171,10 @@ impl House {
         config.check()?;
         let mut providers = BTreeMap::new();
         for wanted in &config.providers {
+            if let Some(prepared) = self.kept_as_swapped(wanted).await? {
+                providers.insert(wanted.name.clone(), prepared);
+                continue;
+            }
             let library = self.workshop.open_library(wanted).await?;
             let current = self.shared.registry().providers.get(&wanted.name).cloned();
             let prepared = match current {
@@ -183,7 +193,7 @@ impl House {
                     self.shared.quarantines.admit(&wanted.name, library.hash())?;
                     let effect = if current.is_some() { Effect::Updated } else { Effect::Created };
                     let provider = self.workshop.make(wanted, &library).await?;
-                    Prepared::New { config: Box::new(wanted.clone()), provider, effect }
+                    Prepared::New { definition: Box::new(wanted.clone().into()), provider, effect }
                 }
             };
             providers.insert(wanted.name.clone(), prepared);
@@ -205,16 +215,61 @@ impl House {
         Ok(providers)
     }
 
+    /// A provider that was swapped keeps what it was swapped to, for as long as its configuration says the same.
+    async fn kept_as_swapped(&self, wanted: &ProviderConfig) -> Result<Option<Prepared>, ApplyError> {
+        let (made, swapped) = {
+            let registry = self.shared.registry();
+            // What is watched for newer ones is no part of what serves.
+            let same = |current: &ProviderConfig| {
+                ProviderConfig { watch: wanted.watch.clone(), ..current.clone() } == *wanted
+            };
+            let current = registry.providers.get(&wanted.name).filter(|current| same(&current.config));
+            let swapped = registry.generations.get(&wanted.name).and_then(|it| it.swapped.clone());
+            let Some((current, swapped)) = current.zip(swapped) else { return Ok(None) };
+            (current.made.clone(), swapped)
+        };
+        if made.is_ok() {
+            return Ok(Some(Prepared::Current(made)));
+        }
+        let mut definition = Box::new(Definition { config: wanted.clone(), swapped: Some(swapped) });
+        let Risen { provider, swapped } =
+            self.workshop.bring_up(&definition, &self.shared.quarantines).await?;
+        definition.swapped = swapped;
+        Ok(Some(Prepared::New { definition, provider, effect: Effect::Updated }))
+    }
+
     /// Lets everybody use a provider that was made. It is in the journal before anything relies on it.
     pub(crate) async fn install(
         &self,
-        config: &ProviderConfig,
+        definition: &Definition,
         provider: &Arc<Provider>,
     ) -> Result<(), ApplyError> {
-        let definition = provider_definition(config).map_err(CommandError::from)?;
-        self.journal.define_provider(&config.name, Some(definition)).await.map_err(CommandError::from)?;
-        self.shared.install(config.clone(), provider).await;
+        self.define(definition).await?;
+        self.shared.install(definition.clone(), provider).await;
         Ok(())
+    }
+
+    /// Keeps what the configuration of a provider, which stays as it is, says now: it may call the same plugin otherwise.
+    async fn note_config(&self, wanted: &ProviderConfig) -> Result<(), ApplyError> {
+        let swapped = {
+            let registry = self.shared.registry();
+            let current = registry.providers.get(&wanted.name);
+            if current.is_none_or(|current| current.config == *wanted) {
+                return Ok(());
+            }
+            registry.generations.get(&wanted.name).and_then(|it| it.swapped.clone())
+        };
+        self.define(&Definition { config: wanted.clone(), swapped }).await?;
+        if let Some(current) = self.shared.registry().providers.get_mut(&wanted.name) {
+            current.config = wanted.clone();
+        }
+        Ok(())
+    }
+
+    /// Makes a provider's definition durable.
+    pub(crate) async fn define(&self, definition: &Definition) -> Result<(), CommandError> {
+        let written = definition.written()?;
+        Ok(self.journal.define_provider(&definition.config.name, Some(written)).await?)
     }
 
     /// A provider that may have workers is not replaced by one that does not know them.
@@ -339,7 +394,7 @@ pub(crate) enum Prepared {
     /// In the host just so, or not named by the configuration at all.
     Current(Made),
     /// Made for the configuration.
-    New { config: Box<ProviderConfig>, provider: Arc<Provider>, effect: Effect },
+    New { definition: Box<Definition>, provider: Arc<Provider>, effect: Effect },
 }
 
 pub(crate) fn provider_of(cluster: &ClusterConfig, providers: &BTreeMap<String, Prepared>) -> Made {
@@ -374,7 +429,7 @@ fn is_same(
 
 /// Whether the plugin that a provider was made from, which is not there, can be the one at hand: two files may hold it, and
 /// an author may mend it, but it has its name.
-fn is_same_plugin(before: &str, wanted: &str, library: &Library) -> bool {
+pub(crate) fn is_same_plugin(before: &str, wanted: &str, library: &Library) -> bool {
     let name = named_plugin(before);
     before == wanted || name == named_plugin(wanted) || name.as_ref() == Some(&library.metadata().name)
 }

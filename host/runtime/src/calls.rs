@@ -30,7 +30,7 @@ const KILL_BATCH: usize = 1_000;
 /// The most `kill` calls of one cluster at once.
 const KILLS_AT_ONCE: usize = 4;
 /// The most handles in one `status` call.
-const STATUS_BATCH: usize = 10_000;
+pub(crate) const STATUS_BATCH: usize = 10_000;
 
 /// What the core may know of a provider's abilities.
 pub(crate) fn traits(provider: &Provider) -> ProviderTraits {

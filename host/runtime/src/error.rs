@@ -8,7 +8,7 @@ use longshore_scaling::{Denied, SnapshotError, Trouble};
 use longshore_store::JournalError;
 use thiserror::Error;
 
-use crate::quarantine::Quarantined;
+use crate::{quarantine::Quarantined, swap::SwapError};
 
 /// Why a command to a cluster was refused.
 #[derive(Clone, Debug, Error)]
@@ -173,8 +173,8 @@ pub enum ApplyError {
     },
     /// A provider that clusters use would change.
     #[error(
-        "provider `{provider}` has another {what} than the one that runs or is waited for, and cluster `{cluster}` uses it; give the new \
-         one another name, or delete the cluster first"
+        "provider `{provider}` has another {what} than the one that runs or is waited for, and cluster `{cluster}` uses it; {}",
+        remedy(provider, what)
     )]
     ProviderInUse {
         /// The provider.
@@ -257,9 +257,30 @@ pub enum ApplyError {
         /// What the system said.
         reason: String,
     },
+    /// A provider is not swapped, or not rolled back.
+    #[error(transparent)]
+    Swap(#[from] Box<SwapError>),
     /// A command that it comes down to was refused.
     #[error(transparent)]
     Command(#[from] CommandError),
+}
+
+impl From<SwapError> for ApplyError {
+    fn from(error: SwapError) -> Self {
+        Self::Swap(Box::new(error))
+    }
+}
+
+/// What there is to do about a provider that is in use and would be another.
+fn remedy(provider: &str, what: &str) -> String {
+    let apart = "give the new one another name, or delete the cluster first";
+    if what == "plugin" {
+        return format!(
+            "`longshore swap {provider} --to FILE` goes over to another version of its plugin while its workers run; of another kind of \
+             provider, {apart}"
+        );
+    }
+    apart.to_owned()
 }
 
 /// Why a host cannot begin: its journal cannot be read, or holds what this host cannot make sense of. Nothing has changed.

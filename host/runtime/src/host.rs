@@ -13,6 +13,7 @@ use tokio::{
 
 use crate::{
     error::CommandError,
+    generations::Generations,
     house::House,
     message::Message,
     registry::{Cluster, Installed},
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// How long a cluster's loop may take to end: between two messages it waits for the journal alone.
-const RECONCILER_SHUTDOWN: Duration = Duration::from_secs(5);
+pub(crate) const RECONCILER_SHUTDOWN: Duration = Duration::from_secs(5);
 /// How long to wait between two looks at clusters that are being stopped, at least and at most.
 const STOP_LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// How long a provider may take to shut down when the host ends.
@@ -81,7 +82,7 @@ impl Host {
         };
         let quarantines = &self.house.shared.quarantines;
         let status = |(name, it): (&String, &Installed)| {
-            ProviderStatus::of(it, users(name), quarantines.holding(name))
+            ProviderStatus::of(it, registry.generations.get(name), users(name), quarantines.holding(name))
         };
         registry.providers.iter().map(status).collect()
     }
@@ -170,16 +171,19 @@ impl Host {
                 timeout(patience, stopping).await.is_ok()
             }
         };
-        let (clusters, providers) = {
-            let mut registry = self.house.shared.registry();
-            (std::mem::take(&mut registry.clusters), std::mem::take(&mut registry.providers))
+        self.house.put_trials_off().await;
+        let (clusters, providers, generations) = {
+            let registry = &mut *self.house.shared.registry();
+            let clusters = std::mem::take(&mut registry.clusters);
+            (clusters, std::mem::take(&mut registry.providers), std::mem::take(&mut registry.generations))
         };
         let mut closing = JoinSet::new();
         for (name, cluster) in clusters {
             closing.spawn(leave(name, cluster));
         }
         while closing.join_next().await.is_some() {}
-        for provider in providers.into_values().filter_map(|installed| installed.made.ok()) {
+        let others = generations.into_values().flat_map(Generations::others);
+        for provider in providers.into_values().filter_map(|installed| installed.made.ok()).chain(others) {
             closing.spawn(async move {
                 if !provider.shut_down(PROVIDER_SHUTDOWN).await {
                     let provider = provider.name();

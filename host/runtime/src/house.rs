@@ -84,7 +84,7 @@ impl House {
         self.no_such_cluster(cluster)
     }
 
-    fn inbox(&self, cluster: &str) -> Result<mpsc::Sender<Message>, CommandError> {
+    pub(crate) fn inbox(&self, cluster: &str) -> Result<mpsc::Sender<Message>, CommandError> {
         let found = self.shared.registry().clusters.get(cluster).map(|cluster| cluster.inbox.clone());
         found.ok_or_else(|| self.no_such_cluster(cluster))
     }

@@ -4,10 +4,15 @@
 //! and nothing else in the host changes a cluster. What is decided, and why, is the business of `longshore-scaling`.
 
 mod apply;
+mod breaker;
 mod calls;
 mod clock;
+mod compare;
+mod definition;
 mod error;
 mod fill;
+mod find;
+mod generations;
 mod history;
 mod host;
 mod house;
@@ -20,11 +25,16 @@ mod reconnect;
 mod recover;
 mod registry;
 mod runner;
+mod swap;
 mod view;
+mod watch;
 mod workshop;
 
 pub use apply::{Applied, Effect, Preview};
+pub use breaker::{BreakerPhase, BreakerStatus};
+pub use compare::Compared;
 pub use error::{ApplyError, CommandError, OpenError};
+pub use generations::{GenerationState, GenerationStatus, RolledBack};
 pub use history::{HistoryEntry, HistoryPage};
 pub use host::{Host, Leaving};
 pub use message::INBOX;
@@ -33,6 +43,7 @@ pub use plugins::{
 };
 pub use quarantine::{LibraryRecord, Quarantine, Quarantined, QuarantinedLibrary, Released};
 pub use runner::{RunnerPhase, RunnerStatus};
+pub use swap::{Canary, ProviderVersion, SwapError, SwapOutcome, SwapRequest};
 pub use view::{
     ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
 };

@@ -45,6 +45,8 @@ pub(crate) enum Message {
     Uid(oneshot::Sender<u64>),
     /// What are these called, of those that are not known to have stopped?
     Names { handles: Vec<HandleId>, reply: oneshot::Sender<Vec<(HandleId, Arc<str>)>> },
+    /// What do its provider's generations have to agree on?
+    Live(oneshot::Sender<Live>),
     /// What is its definition?
     Definition(oneshot::Sender<Box<ClusterConfig>>),
     /// Remove what its stopped workers left in the backend; answered when the provider has.
@@ -58,6 +60,15 @@ impl Message {
     pub(crate) fn moves(&self) -> bool {
         matches!(self, Self::Command { .. } | Self::Seen(_) | Self::Provider(_) | Self::ProviderLost(_))
     }
+}
+
+/// What a cluster has in its provider's backend, as far as is known.
+pub(crate) struct Live {
+    pub(crate) config: Box<ClusterConfig>,
+    /// Each container that is not known to have stopped, and whether it was told to.
+    pub(crate) handles: Vec<(Arc<str>, bool)>,
+    /// Whether launches of it may be asked for again under the same token.
+    pub(crate) has_unknown: bool,
 }
 
 /// What a command came to.

@@ -210,7 +210,9 @@ impl House {
             Err(_) => shelf.find(&config.plugin).is_ok_and(|shelved| shelved.hash == hash),
         };
         let users = registry.providers.iter().filter(|(_, installed)| needs(installed));
-        users.map(|(name, _)| format!("provider `{name}` uses it")).collect()
+        let users = users.map(|(name, _)| format!("provider `{name}` uses it"));
+        let kept = registry.generations.iter().filter(|(_, generations)| generations.may_need(hash));
+        users.chain(kept.map(|(name, _)| format!("provider `{name}` may go over to it, or back"))).collect()
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::{sync::Mutex as AsyncMutex, time::sleep};
 
 use crate::{
     clock::Clock,
+    definition::Definition,
     error::{ApplyError, CommandError, OpenError},
     host::Host,
     message::Message,
@@ -316,17 +317,18 @@ impl Host {
         );
         let mut tried_again = Vec::new();
         for provider in waiting {
-            let config = {
+            let definition = {
                 let mut registry = shared.registry();
+                let swapped = registry.generations.get(&provider).and_then(|it| it.swapped.clone());
                 let current = registry.providers.get_mut(&provider).filter(|current| current.made.is_err());
                 current.map(|current| {
                     let text = format!("provider `{provider}` is being made again: its library was released");
                     current.made = Err(Trouble::new(text));
-                    current.config.clone()
+                    Definition { config: current.config.clone(), swapped }
                 })
             };
-            if let Some(config) = config {
-                self.house.try_again(&config, Duration::ZERO);
+            if let Some(definition) = definition {
+                self.house.try_again(definition, Duration::ZERO, 0);
                 tried_again.push(provider);
             }
         }
@@ -382,7 +384,7 @@ impl Shared {
                 Some(current) => current.made = Err(trouble.clone()),
                 None => return written,
             }
-            registry.inboxes(provider)
+            registry.inboxes(provider, None)
         };
         for inbox in inboxes {
             // One that is gone meanwhile needs to know nothing.

@@ -3,11 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_config::{ClusterConfig, ProviderConfig, ServerConfig};
+use longshore_config::{ClusterConfig, ServerConfig};
 use longshore_providers::{Provider, check_command};
 use longshore_scaling::{
-    Action, Change, Command, Cycle, Denied, HandleId, PlanReport, Reason, Record, Step, Time, Trouble, admit,
-    plan,
+    Action, Change, Command, Cycle, Denied, Handle, HandleId, Phase, PlanReport, Reason, Record, Step, Time,
+    Trouble, admit, plan,
 };
 use longshore_store::{Entry, Journal, JournalError, JournalErrorKind, Lease, Subject};
 use tokio::{
@@ -19,7 +19,7 @@ use crate::{
     calls::Caller,
     clock::Clock,
     error::CommandError,
-    message::{INBOX, Message, Obeyed, Previewed},
+    message::{INBOX, Live, Message, Obeyed, Previewed},
     registry::Shared,
     view::{ClusterStatus, Explanation, WorkerPage, WorkerView},
 };
@@ -257,6 +257,7 @@ impl Reconciler {
                 let workers = page.map(|(_, handle)| WorkerView::of(state, handle, now)).collect();
                 let _ = reply.send(WorkerPage { workers, total: state.handle_count() });
             }
+            Message::Live(reply) => _ = reply.send(self.live()),
             Message::Definition(reply) => _ = reply.send(Box::new(self.config.clone())),
             // What another host looks after is not this one's to clean up.
             Message::CleanUp { reply, .. } if self.is_fenced => _ = reply.send(Err(self.taken_away())),
@@ -270,6 +271,18 @@ impl Reconciler {
             Message::Leave => return false,
         }
         true
+    }
+
+    /// What the generations of its provider have to agree on; nothing of what is another host's.
+    fn live(&self) -> Live {
+        let state = self.cycle.state();
+        let is_told = |handle: &Handle| matches!(handle.phase, Phase::Terminating { .. });
+        let handles = state.handles().filter(|_| !self.is_fenced);
+        Live {
+            config: Box::new(self.config.clone()),
+            handles: handles.map(|(_, handle)| (Arc::clone(&handle.name), is_told(handle))).collect(),
+            has_unknown: !self.is_fenced && state.unknown() > 0,
+        }
     }
 
     async fn obey(
@@ -326,6 +339,10 @@ impl Reconciler {
         let mut command = command.clone();
         if let (Command::Update { other_server, .. }, Some(config)) = (&mut command, config) {
             *other_server = is_other_server(self.config.server.as_ref(), config.server.as_ref());
+        }
+        if let (Command::Update { traits, .. }, Some(at_hand)) = (&mut command, self.caller.traits()) {
+            // Another generation of the provider may have come since whoever gives the command looked.
+            *traits = at_hand;
         }
         command
     }
@@ -635,12 +652,6 @@ fn is_other_server(before: Option<&ServerConfig>, after: Option<&ServerConfig>) 
 pub(crate) fn definition(config: &ClusterConfig) -> Result<Entry, JournalError> {
     let subject = || Subject::Cluster(config.name.clone());
     serde_json::to_value(config).map(Entry::Defined).map_err(|error| unwritable(subject(), &error))
-}
-
-/// A provider's definition as the journal keeps it.
-pub(crate) fn provider_definition(config: &ProviderConfig) -> Result<serde_json::Value, JournalError> {
-    let subject = || Subject::Provider(config.name.clone());
-    serde_json::to_value(config).map_err(|error| unwritable(subject(), &error))
 }
 
 fn unwritable(subject: Subject, error: &serde_json::Error) -> JournalError {

@@ -63,8 +63,9 @@ impl Host {
         finish(async move {
             let _turn = turn;
             let provider = there(&wanted, &provider_of(&wanted, &providers))?;
-            if let Some(Prepared::New { config, provider, .. }) = providers.get(&wanted.provider) {
-                house.install(config, provider).await?;
+            if let Some(Prepared::New { definition, provider, .. }) = providers.get(&wanted.provider) {
+                house.install(definition, provider).await?;
+                house.watch_folders();
             }
             house.make(wanted, provider, Some(running)).await?;
             Ok(Some(running))

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use longshore_config::{ClusterConfig, ProviderConfig};
-use longshore_providers::{CreateError, DEATHS_LIMIT, Library, Provider};
+use longshore_config::ClusterConfig;
+use longshore_providers::{CreateError, DEATHS_LIMIT, Library};
 use longshore_scaling::{Cycle, State, Trouble};
 use longshore_store::{Claimed, Journal, Lease};
 use serde::de::DeserializeOwned;
@@ -20,12 +20,13 @@ use tokio::{
 
 use crate::{
     clock::Clock,
+    definition::Definition,
     error::{ApplyError, OpenError},
     host::Host,
     house::House,
     quarantine::Quarantines,
     registry::{Installed, Made, Shared},
-    workshop::{Plugins, Workshop},
+    workshop::{Plugins, Risen, Workshop},
 };
 
 /// How long to wait before a provider that could not be made is tried again: at first, and at most. It doubles in between.
@@ -69,8 +70,9 @@ impl Host {
     ) -> Result<Self, OpenError> {
         let mut providers = Vec::new();
         for (name, definition) in journal.providers().await? {
-            let config = understood::<ProviderConfig>("provider", &name, definition)?;
-            providers.push(named("provider", name, config, |config| &config.name)?);
+            let read = Definition::read(definition);
+            let definition = read.map_err(|error| not_understood("provider", &name, &error))?;
+            providers.push(named("provider", name, definition, |definition| &definition.config.name)?);
         }
         let found = claim_all(&journal).await?;
         let latest = found.iter().map(|cluster| cluster.state.latest()).max().unwrap_or_default();
@@ -91,6 +93,8 @@ impl Host {
                 let _ = house.start(config, cycle, lease, made);
             }
         }
+        house.go_on_with_trials().await;
+        house.watch_folders();
         Ok(Self { house })
     }
 
@@ -102,23 +106,29 @@ impl Host {
 
 impl House {
     /// Makes all providers at once, so that one that takes its time does not hold up the others.
-    async fn make_all(&self, providers: Vec<ProviderConfig>) {
+    async fn make_all(&self, providers: Vec<Definition>) {
         let mut making = JoinSet::new();
-        for config in providers {
+        for definition in providers {
             let (workshop, shared) = (self.workshop.clone(), Arc::clone(&self.shared));
-            making.spawn(async move { (workshop.bring_up(&config, &shared.quarantines).await, config) });
+            making.spawn(
+                async move { (workshop.bring_up(&definition, &shared.quarantines).await, definition) },
+            );
         }
         while let Some(joined) = making.join_next().await {
             // A panic in there is one of the host's own making.
-            let (outcome, config) =
+            let (outcome, mut definition) =
                 joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-            let made = outcome.map_err(|error| match error {
+            let made = match outcome {
+                Ok(Risen { provider, swapped }) => {
+                    definition.swapped = swapped;
+                    Ok(provider)
+                }
                 // It is not tried again before it is released.
-                ApplyError::Quarantined { .. } => Trouble::new(error.to_string()),
-                error => self.mend(&config, &error),
-            });
+                Err(error @ ApplyError::Quarantined { .. }) => Err(Trouble::new(error.to_string())),
+                Err(error) => Err(self.mend(&definition, &error)),
+            };
             let there = made.as_ref().ok().cloned();
-            self.shared.registry().providers.insert(config.name.clone(), Installed { config, made });
+            self.shared.registry().place(definition, made);
             if let Some(provider) = there {
                 self.shared.guard(&provider);
             }
@@ -136,26 +146,27 @@ impl House {
     }
 
     /// Sees to it that a provider is tried again; says why it is not there.
-    fn mend(&self, config: &ProviderConfig, error: &ApplyError) -> Trouble {
-        tracing::error!(provider = config.name, "the provider cannot be made, and is tried again: {error}");
-        self.try_again(config, PROVIDER_RETRY.0);
+    fn mend(&self, definition: &Definition, error: &ApplyError) -> Trouble {
+        let provider = &definition.config.name;
+        tracing::error!(provider, "the provider cannot be made, and is tried again: {error}");
+        self.try_again(definition.clone(), PROVIDER_RETRY.0, u64::from(is_death(error)));
         not_there(error)
     }
 
-    /// Makes a provider that is not there, as soon as that can be.
-    pub(crate) fn try_again(&self, config: &ProviderConfig, wait: Duration) {
+    /// Makes a provider that is not there, as soon as that can be. It has died so often already while it was made.
+    pub(crate) fn try_again(&self, definition: Definition, wait: Duration, deaths: u64) {
         let mender = Mender {
             workshop: self.workshop.clone(),
             shared: Arc::downgrade(&self.shared),
             applying: Arc::clone(&self.applying),
-            config: config.clone(),
+            definition,
         };
         let mut closing = self.shared.closing();
         // It ends when the provider is there, or the host ends or is gone.
         tokio::spawn(async move {
             tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => {}
-                () = mender.run(wait) => {}
+                () = mender.run(wait, deaths) => {}
             }
         });
     }
@@ -166,7 +177,7 @@ struct Mender {
     workshop: Workshop,
     shared: Weak<Shared>,
     applying: Arc<AsyncMutex<()>>,
-    config: ProviderConfig,
+    definition: Definition,
 }
 
 /// What an attempt failed at, and with which library where it came so far.
@@ -181,8 +192,7 @@ fn is_death(error: &ApplyError) -> bool {
 }
 
 impl Mender {
-    async fn run(self, mut wait: Duration) {
-        let mut deaths = 0;
+    async fn run(self, mut wait: Duration, mut deaths: u64) {
         loop {
             sleep(wait).await;
             wait = (wait * 2).clamp(PROVIDER_RETRY.0, PROVIDER_RETRY.1);
@@ -197,7 +207,7 @@ impl Mender {
                 return;
             }
             let Failed { library, error } = match outcome {
-                Ok(provider) => return self.install(&provider).await,
+                Ok(risen) => return self.install(risen).await,
                 Err(failed) => failed,
             };
             if matches!(error, ApplyError::Quarantined { .. }) {
@@ -209,41 +219,47 @@ impl Mender {
                 if deaths >= DEATHS_LIMIT as u64 {
                     drop(turn);
                     let why = format!("{deaths} times in a row, {error}");
-                    return shared.give_up(&self.config.name, &library, &why, deaths).await;
+                    return shared.give_up(&self.definition.config.name, &library, &why, deaths).await;
                 }
             } else {
                 deaths = 0;
             }
-            tracing::debug!(provider = self.config.name, "the provider is still not there: {error}");
+            let provider = &self.definition.config.name;
+            tracing::debug!(provider, "the provider is still not there: {error}");
             self.note(not_there(&error));
         }
     }
 
-    async fn attempt(&self, shared: &Shared) -> Result<Arc<Provider>, Failed> {
-        let library = self.workshop.open_again(&self.config, &shared.quarantines).await;
-        let library = library.map_err(|error| Failed { library: None, error })?;
-        let made = self.workshop.make(&self.config, &library).await;
-        made.map_err(|error| Failed { library: Some(library), error })
+    async fn attempt(&self, shared: &Shared) -> Result<Risen, Failed> {
+        let opened = self.workshop.open_again(&self.definition, &shared.quarantines).await;
+        let (library, swapped) = opened.map_err(|error| Failed { library: None, error })?;
+        match self.workshop.make(&self.definition.config, &library).await {
+            Ok(provider) => Ok(Risen { provider, swapped }),
+            Err(error) => Err(Failed { library: Some(library), error }),
+        }
     }
 
     fn is_wanted(&self) -> bool {
+        let config = &self.definition.config;
         self.shared.upgrade().is_some_and(|shared| {
             let registry = shared.registry();
-            let current = registry.providers.get(&self.config.name);
-            let is_missing = |current: &Installed| current.made.is_err() && current.config == self.config;
+            let current = registry.providers.get(&config.name);
+            let is_missing = |current: &Installed| current.made.is_err() && current.config == *config;
             !registry.closed && current.is_some_and(is_missing)
         })
     }
 
-    async fn install(&self, provider: &Arc<Provider>) {
+    async fn install(&self, risen: Risen) {
         let Some(shared) = self.shared.upgrade() else { return };
-        tracing::info!(provider = self.config.name, "the provider is there again");
-        shared.install(self.config.clone(), provider).await;
+        let Risen { provider, swapped } = risen;
+        let definition = Definition { swapped, ..self.definition.clone() };
+        tracing::info!(provider = definition.config.name, "the provider is there again");
+        shared.install(definition, &provider).await;
     }
 
     fn note(&self, trouble: Trouble) {
         let Some(shared) = self.shared.upgrade() else { return };
-        if let Some(current) = shared.registry().providers.get_mut(&self.config.name) {
+        if let Some(current) = shared.registry().providers.get_mut(&self.definition.config.name) {
             current.made = Err(trouble);
         }
     }
@@ -304,11 +320,11 @@ fn understood<T: DeserializeOwned>(
     name: &str,
     definition: serde_json::Value,
 ) -> Result<T, OpenError> {
-    serde_json::from_value(definition).map_err(|error| OpenError::Definition {
-        what,
-        name: name.to_owned(),
-        reason: error.to_string(),
-    })
+    serde_json::from_value(definition).map_err(|error| not_understood(what, name, &error))
+}
+
+fn not_understood(what: &'static str, name: &str, error: &serde_json::Error) -> OpenError {
+    OpenError::Definition { what, name: name.to_owned(), reason: error.to_string() }
 }
 
 /// A definition that has the journal's name for it.

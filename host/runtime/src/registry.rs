@@ -13,7 +13,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{message::Message, quarantine::Quarantines, view::ClusterStatus};
+use crate::{
+    definition::Definition, generations::Generations, message::Message, quarantine::Quarantines,
+    swap::Watched, view::ClusterStatus,
+};
 
 /// A cluster, from outside.
 #[derive(Clone)]
@@ -60,14 +63,38 @@ pub(crate) struct Installed {
 pub(crate) struct Registry {
     pub(crate) providers: BTreeMap<String, Installed>,
     pub(crate) clusters: BTreeMap<String, Cluster>,
+    /// By the provider's name: each one that is in `providers` has some.
+    pub(crate) generations: BTreeMap<String, Generations>,
+    /// The folders that are watched, by the provider's name.
+    pub(crate) watched: BTreeMap<String, Watched>,
     pub(crate) closed: bool,
 }
 
 impl Registry {
-    /// The ways to the clusters that a provider serves.
-    pub(crate) fn inboxes(&self, provider: &str) -> Vec<mpsc::Sender<Message>> {
-        let served = self.clusters.values().filter(|cluster| cluster.provider == provider);
-        served.map(|cluster| cluster.inbox.clone()).collect()
+    /// Puts a provider, or why there is none, in its place, as the first of its generations.
+    pub(crate) fn place(&mut self, definition: Definition, made: Made) {
+        let Definition { config, swapped } = definition;
+        let name = config.name.clone();
+        let generations = Generations::first(self.generations.get(&name), swapped);
+        self.generations.insert(name.clone(), generations);
+        self.providers.insert(name, Installed { config, made });
+    }
+
+    /// The names of the clusters that a provider serves.
+    pub(crate) fn served_names(&self, provider: &str) -> impl Iterator<Item = String> {
+        let clusters = self.clusters.iter().filter(move |(_, cluster)| cluster.provider == provider);
+        clusters.map(|(name, _)| name.clone())
+    }
+
+    /// The clusters that a provider serves; `only` the one, where one is named.
+    fn served<'a>(&'a self, provider: &'a str, only: Option<&'a str>) -> impl Iterator<Item = &'a Cluster> {
+        let clusters = self.clusters.iter().filter(move |(name, _)| only.is_none_or(|only| only == *name));
+        clusters.map(|(_, cluster)| cluster).filter(move |cluster| cluster.provider == provider)
+    }
+
+    /// The ways to the clusters that a provider serves; `only` to the one, where one is named.
+    pub(crate) fn inboxes(&self, provider: &str, only: Option<&str>) -> Vec<mpsc::Sender<Message>> {
+        self.served(provider, only).map(|cluster| cluster.inbox.clone()).collect()
     }
 }
 
@@ -79,13 +106,13 @@ pub(crate) struct Shared {
     begun: watch::Sender<bool>,
     /// Whether the host ends; as [`Registry::closed`], for those who wait for it.
     closing: watch::Sender<bool>,
-    pub(crate) quarantines: Quarantines,
+    pub(crate) quarantines: Arc<Quarantines>,
 }
 
 impl Shared {
     pub(crate) fn new(quarantines: Quarantines) -> Self {
         Self {
-            quarantines,
+            quarantines: Arc::new(quarantines),
             registry: Mutex::default(),
             version: watch::Sender::new(0),
             begun: watch::Sender::new(false),
@@ -131,16 +158,41 @@ impl Shared {
     }
 
     /// Puts a provider in its place, and lets the clusters that it serves know.
-    pub(crate) async fn install(self: &Arc<Self>, config: ProviderConfig, provider: &Arc<Provider>) {
-        let name = config.name.clone();
-        let inboxes = {
-            let mut registry = self.registry();
-            let made = Ok(Arc::clone(provider));
-            registry.providers.insert(name.clone(), Installed { config, made });
-            registry.inboxes(&name)
-        };
-        self.quarantines.is_there(&name);
+    pub(crate) async fn install(self: &Arc<Self>, definition: Definition, provider: &Arc<Provider>) {
+        let name = definition.config.name.clone();
+        self.registry().place(definition, Ok(Arc::clone(provider)));
+        self.is_there(&name, provider);
+        self.tell(&name, None, provider).await;
+    }
+
+    /// Lets another generation of a provider serve from now on, and its clusters know. `change` is told which one did.
+    pub(crate) async fn change_over(
+        self: &Arc<Self>,
+        name: &str,
+        provider: &Arc<Provider>,
+        change: impl FnOnce(&mut Generations, Option<Arc<Provider>>),
+    ) {
+        {
+            let registry = &mut *self.registry();
+            let Some(installed) = registry.providers.get_mut(name) else { return };
+            let before = std::mem::replace(&mut installed.made, Ok(Arc::clone(provider)));
+            if let Some(generations) = registry.generations.get_mut(name) {
+                change(generations, before.ok());
+            }
+        }
+        self.is_there(name, provider);
+        self.tell(name, None, provider).await;
+    }
+
+    /// Nothing is waited for any more, and what dies too often from now on is taken away.
+    fn is_there(self: &Arc<Self>, name: &str, provider: &Arc<Provider>) {
+        self.quarantines.is_there(name);
         self.guard(provider);
+    }
+
+    /// Lets the clusters that a provider serves know of it; `only` the one, where one is named.
+    pub(crate) async fn tell(&self, name: &str, only: Option<&str>, provider: &Arc<Provider>) {
+        let inboxes = self.registry().inboxes(name, only);
         for inbox in inboxes {
             // One that is gone meanwhile needs no provider.
             let _ = inbox.send(Message::Provider(Arc::clone(provider))).await;

@@ -13,6 +13,9 @@ pub struct RunnerStatus {
     pub pid: Option<u32>,
     /// How often it was started again.
     pub restarts: u64,
+    /// How often it ended though nobody had asked for it.
+    #[serde(default)]
+    pub deaths: u64,
     /// What became of the last one, where none is there now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -45,6 +48,7 @@ impl RunnerStatus {
             phase: RunnerPhase::Starting,
             pid: None,
             restarts: provider.restarts(),
+            deaths: provider.deaths(),
             why: None,
             lacking: Vec::new(),
         };

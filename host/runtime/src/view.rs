@@ -4,13 +4,19 @@
 use std::path::Path;
 
 use longshore_config::Isolation;
-use longshore_providers::check_command;
+use longshore_providers::{FunctionFigures, check_command};
 use longshore_scaling::{
     Desired, Handle, Phase, PlanReport, Reason, Server, ServerKind, ServerPhase, State, Time, Trouble,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{quarantine::QuarantinedLibrary, registry::Installed, runner::RunnerStatus};
+use crate::{
+    breaker::BreakerStatus,
+    generations::{GenerationStatus, Generations, RolledBack},
+    quarantine::QuarantinedLibrary,
+    registry::Installed,
+    runner::RunnerStatus,
+};
 
 /// How a cluster is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -274,15 +280,30 @@ pub struct ProviderStatus {
     /// The process of its own, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<RunnerStatus>,
+    /// Its generations, the newest first: the one that serves, and those that are kept or end their calls.
+    #[serde(default)]
+    pub generations: Vec<GenerationStatus>,
+    /// What the host gave up by itself, last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
+    /// Its circuit breaker, where the provider is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerStatus>,
+    /// What its calls came to since it was made, of each function that was called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<FunctionFigures>,
 }
 
 impl ProviderStatus {
     pub(crate) fn of(
         installed: &Installed,
+        generations: Option<&Generations>,
         clusters: Vec<String>,
         quarantined: Option<QuarantinedLibrary>,
     ) -> Self {
         let Installed { config, made } = installed;
+        let rolled_back = generations.and_then(|generations| generations.rolled_back.clone());
+        let told = |serving| generations.map(|generations| generations.told(serving)).unwrap_or_default();
         let provider = match made {
             Ok(provider) => provider,
             Err(trouble) => {
@@ -292,6 +313,8 @@ impl ProviderStatus {
                     trouble: Some(trouble.clone()),
                     quarantined,
                     clusters,
+                    generations: told(None),
+                    rolled_back,
                     ..Self::default()
                 };
             }
@@ -314,6 +337,10 @@ impl ProviderStatus {
             queued: load.queued,
             isolation: Some(isolation),
             runner,
+            generations: told(Some(provider)),
+            rolled_back,
+            breaker: Some(BreakerStatus::of(provider)),
+            functions: provider.figures_by_function(),
         }
     }
 }

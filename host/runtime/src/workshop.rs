@@ -3,18 +3,29 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use longshore_config::{Isolation, ProviderConfig};
+use longshore_config::{Isolation, ProviderConfig, Trust};
 use longshore_providers::{
-    CallLimits, CreateError, Housing, Library, LoadError, Located, NotFound, Provider, RunnerProgram,
-    RunnerSetup, Sealed, SearchPath, Shelf, Verified, locate,
+    BreakerLimits, CallLimits, CreateError, Housing, Library, LoadError, Located, NotFound, Provider,
+    RunnerProgram, RunnerSetup, Sealed, SearchPath, Shelf, Verified, locate,
 };
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use crate::{error::ApplyError, quarantine::Quarantines};
+use crate::{
+    definition::{Definition, Origin, Swapped},
+    error::ApplyError,
+    quarantine::Quarantines,
+};
+
+/// A provider that was made as the journal has it.
+pub(crate) struct Risen {
+    pub(crate) provider: Arc<Provider>,
+    /// What is so of an earlier swap.
+    pub(crate) swapped: Option<Swapped>,
+}
 
 /// Where the code of a provider runs whose configuration does not say, in a host that has a program for runners.
 pub const DEFAULT_ISOLATION: Isolation = Isolation::Subprocess;
@@ -28,6 +39,8 @@ pub struct Plugins {
     pub runner: Option<RunnerProgram>,
     /// Where those are kept that operators give to the host; one that keeps no state has none.
     pub shelf: Option<Arc<Shelf>>,
+    /// When a provider's calls are held back because nothing but failures came of them.
+    pub breaker: BreakerLimits,
 }
 
 impl From<SearchPath> for Plugins {
@@ -84,31 +97,58 @@ impl Workshop {
         }
     }
 
-    /// Finds, loads and makes a provider that was there before.
+    /// Finds, loads and makes a provider as the journal has it.
     pub(crate) async fn bring_up(
         &self,
-        wanted: &ProviderConfig,
+        wanted: &Definition,
         quarantines: &Quarantines,
-    ) -> Result<Arc<Provider>, ApplyError> {
-        let library = self.open_again(wanted, quarantines).await?;
-        self.make(wanted, &library).await
+    ) -> Result<Risen, ApplyError> {
+        let (library, swapped) = self.open_again(wanted, quarantines).await?;
+        Ok(Risen { provider: self.make(&wanted.config, &library).await?, swapped })
+    }
+
+    /// The library of a provider as the journal has it, unless that ended in a quarantine, and what is so of an earlier swap.
+    /// Where a swap's library is not to be had any more, the next best serves: that which was there before, or what the
+    /// configuration names.
+    pub(crate) async fn open_again(
+        &self,
+        wanted: &Definition,
+        quarantines: &Quarantines,
+    ) -> Result<(Arc<Library>, Option<Swapped>), ApplyError> {
+        let Definition { config, swapped } = wanted;
+        let provider = &config.name;
+        for origin in swapped.iter().flat_map(Swapped::choices) {
+            match self.open_exact(config, origin, Some(quarantines)).await {
+                Ok(library) => {
+                    return Ok((library, swapped.clone().map(|swapped| swapped.begun_with(origin))));
+                }
+                // It is there, and waits for an operator.
+                Err(quarantined @ ApplyError::Quarantined { .. }) => return Err(quarantined),
+                Err(error) => {
+                    let version = &origin.version;
+                    tracing::warn!(provider, version, "the library that served is not to be had: {error}");
+                }
+            }
+        }
+        Ok((self.open(config, Some(quarantines)).await?, None))
     }
 
     /// Finds a provider's plugin and looks at it, if it is what the provider's configuration demands.
     pub(crate) async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-        let (located, verified) = self.read(wanted).await?;
-        self.look_at(wanted, located, verified).await
+        self.open(wanted, None).await
     }
 
-    /// The same for a provider that was there before, unless that ended in a quarantine.
-    pub(crate) async fn open_again(
+    /// The same; of a provider that was there before only if that did not end in a quarantine.
+    async fn open(
         &self,
         wanted: &ProviderConfig,
-        quarantines: &Quarantines,
+        quarantines: Option<&Quarantines>,
     ) -> Result<Arc<Library>, ApplyError> {
         let (located, verified) = self.read(wanted).await?;
-        // Before any of its code runs, wherever that would be.
-        quarantines.admit_again(&wanted.name, &verified.hash)?;
+        if let Some(quarantines) = quarantines {
+            // Before any of its code runs, wherever that would be.
+            quarantines.admit_again(&wanted.name, &verified.hash)?;
+        }
         self.look_at(wanted, located, verified).await
     }
 
@@ -138,13 +178,50 @@ impl Workshop {
         looking.await.map_err(|why| not_loaded(wanted, why))
     }
 
+    /// A library that this or an earlier host had before: from its file where that is the same still, or from the shelf.
+    pub(crate) async fn open_exactly(
+        &self,
+        config: &ProviderConfig,
+        origin: &Origin,
+    ) -> Result<Arc<Library>, ApplyError> {
+        self.open_exact(config, origin, None).await
+    }
+
+    async fn open_exact(
+        &self,
+        config: &ProviderConfig,
+        origin: &Origin,
+        quarantines: Option<&Quarantines>,
+    ) -> Result<Arc<Library>, ApplyError> {
+        let trust = Trust { sha256: Some(origin.hash.clone()), ..config.trust.clone() };
+        let plugin = origin.path.to_string_lossy().into_owned();
+        let wanted = ProviderConfig { plugin, trust, ..config.clone() };
+        let error = match self.open(&wanted, quarantines).await {
+            Ok(library) => return Ok(library),
+            Err(error) => error,
+        };
+        let Some(path) = self.shelved(origin.hash.clone()).await else { return Err(error) };
+        let plugin = path.to_string_lossy().into_owned();
+        self.open(&ProviderConfig { plugin, ..wanted }, quarantines).await
+    }
+
+    /// Where the shelf has what has that hash.
+    async fn shelved(&self, hash: String) -> Option<PathBuf> {
+        let shelf = self.plugins.shelf.clone()?;
+        let looking = apart(move || {
+            let contents = shelf.contents().ok()?;
+            contents.shelved.into_iter().find(|shelved| shelved.hash == hash).map(|shelved| shelved.path)
+        });
+        looking.await
+    }
+
     pub(crate) async fn make(
         &self,
         wanted: &ProviderConfig,
         library: &Arc<Library>,
     ) -> Result<Arc<Provider>, ApplyError> {
         let housing = self.housing(wanted)?;
-        let mut limits = CallLimits::default();
+        let mut limits = CallLimits { breaker: Some(self.plugins.breaker), ..CallLimits::default() };
         if let Some(threads) = wanted.threads {
             limits.threads = threads as usize;
         }

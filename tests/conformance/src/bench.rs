@@ -36,6 +36,8 @@ const LIMITS: CallLimits = CallLimits {
     idle: Duration::from_millis(100),
     create: Duration::from_secs(30),
     hang_grace: longshore_providers::HANG_GRACE,
+    // A check wants to see each failure for itself.
+    breaker: None,
 };
 
 /// The pause between two looks at a process that is to be ended.

@@ -20,21 +20,26 @@ const ATTEMPTS: u32 = 3;
 /// The shared library of a source file, which may use the crates of a plugin. `flags` go to the compiler:
 /// `-Cpanic=abort`, `--cfg=wrong`. It is compiled anew only when the crates, or a file in its folder, have changed.
 pub fn fixture(source: &Path, flags: &[&str]) -> PathBuf {
+    fixture_of_version(source, flags, "0.0.0")
+}
+
+/// The same, as a version of its own.
+pub fn fixture_of_version(source: &Path, flags: &[&str], version: &str) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     (0..ATTEMPTS)
-        .find_map(|_| compile(source, flags, &crates()))
+        .find_map(|_| compile(source, flags, version, &crates()))
         .unwrap_or_else(|| panic!("rustc could not compile {}", source.display()))
 }
 
-fn compile(source: &Path, flags: &[&str], crates: &[(&str, PathBuf)]) -> Option<PathBuf> {
+fn compile(source: &Path, flags: &[&str], version: &str, crates: &[(&str, PathBuf)]) -> Option<PathBuf> {
     let name = source.file_stem().and_then(|stem| stem.to_str()).expect("the source file has a name");
     let deps = crates[0].1.parent().expect("it lies in a folder");
     let folder = deps.join("fixtures");
     let library = folder.join(format!(
         "{}{name}-{:016x}{}",
         env::consts::DLL_PREFIX,
-        fingerprint(source, flags, crates),
+        fingerprint(source, flags, version, crates),
         env::consts::DLL_SUFFIX
     ));
     if library.exists() {
@@ -54,7 +59,7 @@ fn compile(source: &Path, flags: &[&str], crates: &[(&str, PathBuf)]) -> Option<
         .arg(&unfinished)
         .arg(source)
         // `export_provider!` asks for them, as cargo would set them.
-        .env("CARGO_PKG_VERSION", "0.0.0")
+        .env("CARGO_PKG_VERSION", version)
         .env("CARGO_PKG_DESCRIPTION", "A plugin for one test");
     for (extern_name, path) in crates {
         command.arg("--extern").arg(format!("{extern_name}={}", path.display()));
@@ -84,11 +89,11 @@ fn crates() -> Vec<(&'static str, PathBuf)> {
         .collect()
 }
 
-fn fingerprint(source: &Path, flags: &[&str], crates: &[(&str, PathBuf)]) -> u64 {
+fn fingerprint(source: &Path, flags: &[&str], version: &str, crates: &[(&str, PathBuf)]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hash_folder(source.parent().expect("it lies in a folder"), &mut hasher);
     source.file_name().hash(&mut hasher);
-    flags.hash(&mut hasher);
+    (flags, version).hash(&mut hasher);
     for (_, path) in crates {
         path.hash(&mut hasher);
         let modified = fs::metadata(path).and_then(|metadata| metadata.modified());

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 pub use dockerd::Dockerd;
 #[cfg(feature = "engine")]
 pub use engine::{Container, Ended, Engine, IMAGES, Recipe, Sweep};
-pub use fixture::fixture;
+pub use fixture::{fixture, fixture_of_version};
 #[cfg(feature = "signing")]
 pub use key::Key;
 pub use library::{Profile, example, library, library_of, program};

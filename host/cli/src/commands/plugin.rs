@@ -2,7 +2,7 @@
 
 use longshore_http::{
     Client, ClientError,
-    wire::{Plugin, PluginList, PluginPlace},
+    wire::{Plugin, PluginList, PluginPlace, ProviderStatus},
 };
 use longshore_plugin_api::{Metadata, PanicStrategy};
 use longshore_providers::{Library, Sealed};
@@ -10,7 +10,7 @@ use longshore_runtime::look_at_plugins;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{client, plugins, quarantine, search_path};
+use super::{client, plugins, quarantine, search_path, swap::generations};
 use crate::{
     args::Global,
     exit::Failure,
@@ -29,6 +29,8 @@ struct Listed {
     found_by: &'static str,
     #[serde(flatten)]
     plugins: PluginList,
+    /// The host's providers, with their generations.
+    providers: Vec<ProviderStatus>,
     /// The providers that the host could not make.
     missing: Vec<Missing>,
 }
@@ -59,7 +61,7 @@ pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure
         listed
     } else {
         let plugins = look_at_plugins(&plugins(global, None), &[]).await;
-        Listed { found_by: "here", plugins, missing: Vec::new() }
+        Listed { found_by: "here", plugins, providers: Vec::new(), missing: Vec::new() }
     };
     output.either(&listed, || {
         let PluginList { folders, plugins, refused, quarantined, .. } = &listed.plugins;
@@ -79,7 +81,11 @@ pub(super) async fn list(global: &Global, output: &Output) -> Result<(), Failure
             };
             format!("\nrefused: {}{users}\n  {}", clean(&it.path), clean_lines(&it.why))
         });
-        let more = missing.chain(refused).collect::<String>() + &quarantine::told(quarantined);
+        let mut more = missing.chain(refused).collect::<String>() + &quarantine::told(quarantined);
+        if listed.providers.iter().any(|provider| !provider.generations.is_empty()) {
+            more.push_str("\n\n");
+            more.push_str(&generations(&listed.providers, output.width()));
+        }
         if plugins.is_empty() {
             return format!("no plugins in {}{more}", folders.join(", "));
         }
@@ -104,13 +110,15 @@ fn place(plugin: &Plugin) -> String {
 async fn ask(client: &Client) -> Result<Option<Listed>, Failure> {
     match client.plugins().await {
         Ok(plugins) => {
+            let providers = client.providers().await?.providers;
             // Those that wait for a release are told of with their libraries.
-            let providers = client.providers().await?.providers.into_iter();
-            let providers = providers.filter(|it| it.quarantined.is_none());
-            let missing = providers.filter_map(|it| {
-                Some(Missing { provider: it.name, plugin: it.plugin, why: it.trouble?.to_string() })
+            let missing = providers.iter().filter(|it| it.quarantined.is_none());
+            let missing = missing.filter_map(|it| {
+                let why = it.trouble.as_ref()?.to_string();
+                Some(Missing { provider: it.name.clone(), plugin: it.plugin.clone(), why })
             });
-            Ok(Some(Listed { found_by: "host", plugins, missing: missing.collect() }))
+            let missing = missing.collect();
+            Ok(Some(Listed { found_by: "host", plugins, providers, missing }))
         }
         Err(ClientError::NoHost { .. }) => Ok(None),
         Err(error) => Err(error.into()),

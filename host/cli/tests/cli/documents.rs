@@ -107,6 +107,32 @@ fn plugins_with_a_host_or_without_one() {
 }
 
 #[test]
+fn a_provider_with_what_its_calls_came_to() {
+    let house = House::with_web();
+    let shown = house.run(&["plugin", "show", "memory", "--json"]).ok().json();
+    let of = (&shown["name"], &shown["clusters"], &shown["trouble"]);
+    assert_eq!(of, (&json!("memory"), &json!(["web"]), &Value::Null));
+    assert_eq!((&shown["breaker"]["phase"], &shown["breaker"]["openings"]), (&json!("closed"), &json!(0)));
+    let pid = shown["runner"]["pid"].as_u64().expect("it runs in a process of its own");
+    assert_eq!((&shown["runner"]["restarts"], &shown["runner"]["deaths"]), (&json!(0), &json!(0)));
+    let functions = shown["functions"].as_array().expect("a list");
+    let run = functions.iter().find(|figures| figures["function"] == "run").expect("it was called");
+    assert_eq!((&run["answered"], &run["late"], &run["failed"]), (&run["calls"], &json!(0), &Value::Null));
+    assert_eq!(run["latency"]["count"], run["calls"]);
+
+    let told = house.run(&["plugin", "show", "memory"]).ok().out;
+    let runs = format!("process {pid}; died never, restarted never\n");
+    for words in ["memory: plugin memory ", runs.as_str(), "  breaker    closed\n"] {
+        assert!(told.contains(words), "{words:?} is not in\n{told}");
+    }
+    let row = told.lines().find(|line| line.starts_with("run ")).expect("it was called");
+    assert!(row.ends_with(" -"), "nothing went wrong: {row}");
+    let unknown = house.run(&["plugin", "show", "memori", "--json"]).ended(8);
+    unknown.tells(&["there is no provider `memori`; the host has: memory"]);
+    assert_eq!(unknown.json()["error"]["kind"], "no_such_provider");
+}
+
+#[test]
 fn errors() {
     let house = House::with_web();
     let cases: [(&[&str], i32, &str); 4] = [

@@ -10,3 +10,4 @@ mod manners;
 mod servers;
 mod shelf;
 mod states;
+mod swaps;

@@ -9,3 +9,4 @@ mod plugins;
 mod quarantine;
 mod recovery;
 mod routes;
+mod swap;

@@ -194,6 +194,14 @@ impl Desk {
         afterwards.carry_out();
     }
 
+    /// Why there is no way to a runner, where there is none.
+    pub(super) fn why_shut(&self) -> Option<NotSent> {
+        match &self.state().way {
+            Way::Open(_) => None,
+            Way::Shut(why) => Some(why.clone()),
+        }
+    }
+
     /// The function of a call that has been inside the plugin for so long after its deadline.
     pub(super) fn hangs(&self, grace: Duration) -> Option<Function> {
         let now = Instant::now();

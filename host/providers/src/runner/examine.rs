@@ -7,14 +7,14 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use longshore_config::Confinement;
 
 use super::{
     frame::{self, FrameError, decode, encode},
-    process::{Start, Started, how},
+    process::{Handle, Start, Started, how},
     program::RunnerProgram,
     wire::{FromRunner, Hello, Opening},
 };
@@ -46,8 +46,13 @@ pub(crate) fn examine(sealed: &Arc<Sealed>, program: &RunnerProgram) -> Result<S
             format!("the process of {program} that should look at it could not be had: {error}"),
         )
     })?;
+    let mut line = Patient {
+        line: ends.line,
+        end: Instant::now() + LOAD_LIMIT,
+        process: Arc::clone(started.handle()),
+        is_over: false,
+    };
     let thrown_away = ThrownAway(Some(started));
-    let mut line = Patient { line: ends.line, end: Instant::now() + LOAD_LIMIT };
     loop {
         match frame::read(&mut line) {
             Ok(Some(frame)) => {
@@ -80,20 +85,34 @@ fn bounds() -> Confinement {
     }
 }
 
-/// A line that is read for so long and no longer.
+/// How often it is looked whether the process is there still: children that it leaves behind may have its end of the line.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long what a process has said before its end may take to be there.
+const REST: Duration = Duration::from_millis(1);
+
+/// A line that is read for so long, or while the process is there, and no longer.
 struct Patient {
     line: UnixStream,
     end: Instant,
+    process: Arc<Handle>,
+    is_over: bool,
 }
 
 impl Read for Patient {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let left = self.end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+        loop {
+            let left = self.end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.line.set_read_timeout(Some(left.min(if self.is_over { REST } else { LOOK })))?;
+            match self.line.read(bytes) {
+                Err(error) if is_late(&error) && self.is_over => return Ok(0),
+                // It may have said something in between.
+                Err(error) if is_late(&error) => self.is_over = self.process.has_ended(),
+                read => return read,
+            }
         }
-        self.line.set_read_timeout(Some(left))?;
-        self.line.read(bytes)
     }
 }
 

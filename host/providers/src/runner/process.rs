@@ -62,6 +62,13 @@ impl Handle {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
+    /// Whether the process has ended, whoever else may have what it had open.
+    pub(super) fn has_ended(&self) -> bool {
+        let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        *is_over || matches!(waitid(WaitId::Pid(self.pid), ended), Ok(Some(_)))
+    }
+
     /// Ends the process, and all that is in its group.
     pub(super) fn kill(&self) {
         let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);

@@ -75,6 +75,7 @@ pub(crate) struct Runner {
     state: watch::Receiver<RunnerState>,
     wishes: watch::Sender<Wishes>,
     restarts: Arc<AtomicU64>,
+    deaths: Arc<AtomicU64>,
     /// Its sender never sends: its end is the news that no runner is there any more.
     gone: watch::Receiver<()>,
 }
@@ -92,12 +93,13 @@ impl Runner {
         let state = watch::Sender::new(RunnerState::Starting);
         let wishes = watch::Sender::new(Wishes::default());
         let (alive, gone) = watch::channel(());
-        let restarts = Arc::new(AtomicU64::new(0));
+        let (restarts, deaths) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
         let runner = Self {
             desk: Arc::clone(&desk),
             state: state.subscribe(),
             wishes: wishes.clone(),
             restarts: Arc::clone(&restarts),
+            deaths: Arc::clone(&deaths),
             gone,
         };
         let supervisor = Supervisor {
@@ -106,6 +108,7 @@ impl Runner {
             state,
             asked: wishes.subscribe(),
             restarts,
+            deaths,
             patience: Patience::default(),
             releases: 0,
         };
@@ -140,6 +143,10 @@ impl Runner {
         self.wishes.send_modify(|wishes| wishes.end = true);
     }
 
+    pub(crate) fn shut(&self) -> Option<NotSent> {
+        self.desk.why_shut()
+    }
+
     /// Waits until no runner is there any more.
     pub(crate) async fn gone(&self) {
         // The sender never sends: `changed` ends when it is dropped.
@@ -159,6 +166,11 @@ impl Runner {
     pub(crate) fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
     }
+
+    /// How often it ended though nobody had asked for it.
+    pub(crate) fn deaths(&self) -> u64 {
+        self.deaths.load(Ordering::Relaxed)
+    }
 }
 
 fn starting() -> NotSent {
@@ -171,6 +183,7 @@ struct Supervisor {
     state: watch::Sender<RunnerState>,
     asked: watch::Receiver<Wishes>,
     restarts: Arc<AtomicU64>,
+    deaths: Arc<AtomicU64>,
     patience: Patience,
     /// The releases that have been heard of.
     releases: u64,
@@ -267,6 +280,7 @@ impl Supervisor {
     /// A runner that had been there for so long is gone.
     fn died(&mut self, how: &str, age: Duration) {
         let provider = self.recipe.log.provider();
+        self.deaths.fetch_add(1, Ordering::Relaxed);
         match self.patience.died(Instant::now(), age) {
             Verdict::Wait(wait) => {
                 tracing::error!(

@@ -135,7 +135,12 @@ fn a_signature_goes_along() {
     assert_eq!((signer.key, &*signer.comment), (key.public(), "of a test"));
     assert_eq!(place.contents(), Contents { shelved: vec![signed.clone()], refused: vec![] });
     signed.verify(&trust).expect("its signature is with it");
-    let other = Trust { signed_by: vec![longshore_support::Key::new().public()], ..Trust::default() };
+    // One that nobody has looked at does not take its place.
+    let stranger = longshore_support::Key::new();
+    stranger.sign(&file, "of somebody");
+    place.shelf.add(&file, &Trust::default(), named("memory", "1.0.0")).expect("it is there");
+    signed.verify(&trust).expect("its signature is with it");
+    let other = Trust { signed_by: vec![stranger.public()], ..Trust::default() };
     assert_eq!(signed.verify(&other).expect_err("another has").kind(), LoadErrorKind::Signature);
     assert!(place.shelf.remove(&signed.hash).expect("it can be removed"));
     assert!(place.files().is_empty(), "{:?}", place.files());

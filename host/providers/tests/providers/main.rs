@@ -1,5 +1,6 @@
 //! Real plugins through the guard: found, loaded, called, and contained when they misbehave.
 
+mod breaking;
 mod calling;
 mod creating;
 mod hanging;

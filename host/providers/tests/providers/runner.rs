@@ -3,6 +3,7 @@
 
 mod ending;
 mod faults;
+mod greed;
 mod life;
 
 use std::{sync::Arc, time::Duration};

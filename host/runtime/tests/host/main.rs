@@ -2,6 +2,8 @@
 
 mod backend;
 mod breaches;
+mod breaker;
+mod depot;
 mod ends;
 mod faults;
 mod journals;
@@ -14,6 +16,9 @@ mod recovery;
 mod runners;
 mod server;
 mod stage;
+mod swap;
+mod swap_cuts;
+mod swap_load;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 

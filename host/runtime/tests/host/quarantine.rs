@@ -1,16 +1,22 @@
 //! Libraries that are quarantined, as the journal of a host before says: who died of one is not made again, and nobody else
 //! begins with it, until an operator releases it. Nothing of the clusters is forgotten meanwhile.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use longshore_config::Config;
-use longshore_providers::SearchPath;
-use longshore_runtime::{ApplyError, CommandError, Host, LibraryRecord, OpenError, Quarantine};
+use longshore_providers::{RunnerProgram, SearchPath};
+use longshore_runtime::{ApplyError, CommandError, Host, LibraryRecord, OpenError, Plugins, Quarantine};
 use longshore_scaling::{Command, Time};
 use longshore_store::Journal;
+use longshore_support::{example, program};
 use serde_json::{Value, json};
 
-use crate::{config, folder, host_with, journals::Fragile, one, until};
+use crate::{config, eventually, folder, host_with, journals::Fragile, one, until};
 
 /// A journal in which a cluster has three workers on a provider whose library is quarantined for these, with the library's hash.
 async fn quarantined(settings: &Value, providers: &[&str]) -> (Arc<Fragile>, String) {
@@ -129,4 +135,69 @@ async fn what_is_known_of_a_library_must_make_sense() {
         matches!(&refused, OpenError::Definition { what: "library", name, .. } if name == "a1"),
         "{refused}"
     );
+}
+
+/// A host whose providers run in processes of their own.
+async fn with_runners(journal: &Arc<Fragile>) -> Host {
+    let runner = Some(RunnerProgram::at(program("longshore-cli", "longshore")));
+    let plugins = Plugins { search: SearchPath::of([folder()]), runner, ..Plugins::default() };
+    Host::open(plugins, Arc::clone(journal) as Arc<dyn Journal>).await.expect("the journal is sound")
+}
+
+/// A cluster of records on a specimen that ends its process in a function, unless a file of the folder mends it.
+fn dying(folder: &Path, function: &str) -> Config {
+    let crash = json!({ "function": function, "how": "abort", "unless": folder.join("mended") });
+    let mut config = config(
+        &json!([{
+            "name": "bad",
+            "plugin": example("longshore-mutants", "specimen"),
+            "config": { "root": folder.join("root"), "crash": crash },
+        }]),
+        &json!([{ "name": "web", "provider": "bad", "workers": 3 }]),
+    );
+    config.clusters[0].policy.poll_interval = Duration::from_millis(50);
+    config
+}
+
+#[tokio::test]
+async fn a_quarantine_that_the_journal_does_not_take_counts_all_the_same_and_is_written_later() {
+    let (folder, journal) = (tempfile::tempdir().expect("a folder"), Arc::new(Fragile::default()));
+    let mended = folder.path().join("mended");
+    fs::write(&mended, "").expect("a file");
+    let host = with_runners(&journal).await;
+    host.apply(dying(folder.path(), "status")).await.expect("it is mended");
+    until(&host, "web", "up", |status| status.converged && status.running == 3).await;
+
+    journal.broken.store(true, Ordering::SeqCst);
+    fs::remove_file(&mended).expect("it is there");
+    eventually("it is quarantined", async || host.providers()[0].quarantined.is_some()).await;
+    assert_eq!(journal.libraries().await.expect("memory"), [], "nothing can be written");
+    assert_eq!(host.status("web").await.expect("there").handles, 3);
+    journal.broken.store(false, Ordering::SeqCst);
+    eventually("it is written", async || journal.libraries().await.expect("memory").len() == 1).await;
+    fs::write(&mended, "").expect("a file");
+    host.release("bad").await.expect("it is quarantined");
+    until(&host, "web", "up again", |status| status.converged && status.running == 3).await;
+    assert_eq!(journal.libraries().await.expect("memory"), []);
+}
+
+#[tokio::test]
+async fn who_dies_again_and_again_while_it_is_made_is_quarantined_too() {
+    let (folder, journal) = (tempfile::tempdir().expect("a folder"), Arc::new(Fragile::default()));
+    let mended = folder.path().join("mended");
+    fs::write(&mended, "").expect("a file");
+    let before = with_runners(&journal).await;
+    before.apply(dying(folder.path(), "create")).await.expect("it is mended");
+    until(&before, "web", "up", |status| status.converged && status.running == 3).await;
+    drop(before);
+    fs::remove_file(&mended).expect("it is there");
+    let host = with_runners(&journal).await;
+    eventually("it is quarantined", async || host.providers()[0].quarantined.is_some()).await;
+    let why = host.quarantined().remove(0).quarantine.why;
+    assert!(why.contains("5 times") && why.contains("signal 6 (SIGABRT)"), "{why}");
+    let explained = host.status("web").await.expect("there");
+    assert_eq!(explained.handles, 3, "{explained:?}");
+    fs::write(&mended, "").expect("a file");
+    host.release("bad").await.expect("it is quarantined");
+    until(&host, "web", "up again", |status| status.converged && status.running == 3).await;
 }

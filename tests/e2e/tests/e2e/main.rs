@@ -1,6 +1,7 @@
 //! End to end: the real command, real plugins, real processes.
 
 mod bad_input;
+mod bad_plugins;
 mod bad_providers;
 mod damage;
 mod discovery;
@@ -9,3 +10,4 @@ mod outside;
 mod processes;
 mod recovery;
 mod servers;
+mod swap;

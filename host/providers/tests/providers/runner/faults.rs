@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_plugin_api::ServerRequest;
-use longshore_providers::{CallError, CallLimits, CreateError, Function, NotSent, Provider};
+use longshore_providers::{Call, CallError, CallLimits, CreateError, Function, NotSent, Provider};
 use serde_json::json;
 
 use super::{SHORT, crashing, death, does, folder, is_alive, pid, specimen, until_back, wild};
@@ -13,64 +13,84 @@ use crate::{
     memory, mutants, request, scope,
 };
 
-/// Calls a function, and tells how it was lost.
-async fn lost(provider: &Provider, function: &str) -> String {
-    let (scope, x) = (scope(LONG), || handles(&["x"]));
-    match function {
-        "run" => death(provider.run(&scope, request("t", 1, 1)).reply().await),
-        "status" => death(provider.status(&scope, x()).reply().await),
-        "kill" => death(provider.kill(&scope, x()).reply().await),
-        "is_initializing" => death(provider.is_initializing(&scope, x()).reply().await),
-        "is_running" => death(provider.is_running(&scope, x()).reply().await),
-        "is_stopped" => death(provider.is_stopped(&scope, x()).reply().await),
-        "initialize" => death(provider.initialize(&scope).reply().await),
-        "list" => death(provider.list(&scope).reply().await),
-        "run_server" => death(provider.run_server(&scope, ServerRequest::default()).reply().await),
-        "stop_server" => death(provider.stop_server(&scope).reply().await),
-        "server_status" => death(provider.server_status(&scope).reply().await),
-        "server_address" => death(provider.server_address(&scope).reply().await),
-        _ => death(provider.cleanup(&scope, false).reply().await),
+/// Every function that a host calls.
+pub(super) const FUNCTIONS: [&str; 13] = [
+    "run",
+    "status",
+    "kill",
+    "is_initializing",
+    "is_running",
+    "is_stopped",
+    "initialize",
+    "list",
+    "run_server",
+    "stop_server",
+    "server_status",
+    "server_address",
+    "cleanup",
+];
+
+/// How a call was lost: at once, or after it had been late.
+async fn loss<T: std::fmt::Debug>(mut call: Call<T>) -> String {
+    match call.reply().await {
+        Err(CallError::Deadline { .. }) => death(call.late().await),
+        answer => death(answer),
     }
 }
 
-/// Each function crashes in the given way; the call is lost and told of so, another provider is served meanwhile, and the
-/// runner is back.
+/// Calls a function, and tells how it was lost.
+async fn lost(provider: &Provider, function: &str, budget: Duration) -> String {
+    let (scope, x) = (scope(budget), || handles(&["x"]));
+    match function {
+        "run" => loss(provider.run(&scope, request("t", 1, 1))).await,
+        "status" => loss(provider.status(&scope, x())).await,
+        "kill" => loss(provider.kill(&scope, x())).await,
+        "is_initializing" => loss(provider.is_initializing(&scope, x())).await,
+        "is_running" => loss(provider.is_running(&scope, x())).await,
+        "is_stopped" => loss(provider.is_stopped(&scope, x())).await,
+        "initialize" => loss(provider.initialize(&scope)).await,
+        "list" => loss(provider.list(&scope)).await,
+        "run_server" => loss(provider.run_server(&scope, ServerRequest::default())).await,
+        "stop_server" => loss(provider.stop_server(&scope)).await,
+        "server_status" => loss(provider.server_status(&scope)).await,
+        "server_address" => loss(provider.server_address(&scope)).await,
+        _ => loss(provider.cleanup(&scope, false)).await,
+    }
+}
+
+/// A function crashes in the given way; the call, which has so much time, is lost, another provider is served meanwhile, and the
+/// runner is back. Tells how the call was lost, and the number of the process that it was lost with.
+pub(super) async fn crashes(
+    way: &Way,
+    provider: &Provider,
+    function: &str,
+    budget: Duration,
+) -> (String, u32) {
+    let other = way.create(&memory(), json!({}), CallLimits::default()).await;
+    let (first, mut served) = (pid(provider), other.list(&scope(LONG)));
+    let (told, answered) = tokio::join!(lost(provider, function, budget), served.reply());
+    assert_eq!(answered, Ok(Vec::new()), "{function}: another provider does not mind");
+    until_back(provider, 1).await;
+    assert!(pid(provider) != first && !is_alive(first), "{function}");
+    // Another function than the one that crashes.
+    let answer = match function {
+        "list" => provider.status(&scope(LONG), handles(&["x"])).reply().await.map(drop),
+        _ => provider.list(&scope(LONG)).reply().await.map(drop),
+    };
+    assert_eq!(answer, Ok(()), "{function}: it is served again");
+    assert_eq!(other.restarts(), 0);
+    (told, first)
+}
+
 fn every_function_crashes(how: &str, words: &str) {
     let (folder, library) = (folder(), specimen());
     block_on(async {
-        let other = Way::runner().create(&memory(), json!({}), CallLimits::default()).await;
-        for function in [
-            "run",
-            "status",
-            "kill",
-            "is_initializing",
-            "is_running",
-            "is_stopped",
-            "initialize",
-            "list",
-            "run_server",
-            "stop_server",
-            "server_status",
-            "server_address",
-            "cleanup",
-        ] {
+        for function in FUNCTIONS {
             let config = crashing(&folder.path().join(function), function, how);
             let provider = Way::runner().create(&library, config, CallLimits::default()).await;
-            let (first, mut served) = (pid(&provider), other.list(&scope(LONG)));
-            let (told, answered) = tokio::join!(lost(&provider, function), served.reply());
+            let (told, _) = crashes(&Way::runner(), &provider, function, LONG).await;
             assert_eq!(told, words, "{function}");
-            assert_eq!(answered, Ok(Vec::new()), "{function}: another provider does not mind");
-            until_back(&provider, 1).await;
-            assert!(pid(&provider) != first && !is_alive(first), "{function}");
-            // Another function than the one that crashes.
-            let listed = if function == "list" { "status" } else { "list" };
-            let answer = match listed {
-                "list" => provider.list(&scope(LONG)).reply().await.map(drop),
-                _ => provider.status(&scope(LONG), handles(&["x"])).reply().await.map(drop),
-            };
-            assert_eq!(answer, Ok(()), "{function}: it is served again");
         }
-        assert_eq!(other.restarts(), 0);
     });
 }
 
