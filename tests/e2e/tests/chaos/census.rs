@@ -54,10 +54,13 @@ impl fmt::Display for Worker {
     }
 }
 
-/// A process of the house that is no container's first: the host, a command, a worker's child, or what should not be there.
+/// A process of the house that is no container's first: the host, one that it runs a plugin in, a command, a worker's child, or
+/// what should not be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Other {
     pub(crate) pid: i32,
+    /// Who started it, or who took it over when that one ended.
+    pub(crate) parent: i32,
     pub(crate) name: String,
     /// The first process of its session.
     pub(crate) session: i32,
@@ -105,7 +108,7 @@ impl Census {
                 token: text("LONGSHORE_TOKEN")?,
                 workers: text("LONGSHORE_WORKERS")?.parse().ok()?,
             }),
-            _ => self.others.push(Other { pid, name: stat.comm, session: stat.session }),
+            _ => self.others.push(Other { pid, parent: stat.ppid, name: stat.comm, session: stat.session }),
         }
         Some(())
     }

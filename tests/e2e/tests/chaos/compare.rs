@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::{census::Census, model::Wanted};
+use crate::{
+    census::{Census, Other},
+    model::Wanted,
+};
 
 /// What the host says of a cluster.
 #[derive(Clone, Debug)]
@@ -43,7 +46,9 @@ pub(crate) fn differences(census: &Census, clusters: &[Said], host: i32) -> Vec<
     found.extend(strangers.map(|worker| format!("leaked: {worker}, whose cluster is gone")));
     // A child of a live worker is the worker's own affair.
     let leads = |session: i32| census.workers.iter().any(|worker| worker.identity.pid == session);
-    let helpers = census.others.iter().filter(|other| other.pid != host && !leads(other.session));
+    // So are the processes that the host runs its plugins in the host's, but not those that outlived an earlier one.
+    let is_host = |other: &&Other| other.pid == host || other.parent == host;
+    let helpers = census.others.iter().filter(|other| !is_host(other) && !leads(other.session));
     found.extend(helpers.map(|other| {
         format!("left over: process {} ({}), of session {}", other.pid, other.name, other.session)
     }));
@@ -95,7 +100,7 @@ pub(crate) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::census::{Identity, Other, Worker};
+    use crate::census::{Identity, Worker};
 
     pub(crate) fn worker(pid: i32, handle: &str, workers: u32) -> Worker {
         let token = handle.split('-').next().unwrap_or_default().to_owned();
@@ -104,8 +109,9 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn census(workers: &[Worker]) -> Census {
-        let host = Other { pid: 99, name: "longshore".to_owned(), session: 7 };
-        Census { workers: workers.to_vec(), others: vec![host] }
+        let host = Other { pid: 99, parent: 50, name: "longshore".to_owned(), session: 7 };
+        let runner = Other { pid: 100, parent: 99, ..host.clone() };
+        Census { workers: workers.to_vec(), others: vec![host, runner] }
     }
 
     fn said(target: u32, handles: &[(&str, u32)]) -> Said {
@@ -168,9 +174,12 @@ pub(crate) mod tests {
     #[test]
     fn a_helper_is_seen_and_a_childs_parent_is_known() {
         let mut some = census(&[worker(1, "t-0", 1)]);
-        some.others.push(Other { pid: 5, name: "sleep".to_owned(), session: 1 });
+        some.others.push(Other { pid: 5, parent: 1, name: "sleep".to_owned(), session: 1 });
         differ(&some, said(1, &[("t-0", 1)]), &[]);
-        some.others.push(Other { pid: 6, name: "longshore".to_owned(), session: 6 });
+        some.others.push(Other { pid: 6, parent: 0, name: "longshore".to_owned(), session: 6 });
         differ(&some, said(1, &[("t-0", 1)]), &["left over: process 6 (longshore)"]);
+        let mut orphaned = census(&[worker(1, "t-0", 1)]);
+        orphaned.others.push(Other { pid: 8, parent: 1, name: "exe".to_owned(), session: 7 });
+        differ(&orphaned, said(1, &[("t-0", 1)]), &["left over: process 8 (exe)"]);
     }
 }
