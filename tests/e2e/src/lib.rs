@@ -273,6 +273,17 @@ poll_interval = "200ms"
             .collect()
     }
 
+    /// The same without the host, and without the processes that it runs its plugins in.
+    pub fn marked_beside_the_host(&self) -> Vec<(Pid, String)> {
+        let host = self.host();
+        let is_runner = |pid: Pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = line.split(|byte| *byte == 0);
+            words.nth(1) == Some(b"--longshore-runner") && words.next() == Some(host.to_string().as_bytes())
+        };
+        self.marked().into_iter().filter(|(pid, _)| *pid != host && !is_runner(*pid)).collect()
+    }
+
     /// The host's process.
     pub fn host(&self) -> Pid {
         Pid::from_raw(self.host.as_ref().expect("a host runs").id().cast_signed())

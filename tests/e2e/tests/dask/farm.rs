@@ -153,9 +153,7 @@ impl Farm {
         assert_eq!((&status["running"], &status["handles"]), (&json!(0), &json!(0)));
         assert_eq!(status["server"]["phase"], "down");
         assert_eq!(self.house.handles("dask"), [""; 0]);
-        let host = self.house.host();
-        let others: Vec<_> = self.house.marked().into_iter().filter(|(pid, _)| *pid != host).collect();
-        assert_eq!(others, [], "nothing runs any more but the host");
+        assert_eq!(self.house.marked_beside_the_host(), [], "nothing runs any more but the host");
         TcpListener::bind(("127.0.0.1", self.port)).expect("the port is free again");
         let told = self.house.run(&["history", "dask"]).ok().out;
         assert_in_turn(
