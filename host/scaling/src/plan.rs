@@ -372,14 +372,17 @@ impl Planner<'_> {
         }
     }
 
+    /// Whom this plan kills so far, of those that live.
     fn killed_now(&self) -> impl Iterator<Item = HandleId> {
-        let late = |action: &Action| match action {
-            Action::Kill { handles, why: KillReason::LaunchTimeout | KillReason::OtherServer, .. } => {
-                handles.clone()
-            }
-            _ => Vec::new(),
+        let killed = self.plan.actions.iter().flat_map(|action| match action {
+            Action::Kill { handles, .. } => &**handles,
+            _ => &[],
+        });
+        let lives = |id: &HandleId| {
+            let phase = self.state.handle(*id).map(|handle| handle.phase);
+            phase.is_some_and(|phase| !matches!(phase, Phase::Terminating { .. }))
         };
-        self.plan.actions.iter().flat_map(late).collect::<Vec<_>>().into_iter()
+        killed.copied().filter(lives)
     }
 
     fn workers_killed_now(&self) -> u64 {

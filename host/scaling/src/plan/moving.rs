@@ -60,6 +60,8 @@ impl<'a> Planner<'a> {
         if here.live > target {
             self.kill_surplus(state.side, here.live - target);
         }
+        // Where containers are shared, some that are at work may go for others that are not.
+        let here = self.staying(state.side);
         self.relieve(left, here, there);
         let coming = state.held_on(state.side);
         if here.live + coming < target {

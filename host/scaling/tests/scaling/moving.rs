@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_scaling::{
     Action, Change, Command, Denied, HandleId, KillReason, LaunchOutcome, Listing, Observation, OnRestart,
-    Policy, PolicyError, ProviderTraits, Reason, Seen, ServerPolicy, Side, State, Trouble, admit,
+    Phase, Policy, PolicyError, ProviderTraits, Reason, Seen, ServerPolicy, Side, State, Trouble, admit,
 };
 
 use crate::{
@@ -476,4 +476,36 @@ fn what_the_old_provider_can_do_may_change_on_the_way() {
     let attach = Command::Attach { side: NEW, traits: ProviderTraits::default() };
     world.command(&attach).expect("never denied");
     assert!(!launches(&world.step()));
+}
+
+/// A container of three that does not work yet cannot go for a surplus of two, so that two that work go.
+#[test]
+fn who_goes_as_surplus_of_the_new_side_is_nobodys_relief() {
+    let mut world = running(policy(9, 0), 6);
+    (world.share, world.born) = (3, Seen::Initializing);
+    set_out(&mut world);
+    world.step();
+    let (id, workers) = launch(&world.turn());
+    assert_eq!(workers, 6);
+    for (name, workers, status) in [
+        ("a", 3, Seen::Initializing),
+        ("b", 1, Seen::Running),
+        ("c", 1, Seen::Running),
+        ("d", 1, Seen::Initializing),
+    ] {
+        let container = Container { workers, token: world.state.token(id), status };
+        world.on(NEW).insert(name.into(), container);
+    }
+    let handles = [("a", 3), ("b", 1), ("c", 1), ("d", 1)];
+    world.answer_launch_on(NEW, id, handles.map(|(name, workers)| (name.into(), workers)).to_vec());
+    let new: Vec<_> = world.state.handles().filter(|(_, it)| it.side == NEW).map(|(id, _)| id).collect();
+    world.tell_on(NEW, new);
+    world.command(&Command::Scale { expected: 4 }).expect("legal");
+    world.turn();
+    let live = |world: &World, side, phase| {
+        let of_it = world.state.handles().filter(|(_, it)| it.side == side && it.phase == phase);
+        of_it.map(|(_, it)| it.workers).sum::<u32>()
+    };
+    let (old, new) = (live(&world, OLD, Phase::Running), live(&world, NEW, Phase::Running));
+    assert!(old + new >= 4, "{old} of before and {new} new ones are at work: {}", world.why());
 }
