@@ -138,12 +138,11 @@ impl World {
         // Now and then somebody would go on to a third one, and is told to wait.
         let back = left.filter(|_| self.operator_dice.chance(8_000));
         let to = back.unwrap_or_else(|| Side(self.providers.keys().last().map_or(0, |latest| latest.0) + 1));
-        let traits = match back {
-            Some(back) => self.traits_of(back),
-            None => {
-                let served = self.traits_of(from).server;
-                ProviderTraits { server: served, ..self.shape.another_provider(&mut self.operator_dice) }
-            }
+        let traits = if let Some(back) = back {
+            self.traits_of(back)
+        } else {
+            let server = self.traits_of(from).server;
+            ProviderTraits { server, ..self.shape.another_provider(&mut self.operator_dice) }
         };
         let route = Some(Route { from: name(from).into(), to: name(to).into() });
         let (per_container, other_server) = (self.shape.per_container, false);

@@ -118,7 +118,9 @@ impl Core {
                 seen.extend(missing.into_iter().map(|id| (id, Seen::Initializing)));
             }
             (Observation::Statuses { seen, .. }, Some(Mutation::LetsGoEarly)) if side != here => {
-                seen.iter_mut().for_each(|(_, seen)| *seen = Seen::Stopped);
+                for (_, seen) in seen.iter_mut() {
+                    *seen = Seen::Stopped;
+                }
             }
             (Observation::Listed(Ok(_)), Some(Mutation::MixesSides)) => side = here,
             (Observation::Killed { .. }, Some(Mutation::DeafToKills)) => return,
