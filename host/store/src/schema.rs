@@ -11,9 +11,10 @@ use crate::{
 /// Marks the file as a journal of Longshore: "LSJ1" in ASCII.
 pub(crate) const APPLICATION_ID: i32 = 0x4c53_4a31;
 
-/// The format that is written today. Format 2 has the same tables as format 1, and clusters with servers in them: a host that
-/// knows format 1 alone must not take those records for damaged ones.
-pub const FORMAT: u32 = 2;
+/// The format that is written today. Format 2 has the same tables as format 1, and clusters with servers in them; format 3 has
+/// clusters that move from one provider to another. A host that knows the earlier ones alone must not take those records for
+/// damaged ones.
+pub const FORMAT: u32 = 3;
 
 /// The tables of today's format, as `SQLite` keeps them.
 pub(crate) const TABLES: &[&str] = &[
@@ -43,6 +44,8 @@ pub(crate) struct Migration {
 pub(crate) const LADDER: &[Migration] = &[
     // What format 1 wrote reads as it is: no cluster of it has a server.
     Migration { from: 1, step: |_| Ok(()) },
+    // Nor does one of format 2 move.
+    Migration { from: 2, step: |_| Ok(()) },
 ];
 
 /// What is wrong with a file's shape.

@@ -2,7 +2,7 @@
 //!
 //! An export is UTF-8, one JSON document a line:
 //!
-//! 1. `{"longshore_journal": {"version": 2, "written": TIME, "term": N}}`: what it is. `term` is the latest lease's, or
+//! 1. `{"longshore_journal": {"version": 3, "written": TIME, "term": N}}`: what it is. `term` is the latest lease's, or
 //!    that of the import which the journal began with.
 //! 2. `{"provider": {"name", "definition"}}`: one a provider.
 //! 3. For each cluster `{"cluster": {"name", "term", "first", "last", "upto", "handles", "definition"}}`; where it has a
@@ -26,9 +26,9 @@ use crate::{Numbered, OpenError};
 pub use export::export;
 pub use import::import;
 
-/// The version of the text. Version 2 has the same lines as version 1, and clusters with servers in them, which whoever knows
-/// version 1 alone must not take for damage.
-pub const EXPORT_VERSION: u32 = 2;
+/// The version of the text. Version 2 has the same lines as version 1, and clusters with servers in them, version 3 such that
+/// move between providers: whoever knows the earlier ones alone must not take those for damage.
+pub const EXPORT_VERSION: u32 = 3;
 
 /// The longest line that is read, in bytes: what the largest payload can come to as text.
 pub const LINE_LIMIT: u64 = 1 << 30;
