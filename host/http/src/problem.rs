@@ -191,7 +191,6 @@ impl From<ApplyError> for Problem {
             ApplyError::CannotLook { .. } => ProblemKind::ProviderFailed,
             ApplyError::ProviderInUse { .. }
             | ApplyError::PasswordUnknown { .. }
-            | ApplyError::OtherProvider { .. }
             | ApplyError::NothingRuns { .. } => ProblemKind::Denied,
             ApplyError::NoSuchProvider { .. }
             | ApplyError::NotConfigured { .. }

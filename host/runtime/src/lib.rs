@@ -32,6 +32,7 @@ pub use plugins::{
 };
 pub use runner::{RunnerPhase, RunnerStatus};
 pub use view::{
-    ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
+    ClusterStatus, Explanation, LeavingStatus, ProviderStatus, ServerLife, ServerStatus, WorkerPage,
+    WorkerPhase, WorkerView,
 };
 pub use workshop::{DEFAULT_ISOLATION, Plugins};

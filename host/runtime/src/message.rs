@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longshore_config::ClusterConfig;
 use longshore_providers::Provider;
-use longshore_scaling::{Action, Command, HandleId, Observation, PlanReport};
+use longshore_scaling::{Action, Command, HandleId, Observation, PlanReport, Side};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -23,9 +23,9 @@ pub(crate) enum Message {
         config: Option<Box<ClusterConfig>>,
         reply: oneshot::Sender<Result<Obeyed, CommandError>>,
     },
-    /// A reply of the provider.
-    Seen(Observation),
-    /// The cluster's provider is there now, or another one is.
+    /// A reply of a side's provider.
+    Seen(Side, Observation),
+    /// The provider of that name is there now, or another one is.
     Provider(Arc<Provider>),
     /// What would come of a command, and of the definition that comes with it?
     Preview {
@@ -54,7 +54,7 @@ pub(crate) enum Message {
 impl Message {
     /// Whether it may have changed the cluster; a question does not.
     pub(crate) fn moves(&self) -> bool {
-        matches!(self, Self::Command { .. } | Self::Seen(_) | Self::Provider(_))
+        matches!(self, Self::Command { .. } | Self::Seen(..) | Self::Provider(_))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     error::{ApplyError, OpenError},
     host::Host,
     house::House,
-    registry::{Installed, Made, Shared},
+    registry::{Installed, Shared},
     workshop::{Plugins, Workshop},
 };
 
@@ -82,7 +82,7 @@ impl Host {
             let _turn = house.applying.lock().await;
             house.make_all(providers).await;
             for Found { config, state, lease } in found {
-                let made = house.made(&config.provider);
+                let made = house.shared.made(&config.provider);
                 let cycle = Cycle::recover(state, house.clock.now(), lease.term);
                 // Nobody has the host yet who could end it.
                 let _ = house.start(config, cycle, lease, made);
@@ -112,16 +112,6 @@ impl House {
             let made = outcome.map_err(|error| self.mend(&config, &error));
             self.shared.registry().providers.insert(config.name.clone(), Installed { config, made });
         }
-    }
-
-    fn made(&self, provider: &str) -> Made {
-        let registry = self.shared.registry();
-        let found = registry.providers.get(provider).map(|installed| installed.made.clone());
-        found.unwrap_or_else(|| {
-            Err(Trouble::new(format!(
-                "provider `{provider}` is not in the journal: apply its configuration again"
-            )))
-        })
     }
 
     /// Sees to it that a provider is tried again; says why it is not there.

@@ -18,7 +18,6 @@ use crate::{message::Message, view::ClusterStatus};
 /// A cluster, from outside.
 #[derive(Clone)]
 pub(crate) struct Cluster {
-    pub(crate) provider: String,
     pub(crate) inbox: mpsc::Sender<Message>,
     pub(crate) status: watch::Receiver<ClusterStatus>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -26,12 +25,22 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(
-        provider: String,
         inbox: mpsc::Sender<Message>,
         status: watch::Receiver<ClusterStatus>,
         task: JoinHandle<()>,
     ) -> Self {
-        Self { provider, inbox, status, task: Arc::new(Mutex::new(Some(task))) }
+        Self { inbox, status, task: Arc::new(Mutex::new(Some(task))) }
+    }
+
+    /// The name of its provider.
+    pub(crate) fn provider(&self) -> String {
+        self.status.borrow().provider.clone()
+    }
+
+    /// Whether it has workers on a provider, or may have: it launches there, or has not left it yet.
+    pub(crate) fn uses(&self, provider: &str) -> bool {
+        let status = self.status.borrow();
+        status.provider == provider || status.leaving.as_ref().is_some_and(|left| left.provider == provider)
     }
 
     /// Whether anything of it may run, as far as is known.
@@ -127,7 +136,7 @@ impl Shared {
             let mut registry = self.registry();
             let made = Ok(Arc::clone(provider));
             registry.providers.insert(name.clone(), Installed { config, made });
-            let served = registry.clusters.values().filter(|cluster| cluster.provider == name);
+            let served = registry.clusters.values().filter(|cluster| cluster.uses(&name));
             served.map(|cluster| cluster.inbox.clone()).collect()
         };
         for inbox in inboxes {
@@ -135,6 +144,17 @@ impl Shared {
             let _ = inbox.send(Message::Provider(Arc::clone(provider))).await;
         }
         self.note_change();
+    }
+
+    /// The provider of that name, or why there is none.
+    pub(crate) fn made(&self, provider: &str) -> Made {
+        let registry = self.registry();
+        let found = registry.providers.get(provider).map(|installed| installed.made.clone());
+        found.unwrap_or_else(|| {
+            Err(Trouble::new(format!(
+                "provider `{provider}` is not in the journal: apply its configuration again"
+            )))
+        })
     }
 
     pub(crate) fn note_change(&self) {

@@ -6,6 +6,7 @@ mod ends;
 mod faults;
 mod journals;
 mod many;
+mod moves;
 mod outside;
 mod passwords;
 mod recovery;
