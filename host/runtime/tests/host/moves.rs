@@ -32,7 +32,7 @@ fn on(provider: &str, workers: u32) -> Config {
     config
 }
 
-async fn users(host: &Host, provider: &str) -> Vec<String> {
+fn users(host: &Host, provider: &str) -> Vec<String> {
     let found = host.providers().into_iter().find(|it| it.name == provider);
     found.map(|it| it.clusters).unwrap_or_default()
 }
@@ -60,7 +60,7 @@ async fn another_provider_in_the_configuration_is_a_move() {
     let status = until(&host, "web", "moved", |status| status.leaving.is_none()).await;
     assert_eq!(status.provider, "b");
     until(&host, "web", "up there", |status| status.converged && status.running == 6).await;
-    assert_eq!((users(&host, "a").await, users(&host, "b").await), (vec![], vec!["web".to_owned()]));
+    assert_eq!((users(&host, "a"), users(&host, "b")), (vec![], vec!["web".to_owned()]));
 
     let page = host.history("web", None, 1_000).await.expect("there");
     let texts: Vec<_> = page.entries.iter().map(|entry| entry.text.as_str()).collect();
@@ -85,7 +85,7 @@ async fn a_move_that_comes_to_nothing_can_be_turned_back() {
     .await;
     let left = stuck.leaving.expect("it has not arrived");
     assert_eq!((left.provider.as_str(), left.left, stuck.running), ("a", 4, 4), "nobody went");
-    assert_eq!(users(&host, "a").await, ["web"], "it is in use still");
+    assert_eq!(users(&host, "a"), ["web"], "it is in use still");
 
     let third = denied(&host, on("b", 4)).await;
     assert_eq!(third, Denied::IsMoving { from: "a".to_owned(), left: 4 });
