@@ -201,3 +201,39 @@ async fn who_dies_again_and_again_while_it_is_made_is_quarantined_too() {
     host.release("bad").await.expect("it is quarantined");
     until(&host, "web", "up again", |status| status.converged && status.running == 3).await;
 }
+
+#[tokio::test]
+async fn a_provider_that_is_lost_while_it_is_left_holds_up_its_own_side_alone() {
+    let (folder, journal) = (tempfile::tempdir().expect("a folder"), Arc::new(Fragile::default()));
+    let mended = folder.path().join("mended");
+    fs::write(&mended, "").expect("a file");
+    let host = with_runners(&journal).await;
+    let there = |workers: u32| {
+        let mut config = dying(folder.path(), "kill");
+        config.providers.extend(one(1, &json!({})).providers);
+        let cluster = &mut config.clusters[0];
+        (cluster.provider, cluster.workers, cluster.policy.surge) = ("memory".to_owned(), workers, Some(1));
+        config
+    };
+    host.apply(dying(folder.path(), "kill")).await.expect("legal");
+    until(&host, "web", "up", |status| status.converged && status.running == 3).await;
+
+    fs::remove_file(&mended).expect("it is there");
+    host.apply(there(3)).await.expect("legal");
+    let is_lost = |it: &longshore_runtime::ProviderStatus| it.name == "bad" && it.quarantined.is_some();
+    eventually("it is quarantined", async || host.providers().iter().any(is_lost)).await;
+    // Whoever is left there stays, and the others come to be on the provider that is there.
+    host.apply(there(6)).await.expect("the provider that it goes to is there");
+    let stuck = until(&host, "web", "grown", |status| status.handles == 7).await;
+    let left = stuck.leaving.expect("nobody can be killed there");
+    assert_eq!((left.provider.as_str(), left.left, stuck.provider.as_str()), ("bad", 3, "memory"));
+    let explained = |status: &longshore_runtime::ClusterStatus| {
+        status.reasons.iter().any(|reason| reason.text.contains("longshore plugin release"))
+    };
+    until(&host, "web", "explained", explained).await;
+
+    fs::write(&mended, "").expect("a file");
+    host.release("bad").await.expect("it is quarantined");
+    let moved = until(&host, "web", "moved", |status| status.leaving.is_none() && status.converged).await;
+    assert_eq!((moved.running, moved.handles), (6, 6));
+}
