@@ -208,32 +208,35 @@ async fn a_provider_that_is_lost_while_it_is_left_holds_up_its_own_side_alone() 
     let mended = folder.path().join("mended");
     fs::write(&mended, "").expect("a file");
     let host = with_runners(&journal).await;
-    let there = |workers: u32| {
-        let mut config = dying(folder.path(), "kill");
-        config.providers.extend(one(1, &json!({})).providers);
+    let on = |provider: &str, workers: u32| {
+        let mut config = dying(folder.path(), "status");
+        // Nobody is at work there while this test lasts, so that nobody goes from where they are.
+        let slow = one(0, &json!({ "start_after": { "ms": 3_600_000 } }));
+        config.providers.extend(slow.providers);
         let cluster = &mut config.clusters[0];
-        (cluster.provider, cluster.workers, cluster.policy.surge) = ("memory".to_owned(), workers, Some(1));
+        provider.clone_into(&mut cluster.provider);
+        (cluster.workers, cluster.policy.surge) = (workers, Some(1));
         config
     };
-    host.apply(dying(folder.path(), "kill")).await.expect("legal");
+    host.apply(on("bad", 3)).await.expect("legal");
     until(&host, "web", "up", |status| status.converged && status.running == 3).await;
+    host.apply(on("memory", 3)).await.expect("legal");
+    until(&host, "web", "under way", |status| status.handles == 4).await;
 
     fs::remove_file(&mended).expect("it is there");
-    host.apply(there(3)).await.expect("legal");
-    let is_lost = |it: &longshore_runtime::ProviderStatus| it.name == "bad" && it.quarantined.is_some();
-    eventually("it is quarantined", async || host.providers().iter().any(is_lost)).await;
-    // Whoever is left there stays, and the others come to be on the provider that is there.
-    host.apply(there(6)).await.expect("the provider that it goes to is there");
-    let stuck = until(&host, "web", "grown", |status| status.handles == 7).await;
-    let left = stuck.leaving.expect("nobody can be killed there");
-    assert_eq!((left.provider.as_str(), left.left, stuck.provider.as_str()), ("bad", 3, "memory"));
-    let explained = |status: &longshore_runtime::ClusterStatus| {
+    let waits = |status: &longshore_runtime::ClusterStatus| {
         status.reasons.iter().any(|reason| reason.text.contains("longshore plugin release"))
     };
-    until(&host, "web", "explained", explained).await;
+    until(&host, "web", "explained", waits).await;
+    // Whoever is there stays, and others come to be on the provider that is not lost.
+    host.command("web", Command::Scale { expected: 6 }).await.expect("legal");
+    let stuck = until(&host, "web", "grown", |status| status.handles == 7).await;
+    let left = stuck.leaving.expect("nobody goes");
+    assert_eq!((left.provider.as_str(), left.left, stuck.provider.as_str()), ("bad", 3, "memory"));
 
     fs::write(&mended, "").expect("a file");
     host.release("bad").await.expect("it is quarantined");
-    let moved = until(&host, "web", "moved", |status| status.leaving.is_none() && status.converged).await;
-    assert_eq!((moved.running, moved.handles), (6, 6));
+    host.apply(on("bad", 6)).await.expect("the way back is open");
+    let back = until(&host, "web", "back", |status| status.leaving.is_none() && status.converged).await;
+    assert_eq!((back.provider.as_str(), back.running, back.handles), ("bad", 6, 6));
 }
