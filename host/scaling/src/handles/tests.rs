@@ -188,3 +188,25 @@ fn the_table_of_names_shrinks_with_them() {
     assert!(large >= 10_000 && handles.by_name.room() <= 64, "{} of {large}", handles.by_name.room());
     assert!((9_990..10_000).all(|id| handles.find(Side(0), &id.to_string()) == Some(HandleId(id))));
 }
+
+#[test]
+fn to_know_its_side_costs_a_handle_nothing() {
+    // A number of four bytes lies beside the workers', where there was a gap.
+    assert_eq!(size_of::<Handle>(), 64);
+}
+
+#[test]
+fn a_name_means_another_handle_on_the_other_side() {
+    let mut handles = Handles::default();
+    let there = Handle { side: Side(1), ..handle("a", 2, Phase::Running) };
+    assert!(
+        handles.insert(HandleId(0), handle("a", 1, Phase::Running)) && handles.insert(HandleId(1), there)
+    );
+    assert_eq!(
+        (handles.find(Side(0), "a"), handles.find(Side(1), "a")),
+        (Some(HandleId(0)), Some(HandleId(1)))
+    );
+    assert_eq!((handles.tally_on(Side(1)).running, handles.tally().running), (2, 3));
+    assert!(handles.remove(HandleId(0)).is_some());
+    assert_eq!((handles.count_on(Side(0)), handles.find(Side(1), "a")), (0, Some(HandleId(1))));
+}
