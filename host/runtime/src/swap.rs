@@ -218,6 +218,7 @@ impl House {
                 generations.swapped = definition.swapped;
                 generations.watched_until = watched_until;
             }
+            self.shared.guard(&new);
             self.shared.tell(&name, Some(cluster), &new).await;
         } else {
             let change = |generations: &mut Generations, old| {
@@ -264,6 +265,13 @@ impl House {
             canary: None,
             watch_ms: 0,
         }
+    }
+}
+
+impl From<&Origin> for ProviderVersion {
+    fn from(origin: &Origin) -> Self {
+        let Origin { path, hash, version } = origin.clone();
+        Self { version, hash, path: path.display().to_string() }
     }
 }
 

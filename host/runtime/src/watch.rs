@@ -11,7 +11,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_providers::{Figures, Provider};
+use longshore_providers::{Figures, Provider, RunnerState};
 use tokio::time::{Instant, interval};
 
 /// How many percent of the calls may go wrong beyond the share that did before.
@@ -99,6 +99,11 @@ pub(crate) async fn watch(
         let conduct = Conduct::of(provider).since(begun);
         if let Some(fault) = conduct.fault(old, is_over) {
             return Err(fault);
+        }
+        // One may die while nobody asks anything of it.
+        let state = provider.runner().map(|state| state.borrow().clone());
+        if let Some(RunnerState::Quarantined { why }) = state {
+            return Err(format!("its process died too often: {why}"));
         }
         if is_over {
             return Ok(());

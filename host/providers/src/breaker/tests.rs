@@ -1,3 +1,5 @@
+//! What opens the breaker, what keeps it open and what closes it; and what an answer says of a provider.
+
 use longshore_plugin_abi::{Failure, kind};
 use longshore_plugin_api::Error;
 use proptest::prelude::*;

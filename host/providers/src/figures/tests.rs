@@ -1,3 +1,5 @@
+//! Each end of a call is counted once, as what it was, however many threads there are.
+
 use std::thread;
 
 use longshore_plugin_api::Error;

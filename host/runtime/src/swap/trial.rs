@@ -59,14 +59,17 @@ impl House {
     /// Goes back to what served before; whoever calls has the turn. `fault` is why, where nobody asked for it.
     pub(super) async fn go_back(&self, name: &str, fault: Option<String>) -> Result<SwapOutcome, ApplyError> {
         let back = self.way_back(name).await?;
-        let Back { current, provider, swapped, canary, is_on_trial } = back;
+        let Back { current, provider, swapped, served, canary, is_on_trial } = back;
         let definition = Definition { config: current.config, swapped: Some(swapped) };
         // During a trial the journal says already that the one before is the safe one.
         if !is_on_trial {
             self.define(&definition).await?;
         }
         let given_up = canary.as_ref().map(|(_, given_up)| given_up).or(current.made.as_ref().ok());
-        let given_up = given_up.map(|given_up| ProviderVersion::of(given_up));
+        // One that died too often is not there any more.
+        let given_up = given_up
+            .map(|given_up| ProviderVersion::of(given_up))
+            .or_else(|| served.as_ref().map(ProviderVersion::from));
         let rolled_back = fault.zip(given_up.as_ref()).map(|(reason, given_up)| RolledBack {
             at: self.clock.now(),
             version: given_up.version.clone(),
@@ -112,7 +115,7 @@ impl House {
     /// What a provider can go back to, made anew where it is not kept.
     async fn way_back(&self, name: &str) -> Result<Back, ApplyError> {
         let nothing = || SwapError::NothingBefore { provider: name.to_owned() };
-        let (current, canary, before, is_on_trial) = {
+        let (current, canary, before, served, is_on_trial) = {
             let registry = self.shared.registry();
             let current = installed(&registry, name)?;
             let generations = registry.generations.get(name).ok_or_else(nothing)?;
@@ -120,13 +123,14 @@ impl House {
             let canary = canary.map(|canary| (canary.cluster.clone(), Arc::clone(&canary.provider)));
             let before = generations.before.as_ref();
             let before = before.map(|it| (it.origin.clone(), it.library.clone(), it.provider.clone()));
-            (current, canary, before, generations.is_on_trial())
+            let served = generations.swapped.as_ref().map(|swapped| swapped.serving.clone());
+            (current, canary, before, served, generations.is_on_trial())
         };
         if canary.is_some() {
             let provider = current.made.clone().map_err(|_| nothing())?;
             let before = before.map(|(origin, ..)| origin);
             let swapped = Swapped { serving: Origin::of(provider.library()), before, trial: None };
-            return Ok(Back { current, provider, swapped, canary, is_on_trial });
+            return Ok(Back { current, provider, swapped, served, canary, is_on_trial });
         }
         let config = &current.config;
         let provider = match before.ok_or_else(nothing)? {
@@ -141,7 +145,7 @@ impl House {
             }
         };
         let swapped = Swapped { serving: Origin::of(provider.library()), before: None, trial: None };
-        Ok(Back { current, provider, swapped, canary, is_on_trial })
+        Ok(Back { current, provider, swapped, served, canary, is_on_trial })
     }
 
     /// Keeps, when the host ends in order, that a trial is to go on under the next one.
@@ -203,6 +207,8 @@ struct Back {
     current: Installed,
     provider: Arc<Provider>,
     swapped: Swapped,
+    /// What the journal has as serving.
+    served: Option<Origin>,
     /// The cluster alone that has to go back, and what it tried.
     canary: Option<(String, Arc<Provider>)>,
     is_on_trial: bool,
@@ -293,7 +299,11 @@ impl Trial {
         loop {
             let Some(house) = self.house.upgrade() else { return };
             let turn = Arc::clone(&house.applying).lock_owned().await;
-            if self.newest().is_none() {
+            let is_on_trial = {
+                let registry = house.shared.registry();
+                registry.generations.get(&self.provider).is_some_and(Generations::is_on_trial)
+            };
+            if !is_on_trial {
                 return;
             }
             let provider = &self.provider;

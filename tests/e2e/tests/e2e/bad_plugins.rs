@@ -159,6 +159,12 @@ fn whoever_dies_again_and_again_is_quarantined_until_it_is_released() {
         assert!(why.is_some_and(|why| why.contains(words)), "{how}: {why:?}");
         explains(&house, how, &["is quarantined", "longshore plugin release", words]);
     }
+    let listed = house.run(&["plugin", "list"]).ok().out;
+    assert_eq!(
+        listed.matches("to run it again:  longshore plugin release").count(),
+        DEADLY.len(),
+        "{listed}"
+    );
     for (how, ..) in DEADLY {
         let _ = grow(how);
     }
