@@ -36,6 +36,14 @@ impl Checks {
     }
 }
 
+/// Where a cluster's workers are launched, and where they come from while it moves.
+pub(crate) fn provider(cluster: &ClusterStatus) -> String {
+    match &cluster.leaving {
+        Some(left) => format!("{} <- {}", cluster.provider, left.provider),
+        None => cluster.provider.clone(),
+    }
+}
+
 /// What a cluster shall be.
 pub(crate) fn desired(cluster: &ClusterStatus) -> String {
     match cluster.desired {

@@ -54,6 +54,8 @@ const POLICY: &[(&str, Option<&str>, &str, bool)] = &[
     ("stable_after", Some("scaling"), "stable_after", true),
     ("mass_death_workers", Some("scaling"), "mass_death_workers", false),
     ("mass_death_percent", Some("scaling"), "mass_death_percent", false),
+    ("surge", Some("scaling"), "surge", false),
+    ("missing", Some("scaling"), "missing", false),
 ];
 
 impl Config {
@@ -199,6 +201,11 @@ fn check_limits(cluster: &ClusterConfig, checker: &mut Checker<'_>) {
                 checker.wrong(None, "min", &format!("must not be above `max` ({max}), but is {min}"));
             }
             return;
+        }
+        Err(PolicyError::NoRoomToMove) => {
+            let what = "must not be 0 while `missing` is 0 as well: no worker could ever be replaced when the cluster moves to \
+                        another provider";
+            checker.wrong(Some("scaling"), "surge", what);
         }
         Err(PolicyError::OutOfRange { field, low, high, given }) => {
             out_of_range(&field, [low, high, given], checker);

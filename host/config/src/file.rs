@@ -247,9 +247,11 @@ fn read_scaling(section: &mut Section<'_, '_>, policy: &mut Policy) {
         ("launches_in_flight", &mut policy.launches_in_flight),
         ("mass_death_workers", &mut policy.mass_death_workers),
         ("mass_death_percent", &mut policy.mass_death_percent),
+        ("missing", &mut policy.missing),
     ] {
         *field = section.count(key, u32::MAX).unwrap_or(*field);
     }
+    policy.surge = section.count("surge", u32::MAX).or(policy.surge);
     let choices = [("adopt", Strays::Adopt), ("kill", Strays::Kill)];
     policy.strays = section.choice("strays", &choices).unwrap_or(policy.strays);
 }

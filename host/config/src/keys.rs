@@ -99,6 +99,8 @@
 //! | `stable_after` | a worker that dies sooner than this after its launch counts as a crash | `"10s"` | 0 to 1 day |
 //! | `mass_death_workers` | a death of at least so many workers at once ... | 10 | from 1 |
 //! | `mass_death_percent` | ... that are at least so many percent of the live ones is believed only when it is seen a second time | 50 | 1 to 100 |
+//! | `surge` | how many workers beyond the expected number may be there while the cluster moves to another provider, those that are being killed included; never more than `max` in all | a quarter of the expected number, rounded up, and a container's worth at least | 0 to 1 000 000 |
+//! | `missing` | how many workers fewer than expected may be there for the sake of such a move | 0 | 0 to 1 000 000; not 0 where `surge` is 0 |
 //!
 //! # `[cluster.server]`
 //!
@@ -197,6 +199,8 @@ pub const SCALING: &[&str] = &[
     "stable_after",
     "mass_death_workers",
     "mass_death_percent",
+    "surge",
+    "missing",
 ];
 /// The keys of `[cluster.server]`, its sections included.
 pub const SERVER: &[&str] =

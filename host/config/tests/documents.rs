@@ -74,6 +74,8 @@ backoff_max = "17s"
 stable_after = "18s"
 mass_death_workers = 19
 mass_death_percent = 20
+surge = 21
+missing = 22
 [cluster.server]
 port = 6379
 password = "hunter2"
@@ -142,6 +144,8 @@ fn full() -> Config {
             stable_after: secs(18),
             mass_death_workers: 19,
             mass_death_percent: 20,
+            surge: Some(21),
+            missing: 22,
         },
         container: Container {
             image: Some("i".into()),

@@ -242,6 +242,11 @@ fn numbers_out_of_range() {
         ("scaling]\npoll_interval = \"1ms\"", format!("`poll_interval` {scaling} must be between 10ms and 1day, not 1ms")),
         ("scaling]\nlaunches_in_flight = 65", format!("`launches_in_flight` {scaling} must be between 1 and 64, not 65")),
         ("scaling]\nmass_death_percent = 0", format!("`mass_death_percent` {scaling} must be between 1 and 100, not 0")),
+        ("scaling]\nmissing = 1000001", format!("`missing` {scaling} must be between 0 and 1000000, not 1000001")),
+        (
+            "scaling]\nsurge = 0",
+            format!("`surge` {scaling} must not be 0 while `missing` is 0 as well: no worker could ever be replaced when the cluster moves to another provider"),
+        ),
         ("scaling]\nstray_grace = \"31days\"", format!("`stray_grace` {scaling} must be between 0s and 30days, not 31days")),
         ("scaling]\nbackoff_max = 0.5", format!("`backoff_max` {scaling} must be between 1s and 30days, not 500ms")),
         (

@@ -196,7 +196,6 @@ impl From<ApplyError> for Problem {
             ApplyError::Swap(why) => of_swap(why),
             ApplyError::ProviderInUse { .. }
             | ApplyError::PasswordUnknown { .. }
-            | ApplyError::OtherProvider { .. }
             | ApplyError::NothingRuns { .. } => ProblemKind::Denied,
             ApplyError::NoSuchProvider { .. }
             | ApplyError::NotConfigured { .. }

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use longshore_config::{ClusterConfig, Config, ProviderConfig, ServerConfig};
 use longshore_providers::{CallScope, CreateError, Library, Provider, named_plugin};
-use longshore_scaling::{Action, Command, Cycle, Desired, Observation, Plan, State, admit, observe, plan};
+use longshore_scaling::{
+    Action, Command, Cycle, Desired, Observation, Plan, Side, State, admit, observe, plan,
+};
 use longshore_store::{Entry, JournalError, Kept, Lease};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +21,7 @@ use crate::{
     passwords::{Secured, check_that_made_counts},
     reconciler::definition,
     registry::{Cluster, Installed, Made},
-    view::{Explanation, explanations},
+    view::{Explanation, Libraries, explanations},
     workshop::{Risen, failed},
 };
 
@@ -289,8 +291,7 @@ impl House {
             Err(_) => return Ok(()),
         };
         let registry = self.shared.registry();
-        let uses =
-            |cluster: &Cluster| cluster.provider == wanted.name && (begun || cluster.may_have_workers());
+        let uses = |cluster: &Cluster| cluster.uses(&wanted.name) && (begun || cluster.may_have_workers());
         let Some((cluster, _)) = registry.clusters.iter().find(|(_, cluster)| uses(cluster)) else {
             return Ok(());
         };
@@ -305,7 +306,7 @@ impl House {
     /// The file of the library of a cluster's provider, where the provider is there.
     pub(crate) fn library_of(&self, cluster: &str) -> Option<PathBuf> {
         let registry = self.shared.registry();
-        let installed = registry.providers.get(&registry.clusters.get(cluster)?.provider)?;
+        let installed = registry.providers.get(&registry.clusters.get(cluster)?.provider())?;
         installed.made.as_ref().ok().map(|provider| provider.library().path().to_owned())
     }
 
@@ -316,23 +317,13 @@ impl House {
         cluster: &ClusterConfig,
         provider: &Made,
     ) -> Result<Option<Previewed>, ApplyError> {
-        let current = self.shared.registry().clusters.get(&cluster.name).map(|known| known.provider.clone());
-        match current {
-            None => {
-                let denied = |denied| CommandError::Denied { cluster: cluster.name.clone(), denied };
-                let provider = there(cluster, provider)?;
-                admit(&State::default(), self.clock.now(), &create(cluster, &provider)?).map_err(denied)?;
-                Ok(None)
-            }
-            Some(from) if from != cluster.provider => {
-                let (cluster, to) = (cluster.name.clone(), cluster.provider.clone());
-                Err(ApplyError::OtherProvider { cluster, from, to })
-            }
-            Some(_) => {
-                let provider = there(cluster, provider)?;
-                Ok(Some(self.preview(cluster, update(cluster, &provider)).await?))
-            }
+        let provider = there(cluster, provider)?;
+        if self.is_known(&cluster.name) {
+            return Ok(Some(self.preview(cluster, update(cluster, &provider)).await?));
         }
+        let denied = |denied| CommandError::Denied { cluster: cluster.name.clone(), denied };
+        admit(&State::default(), self.clock.now(), &create(cluster, &provider)?).map_err(denied)?;
+        Ok(None)
     }
 
     async fn bring_about(
@@ -467,8 +458,9 @@ fn update(cluster: &ClusterConfig, provider: &Provider) -> Command {
         expected: cluster.workers,
         server: cluster.server.as_ref().map(ServerConfig::policy),
         per_container: cluster.container.max_workers(),
-        // Whoever has the definition of before says so.
+        // Whoever has the definition of before says these.
         other_server: false,
+        route: None,
     }
 }
 
@@ -480,7 +472,7 @@ fn unique() -> Result<u64, ApplyError> {
 fn preview_update(cluster: &ClusterConfig, provider: &Provider, previewed: Previewed) -> Preview {
     let Previewed { changes, before, after, live, actions, report } = previewed;
     let effect = if changes { Effect::Updated } else { Effect::Unchanged };
-    let reasons = explanations(report, Some(provider.library().path()));
+    let reasons = explanations(report, Libraries::one(provider.library().path()));
     preview(cluster, effect, before, after, live, &actions, reasons)
 }
 
@@ -496,24 +488,24 @@ async fn preview_new(cluster: &ClusterConfig, provider: &Arc<Provider>) -> Resul
         budget: cluster.deadlines.list,
         verbose: cluster.verbose,
     };
-    let list = provider.has_list().then_some(Action::List);
-    let initialize = provider.has_initialize().then_some(Action::Initialize);
+    let list = provider.has_list().then_some(Action::List { side: Side::default() });
+    let initialize = provider.has_initialize().then_some(Action::Initialize { side: Side::default() });
     for action in list.into_iter().chain(initialize) {
         let observation = match action {
-            Action::List => listed(provider.list(&scope).reply().await),
+            Action::List { .. } => listed(provider.list(&scope).reply().await),
             _ => Observation::Initialized(Ok(())),
         };
         let asked = Plan { actions: vec![action], ..Plan::default() };
         for record in &asked.records(now) {
             state.apply(record);
         }
-        for record in &observe(&state, now, &observation) {
+        for record in &observe(&state, now, state.side(), &observation) {
             state.apply(record);
         }
     }
     let (next, report) = plan(&state, now);
     let live = state.tally().live();
-    let reasons = explanations(report, Some(provider.library().path()));
+    let reasons = explanations(report, Libraries::one(provider.library().path()));
     Ok(preview(cluster, Effect::Created, 0, state.target(), live, &next.actions, reasons))
 }
 

@@ -4,15 +4,16 @@
 mod cleanup;
 mod probe;
 mod server;
+mod sides;
 mod teller;
 
-use std::{borrow::Cow, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use longshore_config::{ClusterConfig, Secret};
+use longshore_config::ClusterConfig;
 use longshore_plugin_api::{ErrorKind, Killed, LaunchToken, ListedHandle, RunRequest, WorkerStatus};
-use longshore_providers::{Call, CallError, CallScope, Function, Launched, NotSent, Provider, Veiled};
+use longshore_providers::{Call, CallError, CallScope, Function, Launched, NotSent, Provider};
 use longshore_scaling::{
-    Action, HandleId, LaunchId, LaunchOutcome, Listing, Observation, ProviderTraits, Seen, State, Time,
+    Action, HandleId, LaunchId, LaunchOutcome, Listing, Observation, ProviderTraits, Seen, Side, State, Time,
     Trouble,
 };
 use tokio::{
@@ -21,9 +22,10 @@ use tokio::{
 };
 
 use probe::Prober;
-use teller::{Teller, password};
+pub(crate) use sides::OneSide;
+use teller::Teller;
 
-use crate::{fill::worker_container, message::Message, registry::Made};
+use crate::{fill::worker_container, message::Message};
 
 /// The most handles in one `kill`, so that one slow call does not hold up the rest.
 const KILL_BATCH: usize = 1_000;
@@ -48,43 +50,26 @@ type Named = Vec<(HandleId, Arc<str>)>;
 /// Starts the calls of one cluster. They end by themselves, or with the caller.
 pub(crate) struct Caller {
     cluster: Arc<str>,
-    provider: Made,
+    /// The provider that workers are launched on.
+    here: OneSide,
+    /// The one that the cluster leaves, while it moves.
+    left: Option<OneSide>,
     inbox: mpsc::Sender<Message>,
     kills: Arc<Semaphore>,
     prober: Prober,
     tasks: JoinSet<()>,
-    /// The password that the provider's log lines do not tell, and what keeps them from it.
-    veiled: Option<(Secret, Veiled)>,
 }
 
 impl Caller {
-    pub(crate) fn new(cluster: Arc<str>, provider: Made, inbox: mpsc::Sender<Message>) -> Self {
+    pub(crate) fn new(
+        cluster: Arc<str>,
+        here: OneSide,
+        left: Option<OneSide>,
+        inbox: mpsc::Sender<Message>,
+    ) -> Self {
         let kills = Arc::new(Semaphore::new(KILLS_AT_ONCE));
         let (prober, tasks) = (Prober::new(), JoinSet::new());
-        Self { cluster, provider, inbox, kills, prober, tasks, veiled: None }
-    }
-
-    /// Calls another provider from now on. Calls under way end with the one that they began with. True where it is not
-    /// the one that was there.
-    pub(crate) fn turn_to(&mut self, provider: Arc<Provider>) -> bool {
-        let is_other = !self.provider.as_ref().is_ok_and(|current| Arc::ptr_eq(current, &provider));
-        self.provider = Ok(provider);
-        is_other
-    }
-
-    /// Calls nobody from now on; why, is told of all that is to be done. Calls under way end with the one that they began with.
-    pub(crate) fn do_without(&mut self, trouble: Trouble) {
-        self.provider = Err(trouble);
-    }
-
-    /// The file of the provider's library, where the provider is there.
-    pub(crate) fn library(&self) -> Option<&Path> {
-        self.provider.as_ref().ok().map(|provider| provider.library().path())
-    }
-
-    /// What the provider can do, where it is there.
-    pub(crate) fn traits(&self) -> Option<ProviderTraits> {
-        self.provider.as_deref().ok().map(traits)
+        Self { cluster, here, left, inbox, kills, prober, tasks }
     }
 
     /// Waits for no answer any more.
@@ -97,46 +82,49 @@ impl Caller {
         self.forget_ended();
         self.veil(config);
         let deadlines = &config.deadlines;
-        if *action == Action::LookAtServer {
-            return self.look_at_server(config);
+        let side = action.side().unwrap_or(self.here.side);
+        match action {
+            Action::LookAtServer => return self.look_at_server(config),
+            Action::LetGo { .. } => return self.let_go_of_left(config),
+            _ => {}
         }
-        let provider = match &self.provider {
+        let provider = match self.made(side) {
             Ok(provider) => Arc::clone(provider),
             Err(trouble) => {
-                let observation = unsent(action, trouble);
-                return self.answer(config, async { observation });
+                let Some(observation) = unsent(action, trouble) else { return };
+                return self.answer(config, side, async { observation });
             }
         };
         match action {
-            Action::Initialize => {
+            Action::Initialize { .. } => {
                 let scope = self.scope(config, deadlines.initialize);
-                self.answer(config, async move {
+                self.answer(config, side, async move {
                     let answer = called(&provider, Function::Initialize, &scope, Provider::initialize).await;
                     Observation::Initialized(answer.map_err(|error| trouble(&error)))
                 });
             }
-            Action::List => {
+            Action::List { .. } => {
                 let scope = self.scope(config, deadlines.list);
-                self.answer(config, async move {
+                self.answer(config, side, async move {
                     listed(called(&provider, Function::List, &scope, Provider::list).await)
                 });
             }
             Action::Launch { launch, workers, .. } => {
-                self.launch(provider, *launch, *workers, state, config);
+                self.launch(provider, side, (*launch, *workers), state, config);
             }
             Action::Kill { handles, .. } => {
                 for batch in named(state, handles).chunks(KILL_BATCH) {
-                    self.kill(Arc::clone(&provider), batch.to_vec(), config);
+                    self.kill(Arc::clone(&provider), side, batch.to_vec(), config);
                 }
             }
-            Action::Status { live, terminating } => {
+            Action::Status { live, terminating, .. } => {
                 let (live, terminating) = (named(state, live), named(state, terminating));
-                self.ask_statuses(provider, live, terminating, config, now);
+                self.ask_statuses(provider, side, (live, terminating), config, now);
             }
             Action::RunServer => self.run_server(provider, config),
             Action::StopServer { .. } => self.stop_server(provider, config),
-            // One that others run needs no provider, so that it is looked at above.
-            Action::LookAtServer => {}
+            // A server that others run needs no provider, nor does a farewell: both are above.
+            Action::LookAtServer | Action::LetGo { .. } => {}
         }
     }
 
@@ -149,40 +137,25 @@ impl Caller {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// Keeps the password that the provider is about to be given out of what it logs.
-    fn veil(&mut self, config: &ClusterConfig) {
-        let (wanted, veiled) = (password(config), self.veiled.as_ref().map(|(password, _)| password));
-        if wanted.as_ref() == veiled {
-            return;
-        }
-        self.veiled = wanted.zip(self.provider.as_ref().ok()).map(|(password, provider)| {
-            let hidden = password.clone();
-            let veil = move |line: &str| match hidden.hidden_in(line) {
-                Cow::Owned(line) => Some(line),
-                Cow::Borrowed(_) => None,
-            };
-            (password, provider.veil_log(Arc::new(veil)))
-        });
-    }
-
-    fn teller(&self, config: &ClusterConfig) -> Teller {
-        Teller::new(self.inbox.clone(), config)
+    fn teller(&self, config: &ClusterConfig, side: Side) -> Teller {
+        Teller::new(self.inbox.clone(), config, side)
     }
 
     fn answer(
         &mut self,
         config: &ClusterConfig,
+        side: Side,
         observation: impl Future<Output = Observation> + Send + 'static,
     ) {
-        let teller = self.teller(config);
+        let teller = self.teller(config, side);
         self.tasks.spawn(async move { teller.tell(observation.await).await });
     }
 
     fn launch(
         &mut self,
         provider: Arc<Provider>,
-        launch: LaunchId,
-        workers: u32,
+        side: Side,
+        (launch, workers): (LaunchId, u32),
         state: &State,
         config: &ClusterConfig,
     ) {
@@ -190,7 +163,7 @@ impl Caller {
             Ok(container) => container,
             Err(trouble) => {
                 let outcome = LaunchOutcome::Failed { trouble, retryable: true };
-                return self.answer(config, async move { Observation::Launch { launch, outcome } });
+                return self.answer(config, side, async move { Observation::Launch { launch, outcome } });
             }
         };
         let request = RunRequest {
@@ -200,7 +173,7 @@ impl Caller {
             token: LaunchToken::new(state.token(launch)),
         };
         let scope = self.scope(config, config.deadlines.run);
-        let teller = self.teller(config);
+        let teller = self.teller(config, side);
         self.tasks.spawn(async move {
             let seen = |answer| Observation::Launch { launch, outcome: outcome(answer) };
             let place = match provider.place(Function::Run, scope.budget).await {
@@ -220,9 +193,9 @@ impl Caller {
         });
     }
 
-    fn kill(&mut self, provider: Arc<Provider>, batch: Named, config: &ClusterConfig) {
+    fn kill(&mut self, provider: Arc<Provider>, side: Side, batch: Named, config: &ClusterConfig) {
         let (kills, scope) = (Arc::clone(&self.kills), self.scope(config, config.deadlines.kill));
-        self.answer(config, async move {
+        self.answer(config, side, async move {
             // The semaphore is never closed.
             let _permit = kills.acquire().await;
             let kill = |provider: &Provider, scope: &CallScope| provider.kill(scope, names(&batch));
@@ -238,13 +211,13 @@ impl Caller {
     fn ask_statuses(
         &mut self,
         provider: Arc<Provider>,
-        live: Named,
-        terminating: Named,
+        side: Side,
+        (live, terminating): (Named, Named),
         config: &ClusterConfig,
         asked_at: Time,
     ) {
-        let (teller, scope) = (self.teller(config), self.scope(config, config.deadlines.status));
-        self.answer(config, async move {
+        let (teller, scope) = (self.teller(config, side), self.scope(config, config.deadlines.status));
+        self.answer(config, side, async move {
             let mut failed = None;
             // One look is one observation, however many calls it takes: only as a whole does it tell a mass death.
             let mut all = Vec::with_capacity(live.len() + terminating.len());
@@ -285,11 +258,11 @@ pub(crate) async fn called<T>(
 }
 
 /// What comes of an action without a provider: nothing, for certain.
-fn unsent(action: &Action, trouble: &Trouble) -> Observation {
+fn unsent(action: &Action, trouble: &Trouble) -> Option<Observation> {
     let trouble = trouble.clone();
-    match action {
-        Action::Initialize => Observation::Initialized(Err(trouble)),
-        Action::List => Observation::Listed(Err(trouble)),
+    Some(match action {
+        Action::Initialize { .. } => Observation::Initialized(Err(trouble)),
+        Action::List { .. } => Observation::Listed(Err(trouble)),
         Action::Launch { launch, .. } => Observation::Launch {
             launch: *launch,
             outcome: LaunchOutcome::Failed { trouble, retryable: true },
@@ -306,7 +279,9 @@ fn unsent(action: &Action, trouble: &Trouble) -> Observation {
         },
         Action::StopServer { .. } => Observation::ServerStopAnswered(Err(trouble)),
         Action::LookAtServer => Observation::ServerLooked(Err(trouble)),
-    }
+        // Nobody is asked.
+        Action::LetGo { .. } => return None,
+    })
 }
 
 fn named(state: &State, ids: &[HandleId]) -> Named {

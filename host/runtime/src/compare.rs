@@ -18,7 +18,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use longshore_config::ServerSource;
 use longshore_plugin_api::{Clause, ListedHandle, ServerAddress, WorkerStatus};
 use longshore_providers::{CallError, CallScope, Function, Provider};
 use serde::{Deserialize, Serialize};
@@ -76,7 +75,7 @@ impl House {
         let at_once = Arc::new(Semaphore::new(CLUSTERS_AT_ONCE));
         let mut comparing = JoinSet::new();
         for cluster in clusters {
-            // One that is deleted meanwhile has nothing to compare.
+            // One that is deleted, or goes away, meanwhile has nothing to compare.
             let Ok(inbox) = self.inbox(&cluster) else { continue };
             let pair = Pair { old: old.cloned(), new: Arc::clone(new), cluster, inbox };
             let at_once = Arc::clone(&at_once);
@@ -134,10 +133,11 @@ struct Round {
 }
 
 impl Pair {
-    /// What the cluster has by now; nothing where it is gone.
+    /// What the cluster has of the provider's by now; nothing where it is gone, or has left the provider.
     async fn live(&self) -> Option<Live> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(Message::Live(reply)).await.ok()?;
+        let provider = self.new.name().into();
+        self.inbox.send(Message::Live { provider, reply }).await.ok()?;
         answer.await.ok()
     }
 
@@ -145,7 +145,7 @@ impl Pair {
     async fn compare(mut self, live: Live) -> Result<Compared, Difference> {
         self.check_abilities(&live)?;
         let handles = live.handles.len();
-        let mut open = Open { handles: live.handles.clone(), listed: None, server: has_server(&live) };
+        let mut open = Open { handles: live.handles.clone(), listed: None, server: live.has_server };
         let mut listed = 0;
         let mut last = Round::default();
         let mut old_answered = false;
@@ -204,7 +204,7 @@ impl Pair {
         let new = &self.new;
         for (in_use, lacks, what) in [
             (old.has_list(), !new.has_list(), "it has no `list`, by which workers are found again"),
-            (has_server(live), !new.has_server(), "it has no server, and the cluster has"),
+            (live.has_server, !new.has_server(), "it has no server, and the cluster has"),
             (
                 live.has_unknown && old.idempotent_run(),
                 !new.idempotent_run(),
@@ -351,12 +351,6 @@ impl Round {
         tell("servers differ", self.server.iter().map(|what| &**what).collect());
         told.join("; ")
     }
-}
-
-/// Whether the cluster has a server that its provider runs.
-fn has_server(live: &Live) -> bool {
-    let server = live.config.server.as_ref();
-    server.is_some_and(|server| matches!(server.source, ServerSource::Managed { .. }))
 }
 
 async fn statuses(

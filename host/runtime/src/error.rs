@@ -184,19 +184,6 @@ pub enum ApplyError {
         /// A cluster that uses it.
         cluster: String,
     },
-    /// A cluster would move to another provider.
-    #[error(
-        "cluster `{cluster}` runs on provider `{from}` and cannot move to `{to}`; delete it first, or name the new one \
-         differently"
-    )]
-    OtherProvider {
-        /// The cluster.
-        cluster: String,
-        /// Its provider.
-        from: String,
-        /// The one asked for.
-        to: String,
-    },
     /// A cluster's provider is neither in the configuration nor in the host.
     #[error("cluster `{cluster}`: there is no provider `{provider}`{}", suggestion(nearest.as_deref()))]
     NoSuchProvider {

@@ -77,7 +77,7 @@ impl Host {
     pub fn providers(&self) -> Vec<ProviderStatus> {
         let registry = self.house.shared.registry();
         let users = |name: &str| {
-            let of_it = registry.clusters.iter().filter(|(_, cluster)| cluster.provider == name);
+            let of_it = registry.clusters.iter().filter(|(_, cluster)| cluster.uses(name));
             of_it.map(|(cluster, _)| cluster.clone()).collect()
         };
         let quarantines = &self.house.shared.quarantines;

@@ -8,7 +8,7 @@ use longshore_store::{Journal, Lease};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc, oneshot};
 
 use crate::{
-    calls::Caller,
+    calls::{Caller, OneSide},
     clock::Clock,
     error::{ApplyError, CommandError, nearest},
     message::{INBOX, Message, Obeyed, Previewed},
@@ -112,8 +112,10 @@ impl House {
     ) -> Result<(), CommandError> {
         let (inbox, receiver) = mpsc::channel(INBOX);
         let name = config.name.clone();
-        let provider_name = config.provider.clone();
-        let caller = Caller::new(name.as_str().into(), provider, inbox.clone());
+        let state = cycle.state();
+        let left = state.leaving().map(|left| OneSide::new(left.side(), self.shared.made(left.provider())));
+        let here = OneSide::new(state.side(), provider);
+        let caller = Caller::new(name.as_str().into(), here, left, inbox.clone());
         let (reconciler, status) = Reconciler::new(Birth {
             config,
             cycle,
@@ -129,7 +131,7 @@ impl House {
                 return Err(CommandError::ShuttingDown);
             }
             let task = tokio::spawn(reconciler.run(receiver));
-            registry.clusters.insert(name, Cluster::new(provider_name, inbox, status, task));
+            registry.clusters.insert(name, Cluster::new(inbox, status, task));
         }
         self.shared.note_change();
         Ok(())

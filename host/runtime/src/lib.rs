@@ -45,6 +45,7 @@ pub use quarantine::{LibraryRecord, Quarantine, Quarantined, QuarantinedLibrary,
 pub use runner::{RunnerPhase, RunnerStatus};
 pub use swap::{Canary, ProviderVersion, SwapError, SwapOutcome, SwapRequest};
 pub use view::{
-    ClusterStatus, Explanation, ProviderStatus, ServerLife, ServerStatus, WorkerPage, WorkerPhase, WorkerView,
+    ClusterStatus, Explanation, LeavingStatus, ProviderStatus, ServerLife, ServerStatus, WorkerPage,
+    WorkerPhase, WorkerView,
 };
 pub use workshop::{DEFAULT_ISOLATION, Plugins};

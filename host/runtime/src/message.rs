@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longshore_config::ClusterConfig;
 use longshore_providers::Provider;
-use longshore_scaling::{Action, Command, HandleId, Observation, PlanReport, Trouble};
+use longshore_scaling::{Action, Command, HandleId, Observation, PlanReport, Side, Trouble};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -23,12 +23,12 @@ pub(crate) enum Message {
         config: Option<Box<ClusterConfig>>,
         reply: oneshot::Sender<Result<Obeyed, CommandError>>,
     },
-    /// A reply of the provider.
-    Seen(Observation),
-    /// The cluster's provider is there now, or another one is.
+    /// A reply of a side's provider.
+    Seen(Side, Observation),
+    /// The provider of that name is there now, or another one is.
     Provider(Arc<Provider>),
-    /// The cluster's provider is not there any more, and why.
-    ProviderLost(Trouble),
+    /// The provider of that name is not there any more, and why.
+    ProviderLost { provider: Arc<str>, trouble: Trouble },
     /// What would come of a command, and of the definition that comes with it?
     Preview {
         command: Command,
@@ -45,8 +45,8 @@ pub(crate) enum Message {
     Uid(oneshot::Sender<u64>),
     /// What are these called, of those that are not known to have stopped?
     Names { handles: Vec<HandleId>, reply: oneshot::Sender<Vec<(HandleId, Arc<str>)>> },
-    /// What do its provider's generations have to agree on?
-    Live(oneshot::Sender<Live>),
+    /// What do the generations of the provider of that name have to agree on? No answer where it does not use that one.
+    Live { provider: Arc<str>, reply: oneshot::Sender<Live> },
     /// What is its definition?
     Definition(oneshot::Sender<Box<ClusterConfig>>),
     /// Remove what its stopped workers left in the backend; answered when the provider has.
@@ -58,17 +58,19 @@ pub(crate) enum Message {
 impl Message {
     /// Whether it may have changed the cluster; a question does not.
     pub(crate) fn moves(&self) -> bool {
-        matches!(self, Self::Command { .. } | Self::Seen(_) | Self::Provider(_) | Self::ProviderLost(_))
+        matches!(self, Self::Command { .. } | Self::Seen(..) | Self::Provider(_) | Self::ProviderLost { .. })
     }
 }
 
-/// What a cluster has in its provider's backend, as far as is known.
+/// What a cluster has in a provider's backend, as far as is known.
 pub(crate) struct Live {
     pub(crate) config: Box<ClusterConfig>,
     /// Each container that is not known to have stopped, and whether it was told to.
     pub(crate) handles: Vec<(Arc<str>, bool)>,
     /// Whether launches of it may be asked for again under the same token.
     pub(crate) has_unknown: bool,
+    /// Whether it has a server that the provider runs.
+    pub(crate) has_server: bool,
 }
 
 /// What a command came to.

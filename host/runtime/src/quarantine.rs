@@ -388,7 +388,8 @@ impl Shared {
         };
         for inbox in inboxes {
             // One that is gone meanwhile needs to know nothing.
-            let _ = inbox.send(Message::ProviderLost(trouble.clone())).await;
+            let lost = Message::ProviderLost { provider: provider.into(), trouble: trouble.clone() };
+            let _ = inbox.send(lost).await;
         }
         self.note_change();
         written

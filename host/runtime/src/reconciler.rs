@@ -3,11 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_config::{ClusterConfig, ServerConfig};
+use longshore_config::{ClusterConfig, ServerConfig, ServerSource};
 use longshore_providers::{Provider, check_command};
 use longshore_scaling::{
-    Action, Change, Command, Cycle, Denied, Handle, HandleId, Phase, PlanReport, Reason, Record, Step, Time,
-    Trouble, admit, plan,
+    Action, Change, Command, Cycle, Denied, Handle, HandleId, Launch, LaunchPhase, Leaving, Phase,
+    PlanReport, Reason, Record, Route, Side, Step, Time, Trouble, admit, plan,
 };
 use longshore_store::{Entry, Journal, JournalError, JournalErrorKind, Lease, Subject};
 use tokio::{
@@ -21,7 +21,7 @@ use crate::{
     error::CommandError,
     message::{INBOX, Live, Message, Obeyed, Previewed},
     registry::Shared,
-    view::{ClusterStatus, Explanation, WorkerPage, WorkerView},
+    view::{ClusterStatus, Explanation, Libraries, WorkerPage, WorkerView},
 };
 
 /// How many messages are taken in before the cluster is planned anew.
@@ -56,8 +56,8 @@ pub(crate) struct Reconciler {
     journal_trouble: Option<Trouble>,
     /// What the log was last told of a journal that fails.
     told_trouble: Option<String>,
-    /// Whether the core knows what the provider at hand can do.
-    is_attached: bool,
+    /// The sides of which the core knows what the provider at hand can do.
+    attached: Vec<Side>,
     /// Whether the provider was asked to remove what the cluster, which is deleted, has left behind.
     is_tidied: bool,
     /// A deleted cluster is not removed from the journal before: the last attempt failed.
@@ -81,8 +81,8 @@ impl Reconciler {
     pub(crate) fn new(birth: Birth) -> (Self, watch::Receiver<ClusterStatus>) {
         let Birth { config, cycle, caller, lease, journal, clock, shared } = birth;
         let report = plan(cycle.state(), clock.now()).1;
-        let library = caller.library();
-        let status = ClusterStatus::of(&config.name, &config.provider, library, cycle.state(), report);
+        let libraries = caller.libraries();
+        let status = ClusterStatus::of(&config.name, &config.provider, libraries, cycle.state(), report);
         let (status, receiver) = watch::channel(status);
         let reconciler = Self {
             name: config.name.as_str().into(),
@@ -98,7 +98,7 @@ impl Reconciler {
             no_snapshot_before: Time::default(),
             journal_trouble: None,
             told_trouble: None,
-            is_attached: false,
+            attached: Vec::new(),
             is_tidied: false,
             no_removal_before: Time::default(),
             awaiting_look: Vec::new(),
@@ -222,10 +222,14 @@ impl Reconciler {
         let now = self.clock.now();
         match message {
             // What is another host's changes no more here.
-            Message::Seen(_) | Message::Provider(_) | Message::ProviderLost(_) if self.is_fenced => {}
-            Message::Seen(observation) => self.cycle.see(observation),
+            Message::Seen(..) | Message::Provider(_) | Message::ProviderLost { .. } if self.is_fenced => {}
+            Message::Seen(side, observation) => self.cycle.see(side, observation),
             Message::Provider(provider) => self.turn_to(provider).await,
-            Message::ProviderLost(trouble) => self.caller.do_without(trouble),
+            Message::ProviderLost { provider, trouble } => {
+                if let Some(side) = self.side_of_provider(&provider) {
+                    self.caller.do_without(side, trouble);
+                }
+            }
             Message::Command { command, config, reply } => {
                 let outcome = self.obey(&command, config.as_deref()).await;
                 if outcome.is_ok() {
@@ -257,7 +261,12 @@ impl Reconciler {
                 let workers = page.map(|(_, handle)| WorkerView::of(state, handle, now)).collect();
                 let _ = reply.send(WorkerPage { workers, total: state.handle_count() });
             }
-            Message::Live(reply) => _ = reply.send(self.live()),
+            Message::Live { provider, reply } => {
+                // Without an answer there is nothing to compare.
+                if let Some(side) = self.side_of_provider(&provider) {
+                    let _ = reply.send(self.live(side));
+                }
+            }
             Message::Definition(reply) => _ = reply.send(Box::new(self.config.clone())),
             // What another host looks after is not this one's to clean up.
             Message::CleanUp { reply, .. } if self.is_fenced => _ = reply.send(Err(self.taken_away())),
@@ -273,15 +282,28 @@ impl Reconciler {
         true
     }
 
-    /// What the generations of its provider have to agree on; nothing of what is another host's.
-    fn live(&self) -> Live {
+    /// The side whose provider has that name, where the cluster uses it: it may have let go of it since it was written to.
+    fn side_of_provider(&self, provider: &str) -> Option<Side> {
+        let state = self.cycle.state();
+        let left = state.leaving().filter(|left| **left.provider() == *provider).map(Leaving::side);
+        left.or_else(|| (self.config.provider == provider).then(|| state.side()))
+    }
+
+    /// What the generations of a side's provider have to agree on; nothing of what is another host's.
+    fn live(&self, side: Side) -> Live {
         let state = self.cycle.state();
         let is_told = |handle: &Handle| matches!(handle.phase, Phase::Terminating { .. });
-        let handles = state.handles().filter(|_| !self.is_fenced);
+        let handles = state.handles().filter(|(_, handle)| handle.side == side && !self.is_fenced);
+        let is_unknown = |launch: &Launch| {
+            launch.side == side && matches!(launch.phase, LaunchPhase::Unknown { .. }) && launch.held() > 0
+        };
+        let is_managed = |server: &ServerConfig| matches!(server.source, ServerSource::Managed { .. });
         Live {
             config: Box::new(self.config.clone()),
             handles: handles.map(|(_, handle)| (Arc::clone(&handle.name), is_told(handle))).collect(),
-            has_unknown: !self.is_fenced && state.unknown() > 0,
+            has_unknown: !self.is_fenced && state.launches().any(|(_, launch)| is_unknown(launch)),
+            // None stays behind when the cluster moves.
+            has_server: side == state.side() && self.config.server.as_ref().is_some_and(is_managed),
         }
     }
 
@@ -329,6 +351,8 @@ impl Reconciler {
         if let Some(config) = config {
             self.config = config.clone();
         }
+        let (shared, provider) = (&self.shared, &self.config.provider);
+        self.caller.follow(self.cycle.state(), || shared.made(provider));
         let generation = self.cycle.state().generation();
         tracing::info!(cluster = &*self.name, generation, changed, "admitted: {command:?}");
         Ok(Obeyed { generation, changed })
@@ -337,10 +361,14 @@ impl Reconciler {
     /// The command with what only the definition of before can tell.
     fn compared(&self, command: &Command, config: Option<&ClusterConfig>) -> Command {
         let mut command = command.clone();
-        if let (Command::Update { other_server, .. }, Some(config)) = (&mut command, config) {
+        if let (Command::Update { other_server, route, .. }, Some(config)) = (&mut command, config) {
             *other_server = is_other_server(self.config.server.as_ref(), config.server.as_ref());
+            let (from, to) = (self.config.provider.as_str(), config.provider.as_str());
+            *route = (from != to).then(|| Route { from: from.into(), to: to.into() });
         }
-        if let (Command::Update { traits, .. }, Some(at_hand)) = (&mut command, self.caller.traits()) {
+        let provider = config.map_or(&self.config.provider, |config| &config.provider);
+        let at_hand = self.side_of_provider(provider).and_then(|side| self.caller.traits_of(side));
+        if let (Command::Update { traits, .. }, Some(at_hand)) = (&mut command, at_hand) {
             // Another generation of the provider may have come since whoever gives the command looked.
             *traits = at_hand;
         }
@@ -362,21 +390,28 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Lets the core know what the provider at hand can do, before anything is decided that relies on it.
+    /// Lets the core know what the providers at hand can do, before anything is decided that relies on it.
     async fn attach(&mut self) -> Result<(), JournalError> {
-        let Some(traits) = self.caller.traits().filter(|_| !self.is_attached) else { return Ok(()) };
-        self.catch_up().await?;
-        // It is never denied.
-        let admitted = self.cycle.admit(self.clock.now(), &Command::Attach { traits });
-        self.write(admitted.unwrap_or_default()).await?;
-        self.is_attached = true;
+        let sides = self.caller.traits();
+        self.attached.retain(|attached| sides.iter().any(|(side, _)| side == attached));
+        for (side, traits) in sides {
+            if self.attached.contains(&side) {
+                continue;
+            }
+            self.catch_up().await?;
+            // It is never denied.
+            let admitted = self.cycle.admit(self.clock.now(), &Command::Attach { side, traits });
+            self.write(admitted.unwrap_or_default()).await?;
+            self.attached.push(side);
+        }
         Ok(())
     }
 
     /// Goes on with another provider, and tries at once what failed before.
     async fn turn_to(&mut self, provider: Arc<Provider>) {
-        let is_other = self.caller.turn_to(provider);
-        self.is_attached = false;
+        let Some(side) = self.side_of_provider(provider.name()) else { return };
+        let is_other = self.caller.turn_to(side, provider);
+        self.attached.retain(|attached| *attached != side);
         // What it can do is taken in before anything else is done.
         if !is_other || self.is_over() {
             return;
@@ -451,7 +486,9 @@ impl Reconciler {
     fn tell_of(&self, change: &Change) {
         let cluster = &*self.name;
         let check = change.trouble().and_then(|trouble| trouble.clause.as_deref());
-        let check = check.zip(self.caller.library()).map(|(clause, library)| check_command(library, clause));
+        let check = check
+            .zip(self.caller.library(self.side_of(change)))
+            .map(|(clause, library)| check_command(library, clause));
         // Without a breach there is no such field.
         let check = check.as_deref();
         match change {
@@ -472,13 +509,13 @@ impl Reconciler {
             Change::KillFailed { handles, trouble } => {
                 tracing::warn!(cluster, containers = handles.len(), check, "a kill failed: {trouble}");
             }
-            Change::StatusEnded { trouble: Some(trouble) } => {
+            Change::StatusEnded { trouble: Some(trouble), .. } => {
                 tracing::warn!(cluster, check, "statuses cannot be had: {trouble}");
             }
-            Change::ListEnded { trouble: Some(trouble) } => {
+            Change::ListEnded { trouble: Some(trouble), .. } => {
                 tracing::warn!(cluster, check, "the workers cannot be listed: {trouble}");
             }
-            Change::InitializeEnded { trouble: Some(trouble) } => {
+            Change::InitializeEnded { trouble: Some(trouble), .. } => {
                 tracing::warn!(cluster, check, "the provider cannot prepare itself: {trouble}");
             }
             Change::ServerRunEnded { trouble: Some(trouble), .. } => {
@@ -510,7 +547,7 @@ impl Reconciler {
             Change::Adopted { handles } => {
                 tracing::info!(cluster, containers = handles.len(), "containers were found running");
             }
-            Change::StraysSeen { strays } => {
+            Change::StraysSeen { strays, .. } => {
                 tracing::warn!(
                     cluster,
                     containers = strays.len(),
@@ -524,10 +561,30 @@ impl Reconciler {
                     "containers of nobody's launch are killed"
                 );
             }
+            Change::MoveStarted { from, to, .. } => {
+                tracing::info!(cluster, from = &**from, to = &**to, "moving to another provider");
+            }
             Change::Recovered { term } => tracing::info!(cluster, term, "taken up from the journal"),
             Change::Reconnected { expected, .. } => tracing::info!(cluster, expected, "taken over"),
             _ => {}
         }
+    }
+
+    /// The side whose provider a change tells of.
+    fn side_of(&self, change: &Change) -> Side {
+        let state = self.cycle.state();
+        let of_handle = |id: &HandleId| state.handle(*id).map(|handle| handle.side);
+        let side = match change {
+            Change::StatusEnded { side, .. }
+            | Change::ListEnded { side, .. }
+            | Change::InitializeEnded { side, .. } => Some(*side),
+            Change::LaunchUnknown { launch, .. } => {
+                state.launches().find(|(id, _)| id == launch).map(|(_, open)| open.side)
+            }
+            Change::KillFailed { handles, .. } => handles.iter().find_map(of_handle),
+            _ => None,
+        };
+        side.unwrap_or(state.side())
     }
 
     fn preview(
@@ -555,19 +612,22 @@ impl Reconciler {
     fn announce(&self, action: &Action) {
         let cluster = &*self.name;
         match action {
-            Action::Launch { launch, workers, again } => {
+            Action::Launch { launch, workers, again, .. } => {
                 let token = self.cycle.state().token(*launch);
                 tracing::info!(cluster, workers, token, again, "launching workers");
             }
-            Action::Kill { handles, why } => {
+            Action::Kill { handles, why, .. } => {
                 tracing::info!(cluster, handles = handles.len(), ?why, "killing containers");
             }
-            Action::Initialize => tracing::debug!(cluster, "initializing the provider"),
-            Action::List => tracing::debug!(cluster, "listing the provider's workers"),
+            Action::Initialize { .. } => tracing::debug!(cluster, "initializing the provider"),
+            Action::List { .. } => tracing::debug!(cluster, "listing the provider's workers"),
+            Action::LetGo { from, .. } => {
+                tracing::info!(cluster, from = &**from, "moved: nothing is left on the provider of before");
+            }
             Action::RunServer => tracing::info!(cluster, "starting the server"),
             Action::StopServer { why } => tracing::info!(cluster, ?why, "stopping the server"),
             Action::LookAtServer => tracing::trace!(cluster, "looking at the server"),
-            Action::Status { live, terminating } => {
+            Action::Status { live, terminating, .. } => {
                 tracing::trace!(
                     cluster,
                     live = live.len(),
@@ -579,8 +639,8 @@ impl Reconciler {
     }
 
     fn view(&self, report: PlanReport) -> ClusterStatus {
-        let (library, state) = (self.caller.library(), self.cycle.state());
-        let mut status = ClusterStatus::of(&self.name, &self.config.provider, library, state, report);
+        let (libraries, state) = (self.caller.libraries(), self.cycle.state());
+        let mut status = ClusterStatus::of(&self.name, &self.config.provider, libraries, state, report);
         let Some(trouble) = self.journal_trouble.clone() else { return status };
         status.converged = false;
         if self.is_fenced {
@@ -588,7 +648,9 @@ impl Reconciler {
             let reason = Reason::JournalFailing { trouble };
             status.reasons = vec![Explanation { text: TAKEN_AWAY.to_owned(), check: None, reason }];
         } else {
-            status.reasons.insert(0, Explanation::of(Reason::JournalFailing { trouble }, None));
+            status
+                .reasons
+                .insert(0, Explanation::of(Reason::JournalFailing { trouble }, Libraries::default()));
         }
         status
     }

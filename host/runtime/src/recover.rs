@@ -25,7 +25,7 @@ use crate::{
     host::Host,
     house::House,
     quarantine::Quarantines,
-    registry::{Installed, Made, Shared},
+    registry::{Installed, Shared},
     workshop::{Plugins, Risen, Workshop},
 };
 
@@ -87,7 +87,7 @@ impl Host {
             let _turn = house.applying.lock().await;
             house.make_all(providers).await;
             for Found { config, state, lease } in found {
-                let made = house.made(&config.provider);
+                let made = house.shared.made(&config.provider);
                 let cycle = Cycle::recover(state, house.clock.now(), lease.term);
                 // Nobody has the host yet who could end it.
                 let _ = house.start(config, cycle, lease, made);
@@ -133,16 +133,6 @@ impl House {
                 self.shared.guard(&provider);
             }
         }
-    }
-
-    fn made(&self, provider: &str) -> Made {
-        let registry = self.shared.registry();
-        let found = registry.providers.get(provider).map(|installed| installed.made.clone());
-        found.unwrap_or_else(|| {
-            Err(Trouble::new(format!(
-                "provider `{provider}` is not in the journal: apply its configuration again"
-            )))
-        })
     }
 
     /// Sees to it that a provider is tried again; says why it is not there.

@@ -21,7 +21,6 @@ use crate::{
 /// A cluster, from outside.
 #[derive(Clone)]
 pub(crate) struct Cluster {
-    pub(crate) provider: String,
     pub(crate) inbox: mpsc::Sender<Message>,
     pub(crate) status: watch::Receiver<ClusterStatus>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -29,12 +28,22 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new(
-        provider: String,
         inbox: mpsc::Sender<Message>,
         status: watch::Receiver<ClusterStatus>,
         task: JoinHandle<()>,
     ) -> Self {
-        Self { provider, inbox, status, task: Arc::new(Mutex::new(Some(task))) }
+        Self { inbox, status, task: Arc::new(Mutex::new(Some(task))) }
+    }
+
+    /// The name of its provider.
+    pub(crate) fn provider(&self) -> String {
+        self.status.borrow().provider.clone()
+    }
+
+    /// Whether it has workers on a provider, or may have: it launches there, or has not left it yet.
+    pub(crate) fn uses(&self, provider: &str) -> bool {
+        let status = self.status.borrow();
+        status.provider == provider || status.leaving.as_ref().is_some_and(|left| left.provider == provider)
     }
 
     /// Whether anything of it may run, as far as is known.
@@ -80,16 +89,16 @@ impl Registry {
         self.providers.insert(name, Installed { config, made });
     }
 
-    /// The names of the clusters that a provider serves.
+    /// The names of the clusters that a provider serves: those that leave it are among them.
     pub(crate) fn served_names(&self, provider: &str) -> impl Iterator<Item = String> {
-        let clusters = self.clusters.iter().filter(move |(_, cluster)| cluster.provider == provider);
+        let clusters = self.clusters.iter().filter(move |(_, cluster)| cluster.uses(provider));
         clusters.map(|(name, _)| name.clone())
     }
 
     /// The clusters that a provider serves; `only` the one, where one is named.
     fn served<'a>(&'a self, provider: &'a str, only: Option<&'a str>) -> impl Iterator<Item = &'a Cluster> {
         let clusters = self.clusters.iter().filter(move |(name, _)| only.is_none_or(|only| only == *name));
-        clusters.map(|(_, cluster)| cluster).filter(move |cluster| cluster.provider == provider)
+        clusters.map(|(_, cluster)| cluster).filter(move |cluster| cluster.uses(provider))
     }
 
     /// The ways to the clusters that a provider serves; `only` to the one, where one is named.
@@ -198,6 +207,17 @@ impl Shared {
             let _ = inbox.send(Message::Provider(Arc::clone(provider))).await;
         }
         self.note_change();
+    }
+
+    /// The provider of that name, or why there is none.
+    pub(crate) fn made(&self, provider: &str) -> Made {
+        let registry = self.registry();
+        let found = registry.providers.get(provider).map(|installed| installed.made.clone());
+        found.unwrap_or_else(|| {
+            Err(Trouble::new(format!(
+                "provider `{provider}` is not in the journal: apply its configuration again"
+            )))
+        })
     }
 
     pub(crate) fn note_change(&self) {

@@ -338,8 +338,8 @@ fn chosen(
         Some(Canary::Smallest) => {
             let size = |name: &&String| {
                 let status = registry.clusters[*name].status.borrow();
-                // One that has none proves nothing.
-                (status.handles == 0, status.handles)
+                // One that has none proves nothing, and of one that moves some are elsewhere.
+                (status.handles == 0, status.leaving.is_some(), status.handles)
             };
             clusters.iter().min_by_key(size).cloned()
         }

@@ -25,6 +25,9 @@ pub struct ClusterStatus {
     pub name: String,
     /// The name of its provider.
     pub provider: String,
+    /// The provider that it leaves, while it moves to that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<LeavingStatus>,
     /// Whether it shall have workers.
     pub desired: Desired,
     /// Whether the host is leaving, and the workers with it: it shall have none, until the next host comes.
@@ -61,11 +64,10 @@ pub struct ClusterStatus {
 }
 
 impl ClusterStatus {
-    /// `library` is that of the provider, where there is one.
     pub(crate) fn of(
         name: &str,
         provider: &str,
-        library: Option<&Path>,
+        libraries: Libraries<'_>,
         state: &State,
         report: PlanReport,
     ) -> Self {
@@ -73,6 +75,11 @@ impl ClusterStatus {
         Self {
             name: name.to_owned(),
             provider: provider.to_owned(),
+            leaving: state.leaving().map(|left| LeavingStatus {
+                provider: left.provider().to_string(),
+                since: left.since(),
+                left: state.left_behind(),
+            }),
             desired: state.desired(),
             resting: state.is_resting(),
             expected: state.expected(),
@@ -88,7 +95,7 @@ impl ClusterStatus {
             generation: state.generation(),
             server: state.server().map(ServerStatus::of),
             converged: state.is_converged(),
-            reasons: explanations(report, library),
+            reasons: explanations(report, libraries),
         }
     }
 
@@ -109,6 +116,31 @@ impl ClusterStatus {
         } else {
             0
         }
+    }
+}
+
+/// A provider that a cluster leaves for another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeavingStatus {
+    /// Its name.
+    pub provider: String,
+    /// Since when, in milliseconds since 1970.
+    pub since: Time,
+    /// Workers that are left there, those included that may be.
+    pub left: u64,
+}
+
+/// The files of the libraries of a cluster's providers, where they are there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Libraries<'a> {
+    pub(crate) here: Option<&'a Path>,
+    /// That of the provider that the cluster leaves.
+    pub(crate) left: Option<&'a Path>,
+}
+
+impl<'a> Libraries<'a> {
+    pub(crate) fn one(here: &'a Path) -> Self {
+        Self { here: Some(here), left: None }
     }
 }
 
@@ -178,16 +210,16 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// `library` is that of the provider, where there is one.
-    pub(crate) fn of(reason: Reason, library: Option<&Path>) -> Self {
+    pub(crate) fn of(reason: Reason, libraries: Libraries<'_>) -> Self {
+        let library = if let Reason::Left { .. } = reason { libraries.left } else { libraries.here };
         let check = library.zip(reason.clause()).map(|(library, clause)| check_command(library, clause));
         Self { text: reason.to_string(), check, reason }
     }
 }
 
 /// All reasons of a report.
-pub(crate) fn explanations(report: PlanReport, library: Option<&Path>) -> Vec<Explanation> {
-    report.reasons.into_iter().map(|reason| Explanation::of(reason, library)).collect()
+pub(crate) fn explanations(report: PlanReport, libraries: Libraries<'_>) -> Vec<Explanation> {
+    report.reasons.into_iter().map(|reason| Explanation::of(reason, libraries)).collect()
 }
 
 /// Where a container is in its life.

@@ -1,12 +1,13 @@
 //! The one function that changes a state: every legal transition is here.
 
+mod moving;
 mod server;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     handles::{Handle, Handles, Phase},
-    ids::{HandleId, LaunchId},
+    ids::{HandleId, LaunchId, Side},
     policy::{Desired, Policy, ProviderTraits},
     record::{Change, KillReason, NewHandle, Record},
     server::ServerPhase,
@@ -71,11 +72,13 @@ impl State {
                     self.try_server_now();
                 }
             }
-            Change::Attached { traits } => self.attach(*traits),
+            Change::Attached { side, traits } => self.attach(*side, *traits),
+            Change::MoveStarted { from, side, .. } => self.set_out(from, *side, now),
+            Change::MoveEnded { .. } => self.arrive(),
             Change::Rested => self.resting = true,
             Change::ReconnectStarted => {
                 self.reconnect = Some(0);
-                self.calls.list.hurry();
+                self.calls.here.list.hurry();
             }
             Change::ReconnectLooked { quiet } => self.reconnect = Some(*quiet),
             Change::Forgotten => {
@@ -87,21 +90,17 @@ impl State {
                 self.launches = BTreeMap::new();
                 self.strays = BTreeMap::new();
                 self.suspicion = None;
+                self.leaving = None;
                 self.has_stale = false;
                 self.set_server_phase(ServerPhase::Down);
             }
             Change::Refreshed => {
                 // What an operator asks for does not wait for an earlier failure to be forgiven.
-                self.launch_backoff.hurry();
+                self.hurry_sides();
                 self.crash_backoff.hurry();
-                self.calls.status.hurry();
-                self.calls.initialize.backoff.hurry();
                 self.calls.server.hurry();
                 if let Some(server) = &mut self.server {
                     server.crashes.hurry();
-                }
-                if self.traits.list {
-                    self.calls.list.hurry();
                 }
                 // Nor do kills that did not help.
                 let stubborn: Vec<_> = self.handles.stubborn_and_answered().collect();
@@ -110,18 +109,16 @@ impl State {
                 }
             }
             Change::LaunchStarted { launch, workers, .. } => {
-                let phase = LaunchPhase::InFlight;
-                self.launches.insert(
-                    *launch,
-                    Launch { workers: *workers, found: BTreeMap::new(), started_at: now, phase },
-                );
+                let (side, found, phase) = (self.side, BTreeMap::new(), LaunchPhase::InFlight);
+                self.launches
+                    .insert(*launch, Launch { workers: *workers, side, found, started_at: now, phase });
                 self.next_launch = self.next_launch.max(launch.0.saturating_add(1));
             }
             Change::LaunchRepeated { launch } => self.repeat_launch(*launch, now),
             Change::LaunchSettled { launch, handles, trouble, retryable } => {
                 self.add(handles, now);
-                self.launches.remove(launch);
-                self.settle(trouble.as_ref(), *retryable, handles.is_empty(), now);
+                let side = self.launches.remove(launch).map_or(self.side, |launch| launch.side);
+                self.settle(side, trouble.as_ref(), *retryable, handles.is_empty(), now);
             }
             Change::LaunchUnknown { launch, trouble, claimed, returned } => {
                 self.add(claimed, now);
@@ -136,33 +133,35 @@ impl State {
             }
             Change::LaunchResolved { launch, handles } => {
                 self.add(handles, now);
-                self.launches.remove(launch);
-                self.launch_backoff.succeed();
+                let side = self.launches.remove(launch).map_or(self.side, |launch| launch.side);
+                self.on(side).launch_backoff.succeed();
             }
             Change::Adopted { handles } => self.add(handles, now),
-            Change::StraysSeen { strays } => {
+            Change::StraysSeen { side, strays } => {
                 for (name, workers) in strays {
-                    self.strays.insert(Arc::clone(name), Stray { workers: *workers, since: now });
+                    let stray = Stray { workers: *workers, since: now, side: *side };
+                    self.strays.insert((*side, Arc::clone(name)), stray);
                 }
             }
-            Change::StraysGone { strays } => {
+            Change::StraysGone { side, strays } => {
                 for name in strays {
-                    self.strays.remove(name);
+                    self.strays.remove(&(*side, Arc::clone(name)));
                 }
             }
             Change::StraysCondemned { handles } => self.condemn(handles, now),
             Change::KillStarted { handles, why, .. } => {
                 self.start_kill(handles, now);
                 match why {
-                    KillReason::LaunchTimeout => self.crash(now),
+                    // How the workers of a provider that is left start says nothing of those to come.
+                    KillReason::LaunchTimeout if self.side_of(handles) == self.side => self.crash(now),
                     // It named all that there were.
                     KillReason::OtherServer => self.has_stale = false,
-                    KillReason::Surplus | KillReason::StillThere | KillReason::Outstanding => {}
+                    _ => {}
                 }
             }
             Change::KillAnswered { handles } => {
                 self.answer_kill(handles, now);
-                self.calls.status.wanted = true;
+                self.on(self.side_of(handles)).calls.status.wanted = true;
                 if self.kill_trouble.as_ref().is_some_and(|(id, _)| handles.contains(id)) {
                     self.kill_trouble = None;
                 }
@@ -188,26 +187,31 @@ impl State {
                 let workers =
                     handles.iter().filter_map(|id| self.handles.get(*id)).map(|h| u64::from(h.workers));
                 let workers = workers.sum();
-                self.suspicion = Some(Suspicion { since: now, workers });
-                self.calls.status.wanted = true;
+                let on = self.on(self.side_of(handles));
+                *on.suspicion = Some(Suspicion { since: now, workers });
+                on.calls.status.wanted = true;
             }
-            Change::SuspicionEnded => self.suspicion = None,
+            Change::SuspicionEnded { side } => *self.on(*side).suspicion = None,
             Change::Stable => self.crash_backoff.succeed(),
-            Change::StatusStarted => self.calls.status.start(now),
-            Change::StatusEnded { trouble } => {
-                self.calls.status.end(trouble.as_ref(), &self.policy, seed, now);
+            Change::StatusStarted { side } => self.on(*side).calls.status.start(now),
+            Change::StatusEnded { side, trouble } => {
+                let on = self.on(*side);
+                on.calls.status.end(trouble.as_ref(), on.policy, seed, now);
             }
-            Change::ListStarted => {
-                self.calls.list.start(now);
-                self.calls.buried_meanwhile.clear();
+            Change::ListStarted { side } => {
+                let calls = self.on(*side).calls;
+                calls.list.start(now);
+                calls.buried_meanwhile.clear();
             }
-            Change::ListEnded { trouble } => {
-                self.calls.list.end(trouble.as_ref(), &self.policy, seed, now);
-                self.calls.buried_meanwhile.clear();
+            Change::ListEnded { side, trouble } => {
+                let on = self.on(*side);
+                on.calls.list.end(trouble.as_ref(), on.policy, seed, now);
+                on.calls.buried_meanwhile.clear();
             }
-            Change::InitializeStarted => self.calls.initialize.start(now),
-            Change::InitializeEnded { trouble } => {
-                self.calls.initialize.end(trouble.as_ref(), &self.policy, seed, now);
+            Change::InitializeStarted { side } => self.on(*side).calls.initialize.start(now),
+            Change::InitializeEnded { side, trouble } => {
+                let on = self.on(*side);
+                on.calls.initialize.end(trouble.as_ref(), on.policy, seed, now);
             }
             Change::ServerStarted => {
                 self.set_server_phase(ServerPhase::Starting { since: now });
@@ -289,19 +293,19 @@ impl State {
 
     fn condemn(&mut self, handles: &[NewHandle], now: Time) {
         for new in handles {
-            self.strays.remove(&new.name);
+            self.strays.remove(&(new.side, Arc::clone(&new.name)));
             self.insert(new, outstanding(0), now);
         }
     }
 
-    fn attach(&mut self, traits: ProviderTraits) {
-        if traits.server != self.traits.server {
+    fn attach(&mut self, side: Side, traits: ProviderTraits) {
+        if side == self.side && traits.server != self.traits.server {
             self.look_at_server_anew();
         }
-        self.traits = traits;
+        *self.on(side).traits = traits;
         if !traits.list {
             // Nobody will see them again, or see that they are gone.
-            self.strays.clear();
+            self.strays.retain(|(of, _), _| *of != side);
         }
     }
 
@@ -309,7 +313,7 @@ impl State {
         self.generation += 1;
         self.policy = policy.clone();
         self.expected = expected;
-        self.attach(traits);
+        self.attach(self.side, traits);
         // What failed under the old configuration is tried under the new one at once.
         self.launch_backoff.succeed();
         self.crash_backoff.succeed();
@@ -320,17 +324,19 @@ impl State {
             if let Some(launch) = new.launch.and_then(|launch| self.launches.get_mut(&launch)) {
                 launch.found.insert(Arc::clone(&new.name), new.workers);
             }
-            self.strays.remove(&new.name);
+            self.strays.remove(&(new.side, Arc::clone(&new.name)));
             self.insert(new, Phase::Initializing { since: now }, now);
             let stale_before = self.server.as_ref().map(|server| server.stale_before);
             self.has_stale |= new.launch.zip(stale_before).is_some_and(|(launch, before)| launch < before);
         }
-        self.calls.status.wanted |= !handles.is_empty();
+        for side in handles.iter().map(|new| new.side) {
+            self.on(side).calls.status.wanted = true;
+        }
     }
 
     fn insert(&mut self, new: &NewHandle, phase: Phase, now: Time) {
-        let NewHandle { id, name, workers, launch } = new.clone();
-        self.handles.insert(id, Handle { name, workers, launch, launched_at: now, phase });
+        let NewHandle { id, name, workers, side, launch } = new.clone();
+        self.handles.insert(id, Handle { name, workers, side, launch, launched_at: now, phase });
     }
 
     fn repeat_launch(&mut self, launch: LaunchId, now: Time) {
@@ -344,6 +350,7 @@ impl State {
 
     fn doubt_launch(&mut self, id: LaunchId, trouble: &Trouble, returned: bool, now: Time) {
         let Some(launch) = self.launches.get_mut(&id) else { return };
+        let side = launch.side;
         let (since, repeats) = match launch.phase {
             LaunchPhase::Unknown { since, repeats, returned: before, .. } if before == returned => {
                 (since, repeats)
@@ -358,30 +365,32 @@ impl State {
             // All that it was asked for is known, and more cannot come.
             self.launches.remove(&id);
         }
-        self.launch_trouble = Some(trouble.clone());
-        self.fail_launch(now);
+        *self.on(side).launch_trouble = Some(trouble.clone());
+        self.fail_launch(side, now);
     }
 
-    fn settle(&mut self, trouble: Option<&Trouble>, retryable: bool, empty: bool, now: Time) {
-        self.launch_trouble = trouble.cloned();
+    fn settle(&mut self, side: Side, trouble: Option<&Trouble>, retryable: bool, empty: bool, now: Time) {
+        *self.on(side).launch_trouble = trouble.cloned();
         match trouble {
-            None => self.launch_backoff.succeed(),
+            None => self.on(side).launch_backoff.succeed(),
             Some(_) if retryable => {
                 if !empty {
                     // Some capacity came: the wait begins anew from its shortest.
-                    self.launch_backoff.succeed();
+                    self.on(side).launch_backoff.succeed();
                 }
-                self.fail_launch(now);
+                self.fail_launch(side, now);
             }
             Some(_) => {
-                self.fail_launch(now);
-                self.launch_backoff.extend(now + self.policy.backoff_max);
+                self.fail_launch(side, now);
+                let until = now + self.policy.backoff_max;
+                self.on(side).launch_backoff.extend(until);
             }
         }
     }
 
-    fn fail_launch(&mut self, now: Time) {
-        self.launch_backoff.fail(now, self.policy.backoff, self.policy.backoff_max, 0, self.uid);
+    fn fail_launch(&mut self, side: Side, now: Time) {
+        let (first, longest, seed) = (self.policy.backoff, self.policy.backoff_max, self.uid);
+        self.on(side).launch_backoff.fail(now, first, longest, 0, seed);
     }
 
     fn crash(&mut self, now: Time) {
@@ -418,7 +427,7 @@ impl State {
         }
         for id in died {
             if let Some(handle) = self.handles.remove(*id) {
-                early |= now.since(handle.launched_at) < self.policy.stable_after;
+                early |= handle.side == self.side && now.since(handle.launched_at) < self.policy.stable_after;
                 self.note_buried(&handle);
             }
         }
@@ -432,10 +441,7 @@ impl State {
         }
         self.last_gone = now;
         self.has_stale = self.has_stale && self.any_is_stale();
-        if self.handles.is_empty() {
-            // There is nobody left to look at a second time.
-            self.suspicion = None;
-        }
+        self.suspect_nobody_of_none();
         if early {
             self.crash(now);
         }
@@ -443,8 +449,9 @@ impl State {
 
     /// A list that is under way may still name it, and must not bring it back.
     fn note_buried(&mut self, handle: &Handle) {
-        if self.calls.list.in_flight {
-            self.calls.buried_meanwhile.insert(handle.name.clone());
+        let calls = self.on(handle.side).calls;
+        if calls.list.in_flight {
+            calls.buried_meanwhile.insert(handle.name.clone());
         }
     }
 }

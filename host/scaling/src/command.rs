@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    ids::Side,
+    moving::Route,
     policy::{Desired, Policy, PolicyError, ProviderTraits},
     record::{Change, Record},
     server::{ServerKind, ServerPolicy},
@@ -52,9 +54,13 @@ pub enum Command {
         per_container: u32,
         /// Whether the server is another one than before in what it runs, or where: not while it is there.
         other_server: bool,
+        /// Where it goes, where its provider is another one from now on.
+        route: Option<Route>,
     },
-    /// Its provider is there, and can do this: it may be another one than before.
+    /// A provider of it is there, and can do this: it may be another one than before.
     Attach {
+        /// The side whose provider it is.
+        side: Side,
         /// What it can do.
         traits: ProviderTraits,
     },
@@ -110,6 +116,26 @@ pub enum Denied {
          stop`), which takes the server down after the workers, and start it afterwards"
     )]
     ServerIsThere,
+    /// A server is there that the provider runs, and it cannot be taken along to another one.
+    #[error(
+        "its server is run by provider `{from}` and cannot move under its workers: stop the cluster first (`longshore stop`), \
+         which takes the server down after the workers, and start it again once it is on the other provider"
+    )]
+    ServerStaysBehind {
+        /// The provider.
+        from: String,
+    },
+    /// It moves already.
+    #[error(
+        "the cluster is still moving away from provider `{from}`, where {left} workers are left: wait until that is done \
+         (`longshore explain` says what it waits for), or turn back to `{from}`"
+    )]
+    IsMoving {
+        /// The provider that it leaves.
+        from: String,
+        /// Workers that are left there, those included that may be.
+        left: u64,
+    },
     /// A cluster can be taken over only from a provider that lists its workers.
     #[error("the provider cannot list its workers, so that nothing can be taken over from it")]
     CannotList,
@@ -183,9 +209,8 @@ pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>,
         Command::Delete { force: false } => set_desired(state, Desired::Deleted),
         // What is unknown stands in the way of the end as well.
         Command::Resolve { token, handles } => Some(resolve(state, token, handles)?),
-        Command::Attach { traits } => {
-            (*traits != state.traits).then_some(Change::Attached { traits: *traits })
-        }
+        Command::Attach { side, traits } => (state.has_side(*side) && *traits != state.traits_of(*side))
+            .then_some(Change::Attached { side: *side, traits: *traits }),
         Command::Rest => (!state.resting).then_some(Change::Rested),
         _ if gone => return Err(Denied::BeingDeleted),
         Command::Scale { expected } => {
@@ -193,9 +218,10 @@ pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>,
             (*expected != state.expected || state.reconnect.is_some())
                 .then_some(Change::Scaled { expected: *expected })
         }
-        Command::Update { policy, traits, expected, server, per_container, other_server } => {
+        Command::Update { policy, traits, expected, server, per_container, other_server, route } => {
             check(policy, *expected)?;
             check_server(server.as_ref(), *traits)?;
+            let moved = route.as_ref().map(|route| set_out(state, route)).transpose()?;
             let before = state.server.as_ref().map(|server| server.policy);
             let other_kind = before.map(|before| before.kind) != server.map(|server| server.kind);
             if (other_kind || *other_server) && !state.has_no_server() {
@@ -206,16 +232,20 @@ pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>,
                 && *expected == state.expected
                 && *server == before
                 && (*per_container).max(1) == state.per_container.max(1)
-                && !other_server;
+                && !other_server
+                && moved.is_none();
             // Whoever names a number while it is being found out has it.
-            (!same || state.reconnect.is_some()).then(|| Change::Updated {
+            let updated = (!same || state.reconnect.is_some()).then(|| Change::Updated {
                 policy: policy.clone(),
                 traits: *traits,
                 expected: *expected,
                 server: *server,
                 per_container: *per_container,
-            })
+            });
+            // What the new provider can do is of its side.
+            return Ok(moved.into_iter().chain(updated).map(|change| change.at(now)).collect());
         }
+        Command::Reconnect if state.leaving.is_some() => return Err(is_moving(state)),
         Command::Reconnect if !state.traits.list => return Err(Denied::CannotList),
         Command::Reconnect if state.desired == Desired::Stopped => return Err(Denied::IsStopped),
         Command::Reconnect => state.reconnect.is_none().then_some(Change::ReconnectStarted),
@@ -230,6 +260,24 @@ fn check(policy: &Policy, expected: u32) -> Result<(), Denied> {
     policy.check().map_err(Denied::Policy)?;
     let (min, max) = (policy.min, policy.max);
     if (min..=max).contains(&expected) { Ok(()) } else { Err(Denied::OutOfLimits { expected, min, max }) }
+}
+
+/// Where a cluster goes that is to move to another provider. While it moves it can turn back, and go nowhere else.
+fn set_out(state: &State, Route { from, to }: &Route) -> Result<Change, Denied> {
+    let side = match &state.leaving {
+        None => Side(state.latest_side.0.saturating_add(1)),
+        Some(left) if left.provider == *to => left.side,
+        Some(_) => return Err(is_moving(state)),
+    };
+    if !state.has_no_server() {
+        return Err(Denied::ServerStaysBehind { from: from.to_string() });
+    }
+    Ok(Change::MoveStarted { from: Arc::clone(from), to: Arc::clone(to), side })
+}
+
+fn is_moving(state: &State) -> Denied {
+    let from = state.leaving.as_ref().map(|left| left.provider.to_string()).unwrap_or_default();
+    Denied::IsMoving { from, left: state.left_behind() }
 }
 
 fn check_server(server: Option<&ServerPolicy>, traits: ProviderTraits) -> Result<(), Denied> {
@@ -251,7 +299,7 @@ fn resolve(state: &State, token: &str, handles: &[(Arc<str>, u32)]) -> Result<Ch
     let mut names = BTreeSet::new();
     for (name, workers) in handles {
         let bad = |why: &str| Denied::BadHandle { handle: name.to_string(), why: why.to_owned() };
-        if state.handles.find(name).is_some() {
+        if state.handles.find(found.side, name).is_some() {
             return Err(bad("is known already, and needs no naming"));
         }
         if !names.insert(name) {
@@ -265,7 +313,8 @@ fn resolve(state: &State, token: &str, handles: &[(Arc<str>, u32)]) -> Result<Ch
     if named > u64::from(held) {
         return Err(Denied::TooMany { token: token.to_owned(), held, named });
     }
-    Ok(Change::LaunchResolved { launch, handles: state.handles.number(handles.to_vec(), Some(launch)) })
+    let handles = state.handles.number(found.side, handles.to_vec(), Some(launch));
+    Ok(Change::LaunchResolved { launch, handles })
 }
 
 fn set_desired(state: &State, desired: Desired) -> Option<Change> {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    Observation, PlanReport, Record, State, Time,
+    Observation, PlanReport, Record, Side, State, Time,
     command::{Command, Denied, admit},
     observe::observe,
     plan::{Action, plan},
@@ -33,7 +33,7 @@ pub enum Step {
 pub struct Cycle {
     state: State,
     /// What was seen and does not count yet, oldest first. The shell bounds it: it has so many calls out at most.
-    seen: VecDeque<Observation>,
+    seen: VecDeque<(Side, Observation)>,
     /// What counts once the journal has it.
     writing: Option<Writing>,
     /// What is to be carried out now that the journal has it.
@@ -79,9 +79,9 @@ impl Cycle {
         &self.state
     }
 
-    /// Takes in what was seen. It counts when the journal has what it means.
-    pub fn see(&mut self, observation: Observation) {
-        self.seen.push_back(observation);
+    /// Takes in what was seen on a side. It counts when the journal has what it means.
+    pub fn see(&mut self, side: Side, observation: Observation) {
+        self.seen.push_back((side, observation));
     }
 
     /// Whether something was seen that does not count yet: what is known lags behind.
@@ -131,7 +131,8 @@ impl Cycle {
             if let Some(writing) = &self.writing {
                 return Some(durable(&writing.records));
             }
-            let records = observe(&self.state, now, self.seen.front()?);
+            let (side, observation) = self.seen.front()?;
+            let records = observe(&self.state, now, *side, observation);
             self.write(records, What::Seen);
         }
     }

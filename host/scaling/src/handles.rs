@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{HandleId, LaunchId},
+    ids::{HandleId, LaunchId, Side},
     names::Names,
     ordered::Ordered,
     record::NewHandle,
@@ -45,6 +45,9 @@ pub struct Handle {
     pub name: Arc<str>,
     /// How many workers it holds: at least 1.
     pub workers: u32,
+    /// The side whose provider has it.
+    #[serde(default, skip_serializing_if = "Side::is_first")]
+    pub side: Side,
     /// The launch that it came from, where it is one of this cluster's.
     pub launch: Option<LaunchId>,
     /// When it was launched, as far as the host knows.
@@ -70,6 +73,14 @@ impl Tally {
         self.initializing + self.running
     }
 
+    fn with(self, other: Self) -> Self {
+        Self {
+            initializing: self.initializing + other.initializing,
+            running: self.running + other.running,
+            terminating: self.terminating + other.terminating,
+        }
+    }
+
     fn of(&mut self, phase: Phase) -> &mut u64 {
         match phase {
             Phase::Initializing { .. } => &mut self.initializing,
@@ -90,8 +101,17 @@ pub(crate) struct Handles {
     dying: Ordered<(Time, HandleId), ()>,
     /// Those that were told to stop more than once.
     stubborn: Ordered<HandleId, ()>,
-    tally: Tally,
+    /// By side: one, and two while the cluster moves.
+    sides: Vec<OnSide>,
     next: u64,
+}
+
+/// What there is on one side; no side without a handle is kept.
+#[derive(Clone, Copy, Debug)]
+struct OnSide {
+    side: Side,
+    handles: usize,
+    tally: Tally,
 }
 
 impl PartialEq for Handles {
@@ -105,7 +125,21 @@ impl Eq for Handles {}
 
 impl Handles {
     pub(crate) fn tally(&self) -> Tally {
-        self.tally
+        self.sides.iter().fold(Tally::default(), |sum, on| sum.with(on.tally))
+    }
+
+    /// Sums over those of one side.
+    pub(crate) fn tally_on(&self, side: Side) -> Tally {
+        self.on(side).map_or_else(Tally::default, |on| on.tally)
+    }
+
+    /// How many are on one side.
+    pub(crate) fn count_on(&self, side: Side) -> usize {
+        self.on(side).map_or(0, |on| on.handles)
+    }
+
+    fn on(&self, side: Side) -> Option<&OnSide> {
+        self.sides.iter().find(|on| on.side == side)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -124,8 +158,9 @@ impl Handles {
         self.by_id.iter()
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<HandleId> {
-        self.by_name.find(name, is_named(&self.by_id, name))
+    /// The one of that name on a side: another provider may use the same name for something else.
+    pub(crate) fn find(&self, side: Side, name: &str) -> Option<HandleId> {
+        self.by_name.find(name, is_named(&self.by_id, side, name))
     }
 
     /// Those that are initializing, with since when, longest first.
@@ -160,20 +195,24 @@ impl Handles {
     /// Handles of one launch, or of none, that are not known yet, numbered as the next ones.
     pub(crate) fn number(
         &self,
+        side: Side,
         handles: impl IntoIterator<Item = (Arc<str>, u32)>,
         launch: Option<LaunchId>,
     ) -> Vec<NewHandle> {
-        self.number_each(handles.into_iter().map(|handle| (handle, launch)))
+        self.number_each(side, handles.into_iter().map(|handle| (handle, launch)))
     }
 
     /// Handles that are not known yet, each with its launch, numbered as the next ones.
     pub(crate) fn number_each(
         &self,
+        side: Side,
         handles: impl IntoIterator<Item = ((Arc<str>, u32), Option<LaunchId>)>,
     ) -> Vec<NewHandle> {
         let ids = (self.next..).map(HandleId);
         let numbered = ids.zip(handles);
-        numbered.map(|(id, ((name, workers), launch))| NewHandle { id, name, workers, launch }).collect()
+        numbered
+            .map(|(id, ((name, workers), launch))| NewHandle { id, name, workers, side, launch })
+            .collect()
     }
 
     /// Numbers go on here, whatever the handles that are there have.
@@ -198,9 +237,10 @@ impl Handles {
     pub(crate) fn insert(&mut self, id: HandleId, handle: Handle) -> bool {
         self.next = self.next.max(id.0.saturating_add(1));
         let is_new = self.by_id.get(id).is_none()
-            && self.by_name.insert(&handle.name, id, is_named(&self.by_id, &handle.name));
+            && self.by_name.insert(&handle.name, id, is_named(&self.by_id, handle.side, &handle.name));
         if is_new {
-            self.enter(id, handle.phase, handle.workers);
+            self.on_mut(handle.side).handles += 1;
+            self.enter(id, handle.side, handle.phase, handle.workers);
             self.by_id.insert(id, handle);
         }
         is_new
@@ -209,19 +249,31 @@ impl Handles {
     pub(crate) fn remove(&mut self, id: HandleId) -> Option<Handle> {
         let handle = self.by_id.remove(id)?;
         self.by_name.remove(&handle.name, id);
-        self.leave(id, handle.phase, handle.workers);
+        self.leave(id, handle.side, handle.phase, handle.workers);
+        self.on_mut(handle.side).handles -= 1;
+        self.sides.retain(|on| on.handles > 0);
         Some(handle)
     }
 
     pub(crate) fn set_phase(&mut self, id: HandleId, phase: Phase) {
         let Some(handle) = self.by_id.get_mut(id) else { return };
-        let (before, workers) = (std::mem::replace(&mut handle.phase, phase), handle.workers);
-        self.leave(id, before, workers);
-        self.enter(id, phase, workers);
+        let before = std::mem::replace(&mut handle.phase, phase);
+        let (side, workers) = (handle.side, handle.workers);
+        self.leave(id, side, before, workers);
+        self.enter(id, side, phase, workers);
     }
 
-    fn enter(&mut self, id: HandleId, phase: Phase, workers: u32) {
-        *self.tally.of(phase) += u64::from(workers);
+    fn on_mut(&mut self, side: Side) -> &mut OnSide {
+        let known = self.sides.iter().position(|on| on.side == side);
+        let place = known.unwrap_or_else(|| {
+            self.sides.push(OnSide { side, handles: 0, tally: Tally::default() });
+            self.sides.len() - 1
+        });
+        &mut self.sides[place]
+    }
+
+    fn enter(&mut self, id: HandleId, side: Side, phase: Phase, workers: u32) {
+        *self.on_mut(side).tally.of(phase) += u64::from(workers);
         match phase {
             Phase::Initializing { since } => _ = self.initializing.insert((since, id), ()),
             Phase::Running => {}
@@ -236,8 +288,8 @@ impl Handles {
         }
     }
 
-    fn leave(&mut self, id: HandleId, phase: Phase, workers: u32) {
-        *self.tally.of(phase) -= u64::from(workers);
+    fn leave(&mut self, id: HandleId, side: Side, phase: Phase, workers: u32) {
+        *self.on_mut(side).tally.of(phase) -= u64::from(workers);
         match phase {
             Phase::Initializing { since } => _ = self.initializing.remove((since, id)),
             Phase::Running => {}
@@ -249,7 +301,7 @@ impl Handles {
     }
 }
 
-/// Whether a handle has a name.
-fn is_named(handles: &Ordered<HandleId, Handle>, name: &str) -> impl Fn(HandleId) -> bool {
-    move |id| handles.get(id).is_some_and(|handle| *handle.name == *name)
+/// Whether a handle has a name on a side.
+fn is_named(handles: &Ordered<HandleId, Handle>, side: Side, name: &str) -> impl Fn(HandleId) -> bool {
+    move |id| handles.get(id).is_some_and(|handle| handle.side == side && *handle.name == *name)
 }

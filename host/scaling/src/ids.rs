@@ -18,3 +18,17 @@ impl LaunchId {
         format!("{uid:016x}-{:x}", self.0)
     }
 }
+
+/// Which of the providers that a cluster has had, one after the other: the first is 0. A cluster has one, and two while it
+/// moves. Numbers are never used again, but for the way back to the provider that is being left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Side(pub u32);
+
+impl Side {
+    /// Whether it is the first one, which goes without saying: a journal of many handles has no word of it.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
+    pub(crate) fn is_first(&self) -> bool {
+        self.0 == 0
+    }
+}

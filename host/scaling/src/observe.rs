@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     handles::Phase,
-    ids::{HandleId, LaunchId},
+    ids::{HandleId, LaunchId, Side},
     policy::Strays,
     record::{Change, NewHandle, Record},
     server::ServerSeen,
@@ -127,21 +127,23 @@ pub enum Observation {
     ServerLooked(Result<ServerSeen, Trouble>),
 }
 
-/// What an observation means for a state, as records.
-pub fn observe(state: &State, now: Time, observation: &Observation) -> Vec<Record> {
-    if state.forgotten {
-        // Whoever gave up what is left does not want it back.
+/// What an observation of a side's provider means for a state, as records. The server's is the provider that launches.
+pub fn observe(state: &State, now: Time, side: Side, observation: &Observation) -> Vec<Record> {
+    // Whoever gave up what is left does not want it back; and of a provider that was let go nothing is left to be told.
+    if state.forgotten || !state.has_side(side) {
         return Vec::new();
     }
     let changes = match observation {
-        Observation::Launch { launch, outcome } => launch_answered(state, *launch, outcome),
+        Observation::Launch { launch, outcome } => launch_answered(state, side, *launch, outcome),
         Observation::Killed { answers } => killed(answers),
-        Observation::Statuses { asked_at, seen } => statuses(state, now, *asked_at, seen),
-        Observation::StatusEnded { trouble } => vec![Change::StatusEnded { trouble: trouble.clone() }],
-        Observation::Listed(Ok(entries)) => listed(state, entries),
-        Observation::Listed(Err(trouble)) => vec![Change::ListEnded { trouble: Some(trouble.clone()) }],
+        Observation::Statuses { asked_at, seen } => statuses(state, now, side, *asked_at, seen),
+        Observation::StatusEnded { trouble } => vec![Change::StatusEnded { side, trouble: trouble.clone() }],
+        Observation::Listed(Ok(entries)) => listed(state, side, entries),
+        Observation::Listed(Err(trouble)) => {
+            vec![Change::ListEnded { side, trouble: Some(trouble.clone()) }]
+        }
         Observation::Initialized(outcome) => {
-            vec![Change::InitializeEnded { trouble: outcome.as_ref().err().cloned() }]
+            vec![Change::InitializeEnded { side, trouble: outcome.as_ref().err().cloned() }]
         }
         Observation::ServerRan { trouble, retryable, returned, doubtful } => {
             let (trouble, retryable) = (trouble.clone(), *retryable);
@@ -158,24 +160,24 @@ pub fn observe(state: &State, now: Time, observation: &Observation) -> Vec<Recor
     changes.into_iter().map(|change| change.at(now)).collect()
 }
 
-fn launch_answered(state: &State, launch: LaunchId, outcome: &LaunchOutcome) -> Vec<Change> {
-    if !state.launches.contains_key(&launch) {
-        return late_answer(state, launch, outcome);
+fn launch_answered(state: &State, side: Side, launch: LaunchId, outcome: &LaunchOutcome) -> Vec<Change> {
+    if state.launches.get(&launch).is_none_or(|open| open.side != side) {
+        return late_answer(state, side, launch, outcome);
     }
     let change = match outcome {
         LaunchOutcome::Succeeded { handles, shortfall, retryable } => {
-            if let Some(name) = reused(state, launch, handles) {
+            if let Some(name) = reused(state, side, launch, handles) {
                 let text = format!("the handle {name} of another launch was returned again");
                 Change::LaunchUnknown {
                     launch,
                     trouble: Trouble { text, clause: Some("RUN-5".to_owned()) },
-                    claimed: unknown_names(state, handles, Some(launch)),
+                    claimed: unknown_names(state, side, handles, launch),
                     returned: true,
                 }
             } else {
                 Change::LaunchSettled {
                     launch,
-                    handles: unknown_names(state, handles, Some(launch)),
+                    handles: unknown_names(state, side, handles, launch),
                     trouble: shortfall.clone(),
                     retryable: *retryable,
                 }
@@ -195,7 +197,7 @@ fn launch_answered(state: &State, launch: LaunchId, outcome: &LaunchOutcome) -> 
         LaunchOutcome::Unknown { trouble, claimed, returned } => Change::LaunchUnknown {
             launch,
             trouble: trouble.clone(),
-            claimed: unknown_names(state, claimed, Some(launch)),
+            claimed: unknown_names(state, side, claimed, launch),
             returned: *returned,
         },
     };
@@ -208,27 +210,33 @@ fn was_repeated(state: &State, launch: LaunchId) -> bool {
 }
 
 /// An answer to a launch that is settled already can only tell of workers that nobody else told of.
-fn late_answer(state: &State, launch: LaunchId, outcome: &LaunchOutcome) -> Vec<Change> {
+fn late_answer(state: &State, side: Side, launch: LaunchId, outcome: &LaunchOutcome) -> Vec<Change> {
     let (LaunchOutcome::Succeeded { handles, .. } | LaunchOutcome::Unknown { claimed: handles, .. }) =
         outcome
     else {
         return Vec::new();
     };
-    let handles = unknown_names(state, handles, Some(launch));
+    let handles = unknown_names(state, side, handles, launch);
     if handles.is_empty() { Vec::new() } else { vec![Change::Adopted { handles }] }
 }
 
-fn reused<'a>(state: &State, launch: LaunchId, handles: &'a [(Arc<str>, u32)]) -> Option<&'a str> {
+fn reused<'a>(
+    state: &State,
+    side: Side,
+    launch: LaunchId,
+    handles: &'a [(Arc<str>, u32)],
+) -> Option<&'a str> {
     let of_another = |name: &str| {
-        let known = state.handles.find(name).and_then(|id| state.handles.get(id));
+        let known = state.handles.find(side, name).and_then(|id| state.handles.get(id));
         known.is_some_and(|handle| handle.launch != Some(launch))
     };
     handles.iter().map(|(name, _)| &**name).find(|name| of_another(name))
 }
 
-fn unknown_names(state: &State, handles: &[(Arc<str>, u32)], launch: Option<LaunchId>) -> Vec<NewHandle> {
-    let new = handles.iter().filter(|(name, workers)| *workers > 0 && state.handles.find(name).is_none());
-    state.handles.number(new.cloned(), launch)
+fn unknown_names(state: &State, side: Side, handles: &[(Arc<str>, u32)], launch: LaunchId) -> Vec<NewHandle> {
+    let is_new =
+        |(name, workers): &&(Arc<str>, u32)| *workers > 0 && state.handles.find(side, name).is_none();
+    state.handles.number(side, handles.iter().filter(is_new).cloned(), Some(launch))
 }
 
 fn killed(answers: &[(HandleId, Result<(), Trouble>)]) -> Vec<Change> {
@@ -248,7 +256,7 @@ fn killed(answers: &[(HandleId, Result<(), Trouble>)]) -> Vec<Change> {
     changes
 }
 
-fn statuses(state: &State, now: Time, asked_at: Time, seen: &[(HandleId, Seen)]) -> Vec<Change> {
+fn statuses(state: &State, now: Time, side: Side, asked_at: Time, seen: &[(HandleId, Seen)]) -> Vec<Change> {
     let (mut initializing, mut running) = (Vec::new(), Vec::new());
     let (mut killed, mut died, mut late) = (Vec::new(), Vec::new(), Vec::new());
     for (id, seen) in seen {
@@ -274,18 +282,18 @@ fn statuses(state: &State, now: Time, asked_at: Time, seen: &[(HandleId, Seen)])
     if !late.is_empty() {
         changes.push(Change::LateSeen { handles: late });
     }
-    let (believed, suspected) = believe(state, asked_at, seen, died);
+    let (believed, suspected) = believe(state, side, asked_at, seen, died);
     if !(killed.is_empty() && believed.is_empty()) {
         changes.push(Change::Gone { killed, died: believed });
     }
     if !suspected.is_empty() {
         changes.push(Change::Suspected { handles: suspected });
     }
-    let second_look = state.suspicion.as_ref().is_some_and(|suspicion| asked_at > suspicion.since);
+    let second_look = state.suspicion_of(side).is_some_and(|suspicion| asked_at > suspicion.since);
     if second_look && !seen.is_empty() {
         // One look is one observation: who was in this one and is still here is alive. Who was not, because it failed in
         // parts, would be suspected anew.
-        changes.push(Change::SuspicionEnded);
+        changes.push(Change::SuspicionEnded { side });
     }
     if state.crash_backoff.failures() > 0 && is_stable(state, now, seen) {
         changes.push(Change::Stable);
@@ -296,11 +304,12 @@ fn statuses(state: &State, now: Time, asked_at: Time, seen: &[(HandleId, Seen)])
 /// Splits the dead into those that are believed and those that are looked at a second time.
 fn believe(
     state: &State,
+    side: Side,
     asked_at: Time,
     seen: &[(HandleId, Seen)],
     died: Vec<HandleId>,
 ) -> (Vec<HandleId>, Vec<HandleId>) {
-    if let Some(suspicion) = &state.suspicion {
+    if let Some(suspicion) = state.suspicion_of(side) {
         // What was asked before the first look was in proves nothing. Deaths that are new in the second look belong to the
         // same event.
         let died = if asked_at > suspicion.since { died } else { Vec::new() };
@@ -323,24 +332,26 @@ fn believe(
     }
 }
 
-/// Whether a worker that was launched after the last crash has lived for long enough.
+/// Whether a worker that was launched after the last crash has lived for long enough. One of a provider that is left does not
+/// tell how the next one's do.
 fn is_stable(state: &State, now: Time, seen: &[(HandleId, Seen)]) -> bool {
     seen.iter().any(|(id, seen)| {
         *seen == Seen::Running
             && state.handles.get(*id).is_some_and(|handle| {
-                handle.launched_at >= state.crash_backoff.last()
+                handle.side == state.side
+                    && handle.launched_at >= state.crash_backoff.last()
                     && now.since(handle.launched_at) >= state.policy.stable_after
             })
     })
 }
 
-fn listed(state: &State, entries: &[Listing]) -> Vec<Change> {
-    let (asked_at, policy) = (state.calls.list.started_at.unwrap_or_default(), &state.policy);
+fn listed(state: &State, side: Side, entries: &[Listing]) -> Vec<Change> {
+    let (asked_at, policy) = (state.calls_of(side).list.started_at.unwrap_or_default(), &state.policy);
     let mut changes = Vec::new();
 
-    let Found { adopted, new_strays, condemned } = sort(state, asked_at, entries);
+    let Found { adopted, new_strays, condemned } = sort(state, side, asked_at, entries);
     let mut settled = Vec::new();
-    for (id, launch) in &state.launches {
+    for (id, launch) in state.launches.iter().filter(|(_, launch)| launch.side == side) {
         let LaunchPhase::Unknown { since, returned, unlisted, .. } = &launch.phase else { continue };
         // One that was found before and has gone since counts once.
         let is_new = |new: &&NewHandle| new.launch == Some(*id) && !launch.found.contains_key(&new.name);
@@ -371,16 +382,19 @@ fn listed(state: &State, entries: &[Listing]) -> Vec<Change> {
         changes.push(Change::StraysCondemned { handles: condemned });
     }
     if !new_strays.is_empty() {
-        changes.push(Change::StraysSeen { strays: new_strays });
+        changes.push(Change::StraysSeen { side, strays: new_strays });
     }
     let listed: BTreeSet<_> = entries.iter().map(|entry| &entry.name).collect();
-    let gone = state.strays.iter().filter(|(name, stray)| stray.since < asked_at && !listed.contains(name));
-    let gone: Vec<_> = gone.map(|(name, _)| Arc::clone(name)).collect();
+    let gone = state
+        .strays
+        .iter()
+        .filter(|((of, name), stray)| *of == side && stray.since < asked_at && !listed.contains(name));
+    let gone: Vec<_> = gone.map(|((_, name), _)| Arc::clone(name)).collect();
     if !gone.is_empty() {
-        changes.push(Change::StraysGone { strays: gone });
+        changes.push(Change::StraysGone { side, strays: gone });
     }
     changes.extend(settled);
-    changes.push(Change::ListEnded { trouble: None });
+    changes.push(Change::ListEnded { side, trouble: None });
     changes
 }
 
@@ -391,20 +405,20 @@ struct Found {
     condemned: Vec<NewHandle>,
 }
 
-fn sort(state: &State, asked_at: Time, entries: &[Listing]) -> Found {
+fn sort(state: &State, side: Side, asked_at: Time, entries: &[Listing]) -> Found {
     let policy = &state.policy;
     let (mut ours, mut new_strays, mut condemned) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
         // One that was buried while the list was under way is dead; a list that is asked for later tells if it is not.
-        let is_new =
-            state.handles.find(&entry.name).is_none() && !state.calls.buried_meanwhile.contains(&entry.name);
-        if entry.workers == 0 || !is_new {
+        let is_new = state.handles.find(side, &entry.name).is_none()
+            && !state.calls_of(side).buried_meanwhile.contains(&entry.name);
+        let launch = state.launch_of(&entry.token);
+        if entry.workers == 0 || !is_new || is_the_other_sides(state, side, entry, launch) {
             continue;
         }
-        let launch = state.launch_of(&entry.token);
         let spared = policy.strays == Strays::Adopt || state.reconnect.is_some();
         let named = (Arc::clone(&entry.name), entry.workers);
-        match state.strays.get(&entry.name) {
+        match state.strays.get(&(side, Arc::clone(&entry.name))) {
             _ if launch.is_some() || spared => ours.push((named, launch)),
             None => new_strays.push(named),
             Some(stray) if asked_at >= stray.since + policy.stray_grace => condemned.push(named),
@@ -413,9 +427,22 @@ fn sort(state: &State, asked_at: Time, entries: &[Listing]) -> Found {
     }
     let after = ours.len();
     let mut adopted =
-        state.handles.number_each(ours.into_iter().chain(condemned.into_iter().map(|it| (it, None))));
+        state.handles.number_each(side, ours.into_iter().chain(condemned.into_iter().map(|it| (it, None))));
     let condemned = adopted.split_off(after);
     Found { adopted, new_strays, condemned }
+}
+
+/// Whether it is a container of the other side: both providers may look at the same backend. A launch was asked for on one side
+/// alone; what it brought, or what came of nobody's launch, is the same container where it has the same name.
+fn is_the_other_sides(state: &State, side: Side, entry: &Listing, launch: Option<LaunchId>) -> bool {
+    if let Some(open) = launch.and_then(|launch| state.launches.get(&launch)) {
+        return open.side != side;
+    }
+    state.sides().filter(|other| *other != side).any(|other| {
+        let known = state.handles.find(other, &entry.name).and_then(|id| state.handles.get(id));
+        known.is_some_and(|known| known.launch == launch)
+            || (launch.is_none() && state.strays.contains_key(&(other, Arc::clone(&entry.name))))
+    })
 }
 
 /// How far the taking over of a cluster has come with a list of these, of which so many were new.
@@ -427,7 +454,8 @@ fn taken_over(state: &State, entries: &[Listing], adopted: &[NewHandle]) -> Opti
     if quiet < LISTS_TO_BELIEVE {
         return Some(Change::ReconnectLooked { quiet });
     }
-    let known = entries.iter().filter_map(|entry| state.handles.get(state.handles.find(&entry.name)?));
+    let known =
+        entries.iter().filter_map(|entry| state.handles.get(state.handles.find(state.side, &entry.name)?));
     let live = known.filter(|handle| !matches!(handle.phase, Phase::Terminating { .. }));
     let found = live.fold(0_u32, |sum, handle| sum.saturating_add(handle.workers));
     Some(Change::Reconnected { expected: found.clamp(state.policy.min, state.policy.max), found })

@@ -1,20 +1,26 @@
 //! What to do next, from the state alone. It does not matter which event woke the planner: a plan follows from what is
 //! wanted and what is known, and the report says what keeps the two apart.
 
+mod moving;
 mod server;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     backoff::Backoff,
     handles::Phase,
-    ids::{HandleId, LaunchId},
+    ids::{HandleId, LaunchId, Side},
+    moving::Leaving,
     policy::{Desired, Policy},
     record::{Aim, Change, KillReason, Record, StopReason},
     report::{PlanReport, Reason, Remedy},
     state::{Call, LaunchPhase, State},
     time::Time,
-    victims::{self, Candidate},
+    victims,
 };
 
 /// A kill that was not answered is doubled in its patience so often at the most.
@@ -24,11 +30,19 @@ const KILL_DOUBLINGS: u32 = 6;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Ask the provider to be ready for the cluster.
-    Initialize,
+    Initialize {
+        /// Which provider.
+        side: Side,
+    },
     /// Ask the provider for all live handles of the cluster.
-    List,
+    List {
+        /// Which provider.
+        side: Side,
+    },
     /// Ask for workers; also asked again, under the same token, where the launch's fate is unknown.
     Launch {
+        /// Whom.
+        side: Side,
         /// The launch's number; [`State::token`] names it to the provider.
         launch: LaunchId,
         /// How many workers.
@@ -38,6 +52,8 @@ pub enum Action {
     },
     /// Kill handles.
     Kill {
+        /// The side of all of them.
+        side: Side,
         /// Which.
         handles: Vec<HandleId>,
         /// Why.
@@ -45,6 +61,8 @@ pub enum Action {
     },
     /// Ask for statuses.
     Status {
+        /// Which provider.
+        side: Side,
         /// Of these, which are expected to live.
         live: Vec<HandleId>,
         /// Of these only whether they have stopped.
@@ -59,6 +77,28 @@ pub enum Action {
     },
     /// Look how the server is, and whether it can be reached.
     LookAtServer,
+    /// Let go of the provider that the cluster has left: nothing of it is there any more.
+    LetGo {
+        /// Its side.
+        side: Side,
+        /// Its name.
+        from: Arc<str>,
+    },
+}
+
+impl Action {
+    /// The side whose provider is called; none for the server's, which are for the provider that launches.
+    pub fn side(&self) -> Option<Side> {
+        match self {
+            Self::Initialize { side }
+            | Self::List { side }
+            | Self::Launch { side, .. }
+            | Self::Kill { side, .. }
+            | Self::Status { side, .. }
+            | Self::LetGo { side, .. } => Some(*side),
+            Self::RunServer | Self::StopServer { .. } | Self::LookAtServer => None,
+        }
+    }
 }
 
 /// What to do now, and when to look again.
@@ -77,19 +117,20 @@ impl Plan {
     /// What must be recorded before the actions are carried out.
     pub fn records(&self, now: Time) -> Vec<Record> {
         let change = |action: &Action| match action {
-            Action::Initialize => Change::InitializeStarted,
-            Action::List => Change::ListStarted,
+            Action::Initialize { side } => Change::InitializeStarted { side: *side },
+            Action::List { side } => Change::ListStarted { side: *side },
             Action::Launch { launch, again: true, .. } => Change::LaunchRepeated { launch: *launch },
-            Action::Launch { launch, workers, again: false } => {
+            Action::Launch { launch, workers, again: false, .. } => {
                 Change::LaunchStarted { launch: *launch, workers: *workers, aim: self.aim }
             }
-            Action::Kill { handles, why } => {
+            Action::Kill { handles, why, .. } => {
                 Change::KillStarted { handles: handles.clone(), why: *why, aim: self.aim }
             }
-            Action::Status { .. } => Change::StatusStarted,
+            Action::Status { side, .. } => Change::StatusStarted { side: *side },
             Action::RunServer => Change::ServerStarted,
             Action::StopServer { why } => Change::ServerStopStarted { why: *why },
             Action::LookAtServer => Change::ServerLookStarted,
+            Action::LetGo { from, .. } => Change::MoveEnded { from: Arc::clone(from) },
         };
         self.actions.iter().map(|action| change(action).at(now)).collect()
     }
@@ -104,19 +145,33 @@ impl Plan {
 pub fn plan(state: &State, now: Time) -> (Plan, PlanReport) {
     let had = state.tally().live() + state.in_flight() + state.unknown();
     let plan = Plan { aim: Aim { target: state.target(), had }, ..Plan::default() };
-    let mut planner = Planner { state, now, plan, report: PlanReport::default() };
+    let mut planner = Planner {
+        state,
+        now,
+        left: state.leaving.as_ref(),
+        plan,
+        report: PlanReport::default(),
+        unprepared: Vec::new(),
+    };
+    planner.let_go();
     planner.explain_desired();
+    planner.explain_move();
     planner.kill_again();
     planner.kill_stale();
     planner.kill_late_starters();
     planner.look_after_server();
     planner.resolve_unknown();
     if planner.knows_its_workers() {
-        planner.meet_target();
+        match planner.left {
+            Some(left) => planner.move_on(left),
+            None => planner.meet_target(),
+        }
     }
     planner.explain_strays();
-    planner.list();
-    planner.ask_statuses();
+    for side in planner.sides() {
+        planner.list(side);
+        planner.ask_statuses(side);
+    }
     planner.explain_waiting();
     (planner.plan, planner.report)
 }
@@ -128,11 +183,19 @@ fn whole_containers(workers: u32, per_container: u32) -> u32 {
     if workers > each { workers - workers % each } else { workers }
 }
 
+fn is_on(state: &State, side: Side, id: HandleId) -> bool {
+    state.handle(id).is_some_and(|handle| handle.side == side)
+}
+
 struct Planner<'a> {
     state: &'a State,
     now: Time,
+    /// The side that the cluster leaves, while it does.
+    left: Option<&'a Leaving>,
     plan: Plan,
     report: PlanReport,
+    /// Sides whose providers were found to be unprepared so far.
+    unprepared: Vec<Side>,
 }
 
 impl Planner<'_> {
@@ -230,17 +293,25 @@ impl Planner<'_> {
     }
 
     fn kill(&mut self, handles: Vec<HandleId>, why: KillReason) {
-        if !handles.is_empty() {
-            self.because(Reason::Killing { handles: handles.len(), why });
-            self.plan.actions.push(Action::Kill { handles, why });
+        if handles.is_empty() {
+            return;
         }
+        self.because(Reason::Killing { handles: handles.len(), why });
+        let mut by_side: BTreeMap<Side, Vec<HandleId>> = BTreeMap::new();
+        for id in handles {
+            let side = self.state.handle(id).map_or(self.state.side, |handle| handle.side);
+            by_side.entry(side).or_default().push(id);
+        }
+        let kill = |(side, handles)| Action::Kill { side, handles, why };
+        self.plan.actions.extend(by_side.into_iter().map(kill));
     }
 
     /// Says what is held for launches of unknown fate, and asks for them again where that is safe.
     fn resolve_unknown(&mut self) {
         for (id, launch) in self.state.launches() {
             let LaunchPhase::Unknown { trouble, returned, .. } = &launch.phase else { continue };
-            let traits = self.state.traits;
+            let side = launch.side;
+            let traits = self.state.traits_of(side);
             let remedy = match returned {
                 false => Remedy::WaitForReturn,
                 true if traits.list => Remedy::List,
@@ -248,16 +319,20 @@ impl Planner<'_> {
                 true => Remedy::Operator,
             };
             let (token, workers) = (self.state.token(id), launch.held());
-            self.because(Reason::HeldForUnknown { token, workers, trouble: trouble.clone(), remedy });
+            self.because_on(
+                side,
+                Reason::HeldForUnknown { token, workers, trouble: trouble.clone(), remedy },
+            );
             // Where the server is gone for good, the launch is asked for all the same: it must be found out before the cluster
             // can go.
             let is_served = !self.state.wants_server() || self.state.is_served();
             if remedy == Remedy::Repeat
                 && is_served
-                && self.is_initialized()
-                && self.is_due_after(self.state.launch_backoff)
+                && self.is_initialized(side)
+                && self.is_due_after(self.state.launch_backoff_of(side))
             {
-                self.plan.actions.push(Action::Launch { launch: id, workers: launch.workers, again: true });
+                let workers = launch.workers;
+                self.plan.actions.push(Action::Launch { side, launch: id, workers, again: true });
             }
         }
     }
@@ -279,7 +354,7 @@ impl Planner<'_> {
         }
         let known = self.state.knows_its_workers();
         if !known {
-            self.because(Reason::FindingWorkers { trouble: self.state.calls.list.trouble.clone() });
+            self.because(Reason::FindingWorkers { trouble: self.state.calls.here.list.trouble.clone() });
         }
         known
     }
@@ -291,39 +366,31 @@ impl Planner<'_> {
         let live = self.state.tally().live() - self.workers_killed_now();
         let coming = self.state.in_flight() + self.state.unknown();
         if live > target {
-            self.kill_surplus(live - target);
+            self.kill_surplus(self.state.side, live - target);
         } else if live + coming < target {
             self.launch_missing(target - live - coming, live + coming);
         }
     }
 
+    /// Whom this plan kills so far, of those that live.
     fn killed_now(&self) -> impl Iterator<Item = HandleId> {
-        let late = |action: &Action| match action {
-            Action::Kill { handles, why: KillReason::LaunchTimeout | KillReason::OtherServer } => {
-                handles.clone()
-            }
-            _ => Vec::new(),
+        let killed = self.plan.actions.iter().flat_map(|action| match action {
+            Action::Kill { handles, .. } => &**handles,
+            _ => &[],
+        });
+        let lives = |id: &HandleId| {
+            let phase = self.state.handle(*id).map(|handle| handle.phase);
+            phase.is_some_and(|phase| !matches!(phase, Phase::Terminating { .. }))
         };
-        self.plan.actions.iter().flat_map(late).collect::<Vec<_>>().into_iter()
+        killed.copied().filter(lives)
     }
 
     fn workers_killed_now(&self) -> u64 {
         self.killed_now().filter_map(|id| self.state.handle(id)).map(|handle| u64::from(handle.workers)).sum()
     }
 
-    fn kill_surplus(&mut self, surplus: u64) {
-        let late: BTreeSet<_> = self.killed_now().collect();
-        let candidates: Vec<_> = self
-            .state
-            .handles()
-            .filter(|(id, handle)| !matches!(handle.phase, Phase::Terminating { .. }) && !late.contains(id))
-            .map(|(id, handle)| Candidate {
-                id,
-                workers: handle.workers,
-                initializing: matches!(handle.phase, Phase::Initializing { .. }),
-                launched_at: handle.launched_at.as_millis(),
-            })
-            .collect();
+    fn kill_surplus(&mut self, side: Side, surplus: u64) {
+        let candidates = self.candidates(side);
         let choice = victims::choose(&candidates, surplus, self.policy().prefer);
         if choice.workers < surplus {
             let chosen: BTreeSet<_> = choice.handles.iter().collect();
@@ -343,7 +410,11 @@ impl Planner<'_> {
             let max = self.policy().max;
             self.because(Reason::AtMaximum { max, stopping, waiting: missing - room });
         }
-        let mut wanted = missing.min(room);
+        self.launch(missing.min(room));
+    }
+
+    /// Launches so many, as far as that may be now.
+    fn launch(&mut self, mut wanted: u64) {
         if wanted == 0 || !self.may_launch() {
             return;
         }
@@ -361,7 +432,7 @@ impl Planner<'_> {
             let workers = whole_containers(workers, self.state.per_container);
             wanted -= u64::from(workers);
             launched += u64::from(workers);
-            self.plan.actions.push(Action::Launch { launch, workers, again: false });
+            self.plan.actions.push(Action::Launch { side: self.state.side, launch, workers, again: false });
         }
         if launched > 0 {
             self.because(Reason::Launching { workers: launched });
@@ -372,16 +443,16 @@ impl Planner<'_> {
     }
 
     /// Whether the provider has prepared itself for the cluster, where it must; where not, it is asked to.
-    fn is_initialized(&mut self) -> bool {
-        let call = &self.state.calls.initialize;
-        if !self.state.traits.initialize || call.succeeded_at.is_some() {
+    fn is_initialized(&mut self, side: Side) -> bool {
+        let call = &self.state.calls_of(side).initialize;
+        if !self.state.traits_of(side).initialize || call.succeeded_at.is_some() {
             return true;
         }
-        let reason = Reason::Initializing { trouble: call.trouble.clone() };
-        if !self.report.reasons.contains(&reason) {
-            self.because(reason);
+        if !self.unprepared.contains(&side) {
+            self.unprepared.push(side);
+            self.because_on(side, Reason::Initializing { trouble: call.trouble.clone() });
             if !call.in_flight && self.is_due_after(call.backoff) {
-                self.plan.actions.push(Action::Initialize);
+                self.plan.actions.push(Action::Initialize { side });
             }
         }
         false
@@ -389,7 +460,7 @@ impl Planner<'_> {
 
     /// Whether nothing but room stands in the way of a launch.
     fn may_launch(&mut self) -> bool {
-        let mut clear = self.is_initialized() & self.state.is_served();
+        let mut clear = self.is_initialized(self.state.side) & self.state.is_served();
         if let Some(until) = self.state.launch_backoff.until(self.now) {
             clear = false;
             self.wake(until);
@@ -409,60 +480,67 @@ impl Planner<'_> {
     }
 
     /// Asks the provider for all its workers: first of all, while a launch's fate is unknown, and now and then.
-    fn list(&mut self) {
+    fn list(&mut self, side: Side) {
         let (state, policy) = (self.state, &self.state.policy);
-        if !state.traits.list {
+        if !state.traits_of(side).list {
             return;
         }
+        let call = &state.calls_of(side).list;
         let unknown = |phase: &LaunchPhase| matches!(phase, LaunchPhase::Unknown { .. });
-        let doubtful = state.launches().any(|(_, launch)| unknown(&launch.phase));
+        let doubtful = state.launches().any(|(_, launch)| launch.side == side && unknown(&launch.phase));
         let interval = if doubtful { policy.poll_interval } else { policy.list_interval };
-        if let Some(trouble) = state.calls.list.trouble.clone() {
-            let failures = state.calls.list.backoff.failures();
-            self.because(Reason::ListFailing { failures, trouble });
+        if let Some(trouble) = call.trouble.clone() {
+            let failures = call.backoff.failures();
+            self.because_on(side, Reason::ListFailing { failures, trouble });
         }
-        // A cluster that is deleted goes only after a last look has found nothing of it.
-        let last_look =
-            state.is_empty() && state.desired == Desired::Deleted && !state.has_looked_since_last_death();
+        // A cluster that is deleted goes only after a last look has found nothing of it, and so does a provider that is left.
+        let is_over = if state.desired == Desired::Deleted {
+            state.is_empty()
+        } else {
+            side != state.side && state.is_side_empty(side)
+        };
+        let last_look = is_over && !state.has_looked_since_last_death(side);
         let hurry = last_look || state.reconnect.is_some();
+        let strays = state.strays.values().filter(|stray| stray.side == side);
         let mut interval = if hurry { policy.busy_poll_interval } else { interval };
-        if let (Some(condemned_at), Some(last)) = (
-            state.strays.values().map(|stray| stray.since + policy.stray_grace).min(),
-            state.calls.list.started_at,
-        ) && last < condemned_at
+        if let (Some(condemned_at), Some(last)) =
+            (strays.map(|stray| stray.since + policy.stray_grace).min(), call.started_at)
+            && last < condemned_at
         {
             // The list that condemns strays is asked for when their time is up.
             interval = interval.min(condemned_at.since(last));
         }
-        if self.call_is_due(&state.calls.list, interval) {
-            self.plan.actions.push(Action::List);
+        if self.call_is_due(call, interval) {
+            self.plan.actions.push(Action::List { side });
         }
     }
 
     /// Asks for statuses: often while something is under way, now and then otherwise.
-    fn ask_statuses(&mut self) {
+    fn ask_statuses(&mut self, side: Side) {
         let state = self.state;
         // Of nobody, nobody asks for a status, nor minds that the last one failed.
-        if state.handles.is_empty() {
+        if state.handles.count_on(side) == 0 {
             return;
         }
-        if let Some(trouble) = state.calls.status.trouble.clone() {
-            let failures = state.calls.status.backoff.failures();
-            self.because(Reason::StatusFailing { failures, trouble });
+        let call = &state.calls_of(side).status;
+        if let Some(trouble) = call.trouble.clone() {
+            let failures = call.backoff.failures();
+            self.because_on(side, Reason::StatusFailing { failures, trouble });
         }
         // While a kill is out there is nothing to see yet: its answer asks for statuses.
-        let dying = state.handles.dying().next().is_some();
-        let busy = state.tally().initializing > 0 || dying || state.suspicion.is_some();
+        let tally = state.handles.tally_on(side);
+        let dying = tally.terminating > 0 && state.handles.dying().any(|(_, id)| is_on(state, side, id));
+        let busy = tally.initializing > 0 || dying || state.suspicion_of(side).is_some();
         let interval = if busy { state.policy.busy_poll_interval } else { state.policy.poll_interval };
-        if self.call_is_due(&state.calls.status, interval) {
+        if self.call_is_due(call, interval) {
             let (mut live, mut terminating) = (Vec::new(), Vec::new());
-            for (id, handle) in state.handles() {
+            for (id, handle) in state.handles().filter(|(_, handle)| handle.side == side) {
                 match handle.phase {
                     Phase::Terminating { .. } => terminating.push(id),
                     Phase::Initializing { .. } | Phase::Running => live.push(id),
                 }
             }
-            self.plan.actions.push(Action::Status { live, terminating });
+            self.plan.actions.push(Action::Status { side, live, terminating });
         }
     }
 
@@ -482,8 +560,10 @@ impl Planner<'_> {
     /// Says what is waited for, and that all is well where nothing is.
     fn explain_waiting(&mut self) {
         let (state, tally) = (self.state, self.state.tally());
-        if let Some(suspicion) = &state.suspicion {
-            self.because(Reason::MassDeath { workers: suspicion.workers });
+        for side in self.sides() {
+            if let Some(suspicion) = state.suspicion_of(side) {
+                self.because_on(side, Reason::MassDeath { workers: suspicion.workers });
+            }
         }
         if state.in_flight() > 0 {
             self.because(Reason::LaunchesInFlight { workers: state.in_flight() });

@@ -9,6 +9,9 @@ use crate::victims::Prefer;
 /// The most workers that one cluster may ask for.
 pub const WORKERS_LIMIT: u32 = 1_000_000;
 
+/// Where nothing is said of a move's surge, it is one part in so many.
+const UNSAID_SURGE: u32 = 4;
+
 /// Whether a cluster shall have workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -73,6 +76,11 @@ pub struct Policy {
     pub mass_death_workers: u32,
     /// ... that are at least so many percent of those looked at is believed only when it is seen a second time.
     pub mass_death_percent: u32,
+    /// How many workers beyond the expected number may be there while the cluster moves to another provider, those that are
+    /// being killed included. Where nothing is said, a quarter of the expected number, and a container's worth at least.
+    pub surge: Option<u32>,
+    /// How many workers fewer than expected may be there for the sake of such a move.
+    pub missing: u32,
 }
 
 impl Default for Policy {
@@ -95,6 +103,8 @@ impl Default for Policy {
             stable_after: Duration::from_secs(10),
             mass_death_workers: 10,
             mass_death_percent: 50,
+            surge: None,
+            missing: 0,
         }
     }
 }
@@ -111,6 +121,11 @@ pub enum PolicyError {
         /// The most workers.
         max: u32,
     },
+    /// A move to another provider could never begin.
+    #[error(
+        "surge and missing cannot both be 0: no worker could ever be replaced when the cluster moves to another provider"
+    )]
+    NoRoomToMove,
     /// A number is outside its range.
     #[error("{field} must be between {low} and {high}, not {given}")]
     OutOfRange {
@@ -147,6 +162,8 @@ impl Policy {
             ("stable_after", millis(self.stable_after), 0, DAY),
             ("mass_death_workers", u64::from(self.mass_death_workers), 1, u64::from(u32::MAX)),
             ("mass_death_percent", u64::from(self.mass_death_percent), 1, 100),
+            ("surge", u64::from(self.surge.unwrap_or(0)), 0, u64::from(WORKERS_LIMIT)),
+            ("missing", u64::from(self.missing), 0, u64::from(WORKERS_LIMIT)),
         ];
         for (field, given, low, high) in ranges {
             in_range(field, given, low, high)?;
@@ -154,7 +171,22 @@ impl Policy {
         if self.min > self.max {
             return Err(PolicyError::MinAboveMax { min: self.min, max: self.max });
         }
+        if (self.surge, self.missing) == (Some(0), 0) {
+            return Err(PolicyError::NoRoomToMove);
+        }
         Ok(())
+    }
+
+    /// How many workers may be there at once while the cluster moves, where so many are wanted: the surge more, and never
+    /// more than the maximum.
+    pub fn ceiling(&self, target: u32, per_container: u32) -> u32 {
+        let quarter = || target.div_ceil(UNSAID_SURGE).max(per_container).max(1);
+        target.saturating_add(self.surge.unwrap_or_else(quarter)).min(self.max)
+    }
+
+    /// How many workers must be there at least while the cluster moves, where so many are wanted.
+    pub fn floor(&self, target: u32) -> u32 {
+        target.saturating_sub(self.missing)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{HandleId, LaunchId},
+    ids::{HandleId, LaunchId, Side},
     policy::{Desired, Policy, ProviderTraits},
     server::{Address, ServerPolicy},
     time::Time,
@@ -31,6 +31,9 @@ pub struct NewHandle {
     pub name: Arc<str>,
     /// How many workers it holds.
     pub workers: u32,
+    /// The side whose provider has it.
+    #[serde(default, skip_serializing_if = "Side::is_first")]
+    pub side: Side,
     /// The launch that it came from, where it is one of this cluster's.
     pub launch: Option<LaunchId>,
 }
@@ -49,6 +52,8 @@ pub enum KillReason {
     Outstanding,
     /// They know a server that was started again since.
     OtherServer,
+    /// The cluster moves to another provider, and others run there in their place, or may be missing.
+    Moved,
 }
 
 /// Why a server is stopped.
@@ -118,10 +123,27 @@ pub enum Change {
         #[serde(default = "one")]
         per_container: u32,
     },
-    /// Its provider can do something else than before.
+    /// A provider of it can do something else than before.
     Attached {
+        /// Whose.
+        #[serde(default, skip_serializing_if = "Side::is_first")]
+        side: Side,
         /// What it can do.
         traits: ProviderTraits,
+    },
+    /// It goes to another provider: workers are launched there from now on, and those of before are replaced.
+    MoveStarted {
+        /// The provider that it leaves.
+        from: Arc<str>,
+        /// The provider that it goes to.
+        to: Arc<str>,
+        /// The side of the latter: a new one, or the one that was being left where the cluster turns back.
+        side: Side,
+    },
+    /// Nothing is left on the side that it leaves: that provider is let go.
+    MoveEnded {
+        /// The provider.
+        from: Arc<str>,
     },
     /// It shall run, be stopped, or go.
     DesiredSet {
@@ -198,11 +220,17 @@ pub enum Change {
     },
     /// Workers of somebody else's launch were found, and the policy is to kill such.
     StraysSeen {
+        /// The side whose provider listed them.
+        #[serde(default, skip_serializing_if = "Side::is_first")]
+        side: Side,
         /// Their handles, with the workers on each.
         strays: Vec<(Arc<str>, u32)>,
     },
     /// They are not there any more.
     StraysGone {
+        /// The side that they were on.
+        #[serde(default, skip_serializing_if = "Side::is_first")]
+        side: Side,
         /// Their handles.
         strays: Vec<Arc<str>>,
     },
@@ -262,27 +290,46 @@ pub enum Change {
         handles: Vec<HandleId>,
     },
     /// A second look found them alive, or gone: nothing is suspected any more.
-    SuspicionEnded,
+    SuspicionEnded {
+        /// The side of that look.
+        #[serde(default, skip_serializing_if = "Side::is_first")]
+        side: Side,
+    },
     /// Workers launched after the last crash have lived long enough.
     Stable,
     /// Statuses are being asked for.
-    StatusStarted,
+    StatusStarted {
+        /// On which side.
+        side: Side,
+    },
     /// That has ended.
     StatusEnded {
+        /// On which side.
+        side: Side,
         /// Why it failed, where it did.
         trouble: Option<Trouble>,
     },
     /// All workers are being asked for.
-    ListStarted,
+    ListStarted {
+        /// On which side.
+        side: Side,
+    },
     /// That has ended.
     ListEnded {
+        /// On which side.
+        side: Side,
         /// Why it failed, where it did.
         trouble: Option<Trouble>,
     },
     /// The provider is being told of the cluster.
-    InitializeStarted,
+    InitializeStarted {
+        /// On which side.
+        side: Side,
+    },
     /// That has ended.
     InitializeEnded {
+        /// On which side.
+        side: Side,
         /// Why it failed, where it did.
         trouble: Option<Trouble>,
     },
@@ -351,11 +398,11 @@ impl Change {
         !matches!(
             self,
             Self::LateSeen { .. }
-                | Self::StatusStarted
+                | Self::StatusStarted { .. }
                 | Self::StatusEnded { .. }
-                | Self::ListStarted
+                | Self::ListStarted { .. }
                 | Self::ListEnded { .. }
-                | Self::InitializeStarted
+                | Self::InitializeStarted { .. }
                 | Self::InitializeEnded { .. }
                 | Self::ServerStopEnded { .. }
                 | Self::ServerLookStarted
@@ -370,9 +417,9 @@ impl Change {
             | Self::KillFailed { trouble, .. }
             | Self::ServerLost { trouble } => Some(trouble),
             Self::LaunchSettled { trouble, .. }
-            | Self::StatusEnded { trouble }
-            | Self::ListEnded { trouble }
-            | Self::InitializeEnded { trouble }
+            | Self::StatusEnded { trouble, .. }
+            | Self::ListEnded { trouble, .. }
+            | Self::InitializeEnded { trouble, .. }
             | Self::ServerRunEnded { trouble, .. }
             | Self::ServerStopEnded { trouble }
             | Self::ServerLookEnded { trouble, .. } => trouble.as_ref(),
@@ -410,8 +457,8 @@ impl Change {
     /// How many handles it names: what its size grows with.
     pub fn handles(&self) -> usize {
         let strays = match self {
-            Self::StraysSeen { strays } => strays.len(),
-            Self::StraysGone { strays } => strays.len(),
+            Self::StraysSeen { strays, .. } => strays.len(),
+            Self::StraysGone { strays, .. } => strays.len(),
             _ => 0,
         };
         strays + self.new_handles().len() + self.known_handles().count()

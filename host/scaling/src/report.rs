@@ -59,6 +59,33 @@ pub enum Reason {
         /// When the first of them is killed, if it is still there then.
         kill_in: Duration,
     },
+    /// The cluster moves to another provider.
+    Moving {
+        /// The provider that it leaves.
+        from: String,
+        /// Workers that are left there, those included that may be.
+        left: u64,
+        /// Workers that run on the other one already.
+        arrived: u64,
+    },
+    /// The move does not go on: no worker of before may go, and none may come before one has gone.
+    MoveBlocked {
+        /// How many workers are wanted.
+        target: u32,
+        /// How many may be there at once.
+        ceiling: u32,
+        /// How many must be.
+        floor: u32,
+        /// Workers in the smallest container that is left.
+        smallest: u32,
+    },
+    /// What holds for the provider that the cluster leaves.
+    Left {
+        /// The provider.
+        from: String,
+        /// What.
+        because: Box<Reason>,
+    },
     /// The provider has not yet prepared itself for the cluster.
     Initializing {
         /// Why the last attempt failed, where it did.
@@ -234,6 +261,7 @@ impl Reason {
             | Self::StatusFailing { trouble, .. }
             | Self::ListFailing { trouble, .. }
             | Self::ServerStatusFailing { trouble, .. } => Some(trouble),
+            Self::Left { because, .. } => return because.clause(),
             Self::KillFailing { trouble: None, .. } => return Some(KILL_HOLDS),
             Self::FindingWorkers { trouble }
             | Self::Initializing { trouble }
@@ -300,6 +328,18 @@ impl fmt::Display for Reason {
                 f.write_str("nothing is launched before the provider has prepared itself for the cluster")?;
                 after(f, trouble.as_ref())
             }
+            Self::Moving { from, left, arrived } => write!(
+                f,
+                "moving away from provider `{from}`: {} left there, {arrived} running on the other one",
+                Workers(*left)
+            ),
+            Self::MoveBlocked { target, ceiling, floor, smallest } => write!(
+                f,
+                "the move does not go on: of {target} wanted, no fewer than {floor} and no more than {ceiling} may be there at \
+                 once, and the smallest container that is left holds {smallest}; raise `surge` (and `max`, where it is in the \
+                 way) or `missing` in [cluster.scaling]"
+            ),
+            Self::Left { from, because } => write!(f, "on provider `{from}`, which is left: {because}"),
             Self::Launching { workers } => write!(f, "launching {}", Workers(*workers)),
             Self::Killing { handles, why } => {
                 let why = match why {
@@ -307,6 +347,7 @@ impl fmt::Display for Reason {
                     KillReason::LaunchTimeout => "that did not start in time",
                     KillReason::StillThere => "that were killed before and are still there",
                     KillReason::OtherServer => "that know a server which was started again since",
+                    KillReason::Moved => "that are left on the provider of before",
                     KillReason::Outstanding => "that were to be killed before, which may not have been done",
                 };
                 write!(f, "killing {handles} container{} {why}", if *handles == 1 { "" } else { "s" })

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     backoff::Backoff,
     handles::{Handle, Handles},
-    ids::{HandleId, LaunchId},
+    ids::{HandleId, LaunchId, Side},
+    moving::Leaving,
     policy::{Desired, Policy, ProviderTraits},
     server::Server,
     state::{Calls, Launch, State, Stray, Suspicion},
@@ -55,6 +56,12 @@ pub struct SnapshotHead {
     server: Option<Server>,
     #[serde(default)]
     has_stale: bool,
+    #[serde(default)]
+    side: Side,
+    #[serde(default)]
+    latest_side: Side,
+    #[serde(default)]
+    leaving: Option<Leaving>,
 }
 
 fn one() -> u32 {
@@ -114,11 +121,14 @@ impl State {
             kill_trouble: self.kill_trouble.clone(),
             suspicion: self.suspicion.clone(),
             last_gone: self.last_gone,
-            strays: self.strays.iter().map(|(name, stray)| (Arc::clone(name), stray.clone())).collect(),
+            strays: self.strays.iter().map(|((_, name), it)| (Arc::clone(name), it.clone())).collect(),
             latest: self.latest,
             per_container: self.per_container,
             server: self.server.clone(),
             has_stale: self.has_stale,
+            side: self.side,
+            latest_side: self.latest_side,
+            leaving: self.leaving.clone(),
         };
         Snapshot { head, handles }
     }
@@ -163,11 +173,14 @@ impl State {
             kill_trouble: head.kill_trouble,
             suspicion: head.suspicion,
             last_gone: head.last_gone,
-            strays: head.strays.into_iter().collect(),
+            strays: head.strays.into_iter().map(|(name, it)| ((it.side, name), it)).collect(),
             latest: head.latest,
             per_container: head.per_container,
             server: head.server,
             has_stale: head.has_stale,
+            side: head.side,
+            latest_side: head.latest_side,
+            leaving: head.leaving,
             calls: Calls::default(),
         })
     }

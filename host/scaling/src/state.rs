@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     backoff::Backoff,
     handles::{Handle, Handles, Phase, Tally},
-    ids::{HandleId, LaunchId},
+    ids::{HandleId, LaunchId, Side},
+    moving::Leaving,
     policy::{Desired, Policy, ProviderTraits},
     server::{Server, ServerKind, ServerPhase},
     time::Time,
@@ -22,6 +23,9 @@ use crate::{
 pub struct Launch {
     /// How many workers were asked for.
     pub workers: u32,
+    /// The side whose provider was asked.
+    #[serde(default, skip_serializing_if = "Side::is_first")]
+    pub side: Side,
     /// Handles of it that were named by refused replies or lists, with the workers on each: those that have gone since as
     /// well, so that one that is named again does not count twice.
     pub found: BTreeMap<Arc<str>, u32>,
@@ -80,12 +84,20 @@ pub struct Call {
 /// The calls of which at most one is out: what a host knows of them ends with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Calls {
-    pub(crate) status: Call,
-    pub(crate) list: Call,
-    pub(crate) initialize: Call,
+    pub(crate) here: SideCalls,
+    /// Those of the side that is being left, where one is.
+    pub(crate) left: SideCalls,
     pub(crate) server: ServerCalls,
     /// Handles that were still initializing when a look was taken that was late enough to kill them for it.
     pub(crate) late: BTreeSet<HandleId>,
+}
+
+/// The calls of one side's provider, of each kind at most one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SideCalls {
+    pub(crate) status: Call,
+    pub(crate) list: Call,
+    pub(crate) initialize: Call,
     /// Names of handles that were buried while a list was under way.
     pub(crate) buried_meanwhile: BTreeSet<Arc<str>>,
 }
@@ -124,6 +136,9 @@ pub struct Stray {
     pub workers: u32,
     /// When it was seen first.
     pub since: Time,
+    /// The side whose provider listed it.
+    #[serde(default, skip_serializing_if = "Side::is_first")]
+    pub side: Side,
 }
 
 /// Everything that is known of one cluster.
@@ -134,6 +149,10 @@ pub struct State {
     pub(crate) term: u64,
     pub(crate) generation: u64,
     pub(crate) policy: Policy,
+    /// The side that workers are launched on, and the latest that there was.
+    pub(crate) side: Side,
+    pub(crate) latest_side: Side,
+    pub(crate) leaving: Option<Leaving>,
     pub(crate) traits: ProviderTraits,
     pub(crate) desired: Desired,
     pub(crate) forgotten: bool,
@@ -156,7 +175,7 @@ pub struct State {
     pub(crate) kill_trouble: Option<(HandleId, Trouble)>,
     pub(crate) suspicion: Option<Suspicion>,
     pub(crate) last_gone: Time,
-    pub(crate) strays: BTreeMap<Arc<str>, Stray>,
+    pub(crate) strays: BTreeMap<(Side, Arc<str>), Stray>,
     /// When the last record was made that a journal holds.
     pub(crate) latest: Time,
     /// Known to this host alone.
@@ -191,7 +210,7 @@ impl State {
 
     /// Handles that none of the cluster's launches brought, and that will be killed if they stay.
     pub fn strays(&self) -> impl Iterator<Item = (&str, &Stray)> {
-        self.strays.iter().map(|(name, stray)| (&**name, stray))
+        self.strays.iter().map(|((_, name), stray)| (&**name, stray))
     }
 
     pub(crate) fn stray_workers(&self) -> u64 {
@@ -303,11 +322,6 @@ impl State {
         self.handles.is_empty() && self.launches.is_empty() && self.strays.is_empty()
     }
 
-    /// Whether the provider, where it can, has listed all workers since the last one was buried.
-    pub(crate) fn has_looked_since_last_death(&self) -> bool {
-        !self.traits.list || self.calls.list.succeeded_at.is_some_and(|asked_at| asked_at > self.last_gone)
-    }
-
     /// Whether an operator gave up what is left of it.
     pub fn is_forgotten(&self) -> bool {
         self.forgotten
@@ -318,7 +332,7 @@ impl State {
         self.desired == Desired::Deleted
             && self.is_empty()
             && (self.forgotten || self.has_no_server())
-            && (self.forgotten || self.has_looked_since_last_death())
+            && (self.forgotten || self.sides().all(|side| self.has_looked_since_last_death(side)))
     }
 
     /// Whether nothing but expected, running workers is there, and as many as there shall be.
@@ -331,6 +345,7 @@ impl State {
             && tally.initializing == 0
             && tally.terminating == 0
             && tally.running == u64::from(self.target())
+            && self.leaving.is_none()
             && self.suspicion.is_none()
             && self.reconnect.is_none()
             && self.knows_its_workers()
@@ -339,9 +354,13 @@ impl State {
     /// Whether a look at its workers is wanted, or under way.
     pub fn is_looking(&self) -> bool {
         let is_on = |call: &Call| call.wanted || call.in_flight;
-        // Nobody asks for the statuses of no handles.
-        (is_on(&self.calls.status) && !self.handles.is_empty())
-            || (self.traits.list && is_on(&self.calls.list))
+        let is_side_looked_at = |side: Side| {
+            let calls = self.calls_of(side);
+            // Nobody asks for the statuses of no handles.
+            (is_on(&calls.status) && self.handles.count_on(side) > 0)
+                || (self.traits_of(side).list && is_on(&calls.list))
+        };
+        self.sides().any(is_side_looked_at)
             // None is taken before a call that hangs has come back.
             || (self.is_server_looked_at() && is_on(&self.calls.server.look) && !self.calls.server.run_hangs)
     }
@@ -382,8 +401,9 @@ impl State {
         !matches!(handle.phase, Phase::Terminating { .. }) && self.is_stale(handle)
     }
 
-    /// Whether the workers that ran before this host did are known, where the provider can tell.
+    /// Whether the workers that ran before this host did are known, where the provider that launches can tell. Of a side that is
+    /// left, the journal knows whom it launched, and nobody is launched there any more.
     pub(crate) fn knows_its_workers(&self) -> bool {
-        !self.traits.list || self.calls.list.succeeded_at.is_some()
+        !self.traits.list || self.calls.here.list.succeeded_at.is_some()
     }
 }

@@ -60,6 +60,8 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
         Change::Reconnected { expected, .. } => {
             format!("taken over: {} found and expected", workers(*expected))
         }
+        Change::MoveStarted { from, to, .. } => format!("moving from provider `{from}` to `{to}`"),
+        Change::MoveEnded { from } => format!("moved: nothing is left on provider `{from}`"),
         Change::Attached { .. } => "its provider can do something else than before".to_owned(),
         Change::Forgotten => "deleted by force: whatever is left is forgotten".to_owned(),
         Change::Refreshed => "asked to look again, and to try again what failed".to_owned(),
@@ -81,10 +83,10 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
         Change::LaunchResolved { launch, handles } => {
             format!("an operator says that launch {} brought {}", token(launch), new(handles))
         }
-        Change::StraysSeen { strays } => {
+        Change::StraysSeen { strays, .. } => {
             format!("found, of nobody's launch: {}", list(strays.iter().map(|(name, _)| name.to_string())))
         }
-        Change::StraysGone { strays } => {
+        Change::StraysGone { strays, .. } => {
             format!(
                 "gone by themselves, of nobody's launch: {}",
                 list(strays.iter().map(ToString::to_string))
@@ -101,6 +103,7 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
                 KillReason::StillThere => "killed before and still there".to_owned(),
                 KillReason::Outstanding => "decided before, and perhaps not done".to_owned(),
                 KillReason::OtherServer => "they know a server that was started again since".to_owned(),
+                KillReason::Moved => format!("left on the provider of before; {}", wanted(*aim)),
             };
             format!("killing {}: {why}", of(handles))
         }
@@ -119,15 +122,15 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
         Change::Suspected { handles } => {
             format!("{} seem to have died at once; looking a second time", of(handles))
         }
-        Change::SuspicionEnded => "the second look has shown who lives".to_owned(),
+        Change::SuspicionEnded { .. } => "the second look has shown who lives".to_owned(),
         Change::Stable => "the workers last: no crash loop any more".to_owned(),
         Change::LateSeen { handles } => format!("still initializing, and too late: {}", of(handles)),
-        Change::StatusStarted => "asking for statuses".to_owned(),
-        Change::StatusEnded { trouble } => ended("statuses", trouble.as_ref()),
-        Change::ListStarted => "asking for all workers".to_owned(),
-        Change::ListEnded { trouble } => ended("the list of all workers", trouble.as_ref()),
-        Change::InitializeStarted => "asking the provider to prepare itself".to_owned(),
-        Change::InitializeEnded { trouble } => ended("the provider's preparation", trouble.as_ref()),
+        Change::StatusStarted { .. } => "asking for statuses".to_owned(),
+        Change::StatusEnded { trouble, .. } => ended("statuses", trouble.as_ref()),
+        Change::ListStarted { .. } => "asking for all workers".to_owned(),
+        Change::ListEnded { trouble, .. } => ended("the list of all workers", trouble.as_ref()),
+        Change::InitializeStarted { .. } => "asking the provider to prepare itself".to_owned(),
+        Change::InitializeEnded { trouble, .. } => ended("the provider's preparation", trouble.as_ref()),
         Change::ServerStarted => "starting the server".to_owned(),
         Change::ServerUp { address, replaces } => {
             let then = if *replaces { "; the workers of before are replaced" } else { "" };

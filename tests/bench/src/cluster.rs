@@ -69,6 +69,7 @@ impl Cluster {
             id: HandleId(self.next_handle + n as u64),
             name: name_of(&token, n, self.name_bytes),
             workers,
+            side: self.state.side(),
             launch: Some(launch),
         });
         let new: Vec<_> = new.collect();

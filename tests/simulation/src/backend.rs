@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
-use longshore_scaling::{Address, Seen};
+use longshore_scaling::{Address, Seen, Side};
 
 /// Whose a container is, and how it came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,28 @@ pub(crate) enum Origin {
     Rogue,
     /// It is another cluster's.
     Neighbour,
+}
+
+/// A container's name, and the side whose provider calls it so: another provider calls another container so.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name {
+    pub(crate) side: Side,
+    pub(crate) text: Arc<str>,
+}
+
+impl Name {
+    pub(crate) fn new(side: Side, text: &Arc<str>) -> Self {
+        Self { side, text: Arc::clone(text) }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.side {
+            Side(0) => f.write_str(&self.text),
+            Side(side) => write!(f, "{}@{side}", self.text),
+        }
+    }
 }
 
 /// A container, with all that ever became of it.
@@ -52,6 +75,8 @@ impl Container {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Token {
     pub(crate) asked: u32,
+    /// The side whose provider was asked.
+    pub(crate) side: Side,
     /// Workers that were ever created for it, those aside that came unannounced.
     pub(crate) created: u32,
     /// Calls that may still create something for it.
@@ -88,27 +113,29 @@ pub(crate) struct Backend {
     /// Calls that may still start a server for the cluster.
     pub(crate) server_runs_open: u32,
     servers_made: u64,
-    containers: BTreeMap<Arc<str>, Container>,
+    containers: BTreeMap<Name, Container>,
     /// Those that live, to be quick.
-    alive: BTreeSet<Arc<str>>,
+    alive: BTreeSet<Name>,
     pub(crate) tokens: BTreeMap<String, Token>,
-    created: u64,
+    /// How many there ever were, of each side's provider.
+    created: BTreeMap<Side, u64>,
 }
 
 impl Backend {
     /// Makes one container; says its name.
-    pub(crate) fn create(&mut self, token: &str, workers: u32, origin: Origin, now: u64) -> Arc<str> {
-        self.created += 1;
-        let name: Arc<str> = match origin {
-            Origin::Neighbour => format!("neighbour-{}", self.created),
-            Origin::Launched | Origin::Rogue => format!("c{}", self.created),
-        }
-        .into();
+    pub(crate) fn create(&mut self, side: Side, token: &str, workers: u32, origin: Origin, now: u64) -> Name {
+        let created = self.created.entry(side).or_default();
+        *created += 1;
+        let text = match origin {
+            Origin::Neighbour => format!("neighbour-{created}"),
+            Origin::Launched | Origin::Rogue => format!("c{created}"),
+        };
+        let name = Name { side, text: text.into() };
         let history = vec![(now, Seen::Initializing)];
         let token = token.to_owned();
         let container = Container { workers, token, origin, born: now, listed_from: now, history };
-        self.containers.insert(Arc::clone(&name), container);
-        self.alive.insert(Arc::clone(&name));
+        self.containers.insert(name.clone(), container);
+        self.alive.insert(name.clone());
         name
     }
 
@@ -129,18 +156,18 @@ impl Backend {
         self.server.as_mut().filter(|server| server.number == number)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Container> {
+    pub(crate) fn get(&self, name: &Name) -> Option<&Container> {
         self.containers.get(name)
     }
 
-    pub(crate) fn hide_from_lists(&mut self, name: &str, until: u64) {
+    pub(crate) fn hide_from_lists(&mut self, name: &Name, until: u64) {
         if let Some(container) = self.containers.get_mut(name) {
             container.listed_from = until;
         }
     }
 
     /// A container changes, unless it has stopped: there is no way back from that. Says whether it did.
-    pub(crate) fn set(&mut self, name: &str, status: Seen, now: u64) -> bool {
+    pub(crate) fn set(&mut self, name: &Name, status: Seen, now: u64) -> bool {
         let Some(container) = self.containers.get_mut(name) else { return false };
         if !container.is_alive() || container.status() == status {
             return false;
@@ -167,24 +194,24 @@ impl Backend {
     }
 
     /// All that live, of whatever cluster.
-    pub(crate) fn alive(&self) -> impl Iterator<Item = (&Arc<str>, &Container)> {
+    pub(crate) fn alive(&self) -> impl Iterator<Item = (&Name, &Container)> {
         self.alive.iter().filter_map(|name| self.containers.get_key_value(name))
     }
 
     /// Those of the cluster that live.
-    pub(crate) fn ours(&self) -> impl Iterator<Item = (&Arc<str>, &Container)> {
+    pub(crate) fn ours(&self) -> impl Iterator<Item = (&Name, &Container)> {
         self.alive().filter(|(_, container)| container.origin != Origin::Neighbour)
     }
 
-    /// All that ever were.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Container)> {
-        self.containers.iter()
+    /// All that ever were, of a side's provider.
+    pub(crate) fn all(&self, side: Side) -> impl Iterator<Item = (&Name, &Container)> {
+        self.containers.iter().filter(move |(name, _)| name.side == side)
     }
 
     /// Those of one launch, dead or alive.
     pub(crate) fn of_token(&self, token: &str) -> Vec<(Arc<str>, u32)> {
         let of_it = |container: &Container| container.token == token && container.origin == Origin::Launched;
         let found = self.containers.iter().filter(|(_, container)| of_it(container));
-        found.map(|(name, container)| (Arc::clone(name), container.workers)).collect()
+        found.map(|(name, container)| (Arc::clone(&name.text), container.workers)).collect()
     }
 }

@@ -6,6 +6,7 @@ mod endings;
 mod kills;
 mod launches;
 mod ledger;
+mod moves;
 mod numbers;
 mod rest;
 mod servers;
@@ -13,20 +14,27 @@ mod servers;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
 };
 
-use longshore_scaling::{HandleId, Record, Seen, State, Time};
+use longshore_scaling::{HandleId, Leaving, Record, Seen, Side, State, Time};
 
-use crate::{backend::Backend, names::kinds, queue::HostId};
+use crate::{
+    backend::{Backend, Name},
+    names::kinds,
+    queue::HostId,
+};
 
-pub(crate) use ledger::Ledger;
+pub(crate) use {ledger::Ledger, rest::unwrapped};
 
 kinds! {
     /// A rule, and who holds the core to it.
     Checker {
         NeverAboveMax = "never-above-max", "no launch begins that could bring more workers alive than the maximum";
         NeverAboveExpected = "never-above-expected", "no launch begins that could bring more workers than are wanted";
+        NeverAboveCeiling = "never-above-ceiling", "while the cluster moves, no launch begins that could bring more workers than the surge allows";
+        NeverBelowFloor = "never-below-floor", "while the cluster moves, nobody goes without another one at work, but those that may be missing";
+        NobodyLeftBehind = "nobody-left-behind", "a provider is let go only when no worker of the cluster is there, nor may yet come";
+        SidesApart = "sides-apart", "what one provider has is never taken for something of the other's";
         NothingLeaked = "nothing-leaked", "once replies are settled, no worker lives that the state does not know";
         NoTokenTwice = "no-token-twice", "no token is launched twice, but where the provider is idempotent";
         IntentBeforeEffect = "intent-before-effect", "nothing is launched or killed before the journal says so";
@@ -80,9 +88,9 @@ pub(crate) struct Checkers {
     /// Calls to kill, by handle.
     kills: BTreeMap<HandleId, u32>,
     /// Durable intents to launch that were not carried out yet, by token: how many workers, and by which host.
-    pending: BTreeMap<String, (u32, HostId)>,
-    /// Hosts whose provider is prepared for the cluster.
-    prepared: BTreeSet<HostId>,
+    pending: BTreeMap<String, (u32, HostId, Side)>,
+    /// Hosts, and the sides whose provider is prepared for the cluster.
+    prepared: BTreeSet<(HostId, Side)>,
     servers: servers::Servers,
     /// When the latest look was asked for that was told of each handle as initializing.
     initializing: BTreeMap<HandleId, Time>,
@@ -122,6 +130,7 @@ impl Checkers {
             self.check_numbers(record);
             self.check_launch(host, record, backend);
             self.check_kill(record, backend);
+            self.check_move(record, backend);
             self.check_server(host, record, backend);
             self.ledger.take(record);
         }
@@ -136,13 +145,13 @@ impl Checkers {
     }
 
     /// A host is told that its provider is prepared.
-    pub(crate) fn prepared(&mut self, host: HostId) {
-        self.prepared.insert(host);
+    pub(crate) fn prepared(&mut self, host: HostId, side: Side) {
+        self.prepared.insert((host, side));
     }
 
     /// A host is no more: what it meant to do and did not begin, it never will.
     pub(crate) fn host_ended(&mut self, host: HostId) {
-        self.pending.retain(|_, (_, of)| *of != host);
+        self.pending.retain(|_, (_, of, _)| *of != host);
     }
 
     /// An operator is told that a command is done.
@@ -159,10 +168,12 @@ impl Checkers {
     pub(crate) fn recovered(&mut self, state: &State) {
         let ledger = &self.ledger;
         let wanted = (ledger.expected, ledger.desired, ledger.target(), ledger.generation);
+        let wanted = (wanted, ledger.side, ledger.left_side());
         let found = (state.expected(), state.desired(), state.target(), state.generation());
+        let found = (found, state.side(), state.leaving().map(Leaving::side));
         if wanted != found || *state.policy() != ledger.policy {
             let saw = format!(
-                "expected, desired, target and generation are {found:?} after a restart, and {wanted:?} were durable"
+                "expected, desired, target, generation and sides are {found:?} after a restart, and {wanted:?} were durable"
             );
             self.fail(Checker::AcknowledgedIsKept, saw);
         }
@@ -203,15 +214,26 @@ impl Checkers {
     }
 
     /// Whether a container is known, as the journal has it: by its name, not yet gone.
-    fn knows(&self, name: &str) -> bool {
+    fn knows(&self, name: &Name) -> bool {
         self.ledger.names.contains_key(name) || self.ledger.strays.contains_key(name)
     }
 
     /// Workers that a launch may still bring to be.
     fn potential(&self, backend: &Backend) -> u64 {
+        self.potential_of(backend, |_| true)
+    }
+
+    /// The same of one side.
+    fn potential_on(&self, side: Side, backend: &Backend) -> u64 {
+        self.potential_of(backend, |of| of == side)
+    }
+
+    fn potential_of(&self, backend: &Backend, is_meant: impl Fn(Side) -> bool) -> u64 {
         let open = backend.tokens.iter().filter(|(token, _)| !self.pending.contains_key(*token));
+        let open = open.filter(|(_, launch)| is_meant(launch.side));
         let open: u64 = open.map(|(_, launch)| u64::from(launch.potential())).sum();
-        let pending = self.pending.iter().map(|(token, (workers, _))| {
+        let pending = self.pending.iter().filter(|(_, (_, _, side))| is_meant(*side));
+        let pending = pending.map(|(token, (workers, ..))| {
             let created = backend.tokens.get(token).map_or(0, |launch| launch.created);
             u64::from(workers.saturating_sub(created))
         });
@@ -235,8 +257,8 @@ fn differences(one: &str, a: &State, other: &str, b: &State) -> String {
 }
 
 /// Names of containers, as a sentence may hold them.
-fn some<'a>(names: impl IntoIterator<Item = &'a Arc<str>>) -> String {
-    let names: Vec<&str> = names.into_iter().map(|name| &**name).take(5).collect();
+fn some<'a>(names: impl IntoIterator<Item = &'a Name>) -> String {
+    let names: Vec<_> = names.into_iter().map(ToString::to_string).take(5).collect();
     names.join(", ")
 }
 

@@ -15,6 +15,8 @@ names! {
         Change::Created { .. } => "created",
         Change::Recovered { .. } => "recovered",
         Change::Attached { .. } => "attached",
+        Change::MoveStarted { .. } => "move-started",
+        Change::MoveEnded { .. } => "move-ended",
         Change::Rested => "rested",
         Change::ReconnectStarted => "reconnect-started",
         Change::ReconnectLooked { .. } => "reconnect-looked",
@@ -41,13 +43,13 @@ names! {
         Change::LateSeen { .. } => "late-seen",
         Change::Gone { .. } => "gone",
         Change::Suspected { .. } => "suspected",
-        Change::SuspicionEnded => "suspicion-ended",
+        Change::SuspicionEnded { .. } => "suspicion-ended",
         Change::Stable => "stable",
-        Change::StatusStarted => "status-started",
+        Change::StatusStarted { .. } => "status-started",
         Change::StatusEnded { .. } => "status-ended",
-        Change::ListStarted => "list-started",
+        Change::ListStarted { .. } => "list-started",
         Change::ListEnded { .. } => "list-ended",
-        Change::InitializeStarted => "initialize-started",
+        Change::InitializeStarted { .. } => "initialize-started",
         Change::InitializeEnded { .. } => "initialize-ended",
         Change::ServerStarted => "server-started",
         Change::ServerUp { replaces: false, .. } => "server-up",
@@ -66,8 +68,8 @@ names! {
 names! {
     /// The name of an action.
     action, ACTIONS, Action {
-        Action::Initialize => "initialize",
-        Action::List => "list",
+        Action::Initialize { .. } => "initialize",
+        Action::List { .. } => "list",
         Action::Launch { again: false, .. } => "launch",
         Action::Launch { again: true, .. } => "launch-again",
         Action::Kill { why: KillReason::Surplus, .. } => "kill-surplus",
@@ -75,7 +77,9 @@ names! {
         Action::Kill { why: KillReason::StillThere, .. } => "kill-still-there",
         Action::Kill { why: KillReason::Outstanding, .. } => "kill-outstanding",
         Action::Kill { why: KillReason::OtherServer, .. } => "kill-other-server",
+        Action::Kill { why: KillReason::Moved, .. } => "kill-moved",
         Action::Status { .. } => "status",
+        Action::LetGo { .. } => "let-go",
         Action::RunServer => "run-server",
         Action::StopServer { why: StopReason::Unwanted } => "stop-server",
         Action::StopServer { why: StopReason::StartTimeout } => "stop-late-server",
@@ -94,6 +98,9 @@ names! {
         Reason::Deleting => "deleting",
         Reason::JournalFailing { .. } => "journal-failing",
         Reason::FindingWorkers { .. } => "finding-workers",
+        Reason::Moving { .. } => "moving",
+        Reason::MoveBlocked { .. } => "move-blocked",
+        Reason::Left { .. } => "left",
         Reason::Initializing { .. } => "initializing",
         Reason::Launching { .. } => "launching",
         Reason::Killing { .. } => "killing",
@@ -130,7 +137,8 @@ names! {
     command, COMMANDS, Command {
         Command::Create { .. } => "create",
         Command::Scale { .. } => "scale",
-        Command::Update { .. } => "update",
+        Command::Update { route: None, .. } => "update",
+        Command::Update { route: Some(_), .. } => "move",
         Command::Attach { .. } => "attach",
         Command::Start => "start",
         Command::Stop => "stop",
@@ -156,6 +164,8 @@ names! {
         Denied::BeingDeleted => "being-deleted",
         Denied::IsStopped => "is-stopped",
         Denied::CannotServe => "cannot-serve",
+        Denied::ServerStaysBehind { .. } => "server-stays-behind",
+        Denied::IsMoving { .. } => "is-moving",
         Denied::ServerIsThere => "server-is-there",
     }
 }
@@ -176,6 +186,7 @@ kinds! {
         LateServer = "late-server", "a call started a server after its host had ended";
         ServerOfAnotherKind = "server-of-another-kind", "a cluster got a server of another kind, or lost it";
         ServedQuiet = "served-quiet", "faults had stopped, and all was as wanted and quiet, with a server that was up";
+        TurnedBack = "turned-back", "a cluster turned back to the provider that it was leaving";
         Finished = "finished", "a deleted cluster was gone";
         Recreated = "recreated", "a cluster was made anew under the old name";
         HostLeft = "host-left", "a host left with all its workers";

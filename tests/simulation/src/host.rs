@@ -6,7 +6,7 @@ mod life;
 
 use std::{collections::VecDeque, time::Duration};
 
-use longshore_scaling::{Action, Command, Desired, Observation, PlanReport, Step, Time};
+use longshore_scaling::{Action, Command, Desired, Observation, PlanReport, Side, Step, Time};
 
 use self::journal::{Append, Purpose};
 use crate::{
@@ -26,7 +26,7 @@ const JOURNAL_RETRY: u64 = 1_000;
 /// A message that waits for the host.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
-    Seen(Observation),
+    Seen(Side, Observation),
     Command(Command),
 }
 
@@ -125,9 +125,9 @@ impl World {
                 return self.obey(id, command, now);
             }
             match host.inbox.pop_front() {
-                Some(Message::Seen(observation)) => {
+                Some(Message::Seen(side, observation)) => {
                     if let Some(core) = &mut host.core {
-                        core.see(observation);
+                        core.see(side, observation);
                     }
                     return true;
                 }
@@ -165,7 +165,7 @@ impl World {
     fn act(&mut self, id: HostId, action: &Action, now: Time) -> bool {
         self.coverage.count("action", coverage::action(action));
         if matches!(self.stage, Stage::Quiet { .. })
-            && !matches!(action, Action::Status { .. } | Action::List | Action::LookAtServer)
+            && !matches!(action, Action::Status { .. } | Action::List { .. } | Action::LookAtServer)
         {
             self.checkers.stirs(&format!("{action:?}"));
         }
@@ -176,25 +176,34 @@ impl World {
         true
     }
 
-    /// Lets the core know what the provider at hand can do, before anything is decided that relies on it.
+    /// Lets the core know what the providers at hand can do, before anything is decided that relies on it.
     fn attach(&mut self, id: HostId, now: Time) -> bool {
-        let traits = self.shape.traits;
         let Some(host) = self.hosts.get_mut(&id) else { return false };
         let Some(core) = &mut host.core else { return false };
         if let Some(records) = core.catch_up(now) {
             return self.append(id, records, Purpose::Step);
         }
-        self.coverage.count("command", "attach");
-        let records = match core.admit(now, &Command::Attach { traits }) {
-            Ok(records) => records,
-            Err(denied) => {
-                let saw = format!("a host is denied to tell what its provider can do: {denied}");
-                self.checkers.fail(Checker::AcknowledgedIsKept, saw);
-                return false;
+        let left = core.state().leaving().map(longshore_scaling::Leaving::side);
+        for side in [Some(core.state().side()), left].into_iter().flatten() {
+            self.coverage.count("command", "attach");
+            let traits = self.traits_of(side);
+            let core = self.hosts.get_mut(&id).and_then(|host| host.core.as_mut());
+            match core
+                .map_or_else(|| Ok(Vec::new()), |core| core.admit(now, &Command::Attach { side, traits }))
+            {
+                Ok(records) if records.is_empty() => {}
+                Ok(records) => return self.append(id, records, Purpose::Attach),
+                Err(denied) => {
+                    let saw = format!("a host is denied to tell what its provider can do: {denied}");
+                    self.checkers.fail(Checker::AcknowledgedIsKept, saw);
+                    return false;
+                }
             }
-        };
-        host.is_attached = records.is_empty();
-        records.is_empty() || self.append(id, records, Purpose::Attach)
+        }
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.is_attached = true;
+        }
+        true
     }
 
     fn obey(&mut self, id: HostId, command: Command, now: Time) -> bool {

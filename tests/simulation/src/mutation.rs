@@ -42,6 +42,10 @@ kinds! {
         BelievesTheStop = "believes-the-stop", "a server that is said to be stopped is taken for gone";
         SparesTheStale = "spares-the-stale", "workers that know a server which has moved are not killed, and said to be";
         CutsAnyhow = "cuts-anyhow", "launches are cut without regard to what a container holds";
+        LooserSurge = "looser-surge", "one worker more than the surge may be there while the cluster moves";
+        MissesOneMore = "misses-one-more", "one worker more than may be is missing while the cluster moves";
+        LetsGoEarly = "lets-go-early", "who is left on the provider of before is taken for gone";
+        MixesSides = "mixes-sides", "what one provider lists is taken for the other's";
         AdmitsWhileWriting = "admits-while-writing", "a command is admitted while something is being written";
     }
 }
@@ -74,6 +78,10 @@ impl Mutation {
             Self::BelievesTheStop => Checker::NoServerLeft,
             Self::SparesTheStale => Checker::StaleReplaced,
             Self::CutsAnyhow => Checker::WholeContainers,
+            Self::LooserSurge => Checker::NeverAboveCeiling,
+            Self::MissesOneMore => Checker::NeverBelowFloor,
+            Self::LetsGoEarly => Checker::NobodyLeftBehind,
+            Self::MixesSides => Checker::SidesApart,
             Self::ForgetsWhatItSaw => Checker::ComesToRest,
             Self::AdmitsWhileWriting => Checker::NeverPanics,
         }

@@ -4,12 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_scaling::{
-    Command, Desired, LaunchPhase, Policy, Reason, Remedy, ServerKind, ServerPolicy, State,
+    Command, Desired, LaunchPhase, Policy, ProviderTraits, Reason, Remedy, Route, ServerKind, ServerPolicy,
+    Side, State,
 };
 
 use crate::{
     backend::address,
-    checkers::Checker,
+    checkers::{Checker, unwrapped},
     coverage::{self, Event as Counted},
     host::{Host, Message},
     queue::{Event, HostId},
@@ -65,7 +66,7 @@ impl World {
         Command::Create {
             uid,
             policy,
-            traits: self.shape.traits,
+            traits: self.traits_of(Side(0)),
             expected,
             desired,
             server: self.shape.server,
@@ -86,7 +87,8 @@ impl World {
         let (policy, server) = (ledger.policy.clone(), ledger.server);
         let dice = &mut self.operator_dice;
         match dice.below(100) {
-            0..40 => Command::Scale { expected: dice.count(min, max.min(scale * 3)) },
+            0..34 => Command::Scale { expected: dice.count(min, max.min(scale * 3)) },
+            34..40 => self.journey(),
             40..43 => Command::Scale { expected: max + dice.count(1, 5) },
             43..55 => {
                 let expected = dice.count(0, scale);
@@ -122,8 +124,29 @@ impl World {
         server: Option<ServerPolicy>,
         other_server: bool,
     ) -> Command {
-        let (traits, per_container) = (self.shape.traits, self.shape.per_container);
-        Command::Update { policy, traits, expected, server, per_container, other_server }
+        let traits = self.traits_of(self.checkers.ledger.side);
+        let (per_container, route) = (self.shape.per_container, None);
+        Command::Update { policy, traits, expected, server, per_container, other_server, route }
+    }
+
+    /// To another provider, or back to the one that the cluster comes from.
+    fn journey(&mut self) -> Command {
+        let ledger = &self.checkers.ledger;
+        let name = |side: Side| format!("provider no. {}", side.0);
+        let (from, left) = (ledger.side, ledger.left_side());
+        let (policy, expected, server) = (ledger.policy.clone(), ledger.expected, ledger.server);
+        // Now and then somebody would go on to a third one, and is told to wait.
+        let back = left.filter(|_| self.operator_dice.chance(8_000));
+        let to = back.unwrap_or_else(|| Side(self.providers.keys().last().map_or(0, |latest| latest.0) + 1));
+        let traits = if let Some(back) = back {
+            self.traits_of(back)
+        } else {
+            let server = self.traits_of(from).server;
+            ProviderTraits { server, ..self.shape.another_provider(&mut self.operator_dice) }
+        };
+        let route = Some(Route { from: name(from).into(), to: name(to).into() });
+        let (per_container, other_server) = (self.shape.per_container, false);
+        Command::Update { policy, traits, expected, server, per_container, other_server, route }
     }
 
     /// The server of a new configuration: mostly the same, and whether it is another one all the same.
@@ -169,7 +192,7 @@ impl World {
     fn resolution(&mut self, id: HostId) -> Option<Command> {
         let host = self.hosts.get(&id)?;
         let state = host.core.as_ref()?.state();
-        let token = host.report.reasons.iter().find_map(|reason| match reason {
+        let token = host.report.reasons.iter().map(unwrapped).find_map(|reason| match reason {
             Reason::HeldForUnknown { token, remedy: Remedy::Operator, .. } => Some(token.clone()),
             _ => None,
         })?;
@@ -182,9 +205,14 @@ impl World {
         {
             return None;
         }
-        let unknown = |name: &Arc<str>| state.handles().all(|(_, handle)| handle.name != *name);
-        let there = self.backend.ours().filter(|(name, it)| it.token == token && unknown(name));
-        let handles = there.map(|(name, it)| (Arc::clone(name), it.workers)).collect();
+        let unknown = |name: &Arc<str>| {
+            state.handles().all(|(_, handle)| handle.side != held.side || handle.name != *name)
+        };
+        let there = self
+            .backend
+            .ours()
+            .filter(|(name, it)| name.side == held.side && it.token == token && unknown(&name.text));
+        let handles = there.map(|(name, it)| (Arc::clone(&name.text), it.workers)).collect();
         Some(Command::Resolve { token, handles })
     }
 
@@ -212,6 +240,18 @@ impl World {
             self.order(id, command);
         }
         self.queue.push(self.now + INSPECTION, Event::Inspect);
+    }
+
+    /// Whoever waits for the end of a move lets as many be missing as it takes: a worker at a time it could take hours, and where no
+    /// container is small enough, for ever.
+    fn haste(&self) -> Option<Command> {
+        let ledger = &self.checkers.ledger;
+        let missing = self.shape.scale * 3;
+        if ledger.left.is_none() || ledger.desired == Desired::Deleted || ledger.policy.missing >= missing {
+            return None;
+        }
+        let policy = Policy { missing, ..ledger.policy.clone() };
+        Some(self.update(policy, ledger.expected, ledger.server, false))
     }
 
     /// How long a cluster may take to become as wanted once nothing goes wrong any more. Generous where it adds up what the
@@ -252,7 +292,7 @@ impl World {
             self.inspect_nothing(id);
             return;
         };
-        if let Some(command) = self.resolution(id) {
+        if let Some(command) = self.resolution(id).or_else(|| self.haste()) {
             return self.order(id, command);
         }
         let Some((core, report)) =
@@ -333,6 +373,7 @@ fn in_words(command: &Command) -> String {
             format!("wants a cluster of {expected}, from {} to {}", policy.min, policy.max)
         }
         Command::Scale { expected } => format!("wants {expected}"),
+        Command::Update { route: Some(Route { from, to }), .. } => format!("wants to go from {from} to {to}"),
         Command::Update { expected, policy, .. } => {
             format!("wants another policy: {expected}, from {} to {}", policy.min, policy.max)
         }

@@ -7,10 +7,11 @@ mod server;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use longshore_scaling::{Action, HandleId, LaunchId, ServerKind, ServerSeen, Time, Trouble};
+use longshore_scaling::{Action, HandleId, LaunchId, ServerKind, ServerSeen, Side, Time, Trouble};
 
 use self::server::{StartFate, StopFate};
 use crate::{
+    backend::Name,
     fault::Fault,
     queue::{CallId, Event, HostId},
     trace::{Who, say},
@@ -88,6 +89,8 @@ pub(crate) struct Call {
     pub(crate) host: HostId,
     /// The cluster that it is for: another one of the same name hears nothing of it.
     pub(crate) uid: u64,
+    /// The side whose provider is called.
+    pub(crate) side: Side,
     pub(crate) kind: Kind,
     /// When it was made, by the host's clock, and by the world's.
     pub(crate) asked_at: Time,
@@ -142,19 +145,20 @@ impl World {
         let (Some(core), is_zombie) = (&it.core, it.is_zombie) else { return };
         let state = core.state();
         let uid = state.uid();
+        let side = action.side().unwrap_or(state.side());
         let named = |ids: &[HandleId]| -> Vec<(HandleId, Arc<str>)> {
             ids.iter().filter_map(|id| Some((*id, Arc::clone(&state.handle(*id)?.name)))).collect()
         };
         let kind = match action {
-            Action::Initialize => Kind::Initialize,
-            Action::List => Kind::List,
-            Action::Status { live, terminating } => {
+            Action::Initialize { .. } => Kind::Initialize,
+            Action::List { .. } => Kind::List,
+            Action::Status { live, terminating, .. } => {
                 Kind::Status { live: named(live), terminating: named(terminating) }
             }
             Action::Kill { handles, .. } => {
                 let handles = named(handles);
                 for (id, name) in &handles {
-                    self.checkers.kill_called(*id, name, &self.backend);
+                    self.checkers.kill_called(*id, &Name::new(side, name), &self.backend);
                 }
                 let (fate, hit) = self.kill_fate(handles.len());
                 Kind::Kill { handles, hit, fate }
@@ -162,18 +166,18 @@ impl World {
             Action::Launch { launch, workers, .. } => {
                 let token = state.token(*launch);
                 if !is_zombie {
-                    self.checkers.runs_prepared(host, &token);
+                    self.checkers.runs_prepared(host, side, &token);
                 }
-                self.checkers.run_called(*launch, *workers, &token);
+                self.checkers.run_called(*launch, side, *workers, &token);
                 let entry = self.backend.tokens.entry(token.clone()).or_default();
-                entry.asked = *workers;
+                (entry.asked, entry.side) = (*workers, side);
                 entry.open += 1;
                 let fate = self.run_fate();
                 Kind::Run { launch: *launch, token, workers: *workers, fate, made: Vec::new() }
             }
             Action::RunServer => {
                 if !is_zombie {
-                    self.checkers.server_prepared(host);
+                    self.checkers.server_prepared(host, side);
                 }
                 self.checkers.server_called(true);
                 self.backend.server_runs_open += 1;
@@ -187,18 +191,20 @@ impl World {
                 let kind = state.server().map_or(ServerKind::Managed, |server| server.policy.kind);
                 Kind::LookAtServer { kind, seen: None }
             }
+            // That it is let go, the provider does not notice.
+            Action::LetGo { .. } => return,
         };
-        self.begin(host, uid, kind, asked_at);
+        self.begin(host, uid, side, kind, asked_at);
     }
 
-    fn begin(&mut self, host: HostId, uid: u64, kind: Kind, asked_at: Time) {
+    fn begin(&mut self, host: HostId, uid: u64, side: Side, kind: Kind, asked_at: Time) {
         self.calls.made += 1;
         let id = CallId(self.calls.made);
         if let Kind::Run { token, workers, fate, .. } = &kind {
-            say!(self, Who::Provider, "is asked for {workers} under {token} ({fate:?})");
+            say!(self, Who::Provider, "no. {} is asked for {workers} under {token} ({fate:?})", side.0);
         } else if let Kind::Kill { handles, fate, .. } = &kind {
             let names: Vec<_> = handles.iter().map(|(_, name)| &**name).collect();
-            say!(self, Who::Provider, "is asked to kill {} ({fate:?})", names.join(", "));
+            say!(self, Who::Provider, "no. {} is asked to kill {} ({fate:?})", side.0, names.join(", "));
         } else if let Kind::RunServer { fate } = &kind {
             say!(self, Who::Provider, "is asked for the server ({fate:?})");
         } else if let Kind::StopServer { fate } = &kind {
@@ -244,6 +250,7 @@ impl World {
         let call = Call {
             host,
             uid,
+            side,
             kind,
             asked_at,
             began,

@@ -1,10 +1,13 @@
 //! Virtual time: what will happen, in order. Of two events of the same moment a coin of the run's decides which is first.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use longshore_scaling::Seen;
 
-use crate::dice::{Dice, Stream};
+use crate::{
+    backend::Name,
+    dice::{Dice, Stream},
+};
 
 /// A call to the provider, by its number in the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +37,7 @@ pub(crate) enum Event {
     /// A call's deadline passes.
     Deadline { call: CallId },
     /// A container changes.
-    Becomes { name: Arc<str>, status: Seen },
+    Becomes { name: Name, status: Seen },
     /// A server changes.
     ServerBecomes { number: u64, status: Seen },
     /// A server can be reached again.

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use longshore_scaling::{
     Action, Change, Command, Cycle, Denied, Desired, HandleId, KillReason, LaunchId, LaunchOutcome,
-    LaunchPhase, Listing, Observation, Phase, PlanReport, Record, Seen, Server, ServerKind, ServerSeen,
+    LaunchPhase, Listing, Observation, Phase, PlanReport, Record, Seen, Server, ServerKind, ServerSeen, Side,
     Snapshot, State, Step, StopReason, Time, Trouble, admit,
 };
 
-use self::bends::{actions, bent, edited, forget_launches, is_intent, lose_a_command, number_anew};
+use self::bends::{actions, bent, edited, forget_launches, is_intent, lose_a_command, number_anew, unbend};
 use crate::mutation::Mutation;
 
 /// Troubles pile up so high, in bytes.
@@ -82,7 +82,8 @@ impl Core {
         self.cycle.state()
     }
 
-    pub(crate) fn see(&mut self, mut observation: Observation) {
+    pub(crate) fn see(&mut self, mut side: Side, mut observation: Observation) {
+        let here = self.state().side();
         match (&mut observation, self.mutation) {
             (Observation::Launch { outcome, .. }, Some(Mutation::UnknownIsFailed)) => {
                 if let LaunchOutcome::Unknown { trouble, .. } = outcome {
@@ -90,32 +91,38 @@ impl Core {
                 }
             }
             (Observation::Listed(Ok(entries)), Some(Mutation::AdoptsNothing)) => {
-                let known =
-                    |name: &str| self.cycle.state().handles().any(|(_, handle)| *handle.name == *name);
+                let known = |name: &str| {
+                    let mut handles = self.cycle.state().handles();
+                    handles.any(|(_, handle)| handle.side == side && *handle.name == *name)
+                };
                 entries.retain(|entry| known(&entry.name));
             }
             (Observation::Listed(Ok(entries)), Some(Mutation::BelievesOneList)) => {
-                for launch in self.unlisted(entries) {
+                for launch in self.unlisted(side, entries) {
                     let trouble = Trouble::new("a list does not have it");
                     let outcome = LaunchOutcome::Failed { trouble, retryable: true };
-                    self.cycle.see(Observation::Launch { launch, outcome });
+                    self.cycle.see(side, Observation::Launch { launch, outcome });
                 }
             }
             (Observation::Statuses { asked_at, seen }, Some(Mutation::BelievesMassDeath)) => {
                 for one in seen.drain(..) {
-                    self.cycle.see(Observation::Statuses { asked_at: *asked_at, seen: vec![one] });
+                    self.cycle.see(side, Observation::Statuses { asked_at: *asked_at, seen: vec![one] });
                 }
             }
             (Observation::Statuses { seen, .. }, Some(Mutation::LateUnseen)) => {
                 let is_missing = |id: &HandleId| seen.iter().all(|(seen, _)| seen != id);
-                let starting = self
-                    .cycle
-                    .state()
-                    .handles()
-                    .filter(|(_, handle)| matches!(handle.phase, Phase::Initializing { .. }));
+                let starting = self.cycle.state().handles().filter(|(_, handle)| {
+                    handle.side == side && matches!(handle.phase, Phase::Initializing { .. })
+                });
                 let missing: Vec<_> = starting.map(|(id, _)| id).filter(is_missing).collect();
                 seen.extend(missing.into_iter().map(|id| (id, Seen::Initializing)));
             }
+            (Observation::Statuses { seen, .. }, Some(Mutation::LetsGoEarly)) if side != here => {
+                for (_, seen) in seen.iter_mut() {
+                    *seen = Seen::Stopped;
+                }
+            }
+            (Observation::Listed(Ok(_)), Some(Mutation::MixesSides)) => side = here,
             (Observation::Killed { .. }, Some(Mutation::DeafToKills)) => return,
             (Observation::ServerLooked(Ok(seen)), Some(Mutation::TakesItForUp)) => {
                 if let ServerSeen::Unreachable { address, .. } = seen {
@@ -128,18 +135,19 @@ impl Core {
         self.saw = true;
         let believes = self.is(Mutation::BelievesTheStop)
             && matches!(observation, Observation::ServerStopAnswered(Ok(())));
-        self.cycle.see(observation);
+        self.cycle.see(side, observation);
         if believes {
-            self.cycle.see(Observation::ServerLooked(Ok(ServerSeen::Stopped)));
+            self.cycle.see(side, Observation::ServerLooked(Ok(ServerSeen::Stopped)));
         }
     }
 
     /// Launches of unknown fate of which a list has nothing.
-    fn unlisted(&self, entries: &[Listing]) -> Vec<LaunchId> {
+    fn unlisted(&self, side: Side, entries: &[Listing]) -> Vec<LaunchId> {
         let state = self.cycle.state();
         let is_unlisted = |launch: &LaunchId| entries.iter().all(|entry| entry.token != state.token(*launch));
         let unknown = state.launches().filter(|(_, launch)| {
-            matches!(launch.phase, LaunchPhase::Unknown { returned: true, repeats: 0, .. })
+            launch.side == side
+                && matches!(launch.phase, LaunchPhase::Unknown { returned: true, repeats: 0, .. })
         });
         unknown.map(|(launch, _)| launch).filter(is_unlisted).collect()
     }
@@ -188,7 +196,7 @@ impl Core {
                     _ = self.cycle.admit(now, &Command::Refresh);
                 }
                 if self.is(Mutation::ActsBeforeWrite) && !self.done_early {
-                    let actions = actions(&records);
+                    let actions = actions(&records, self.state());
                     if !actions.is_empty() {
                         self.done_early = true;
                         return Step::Act(actions);
@@ -197,9 +205,8 @@ impl Core {
                 Step::Write(self.for_the_journal(records))
             }
             Step::Act(mut actions) => {
-                if self.is(Mutation::Unprepared) && actions.contains(&Action::Initialize) {
-                    actions.retain(|action| *action != Action::Initialize);
-                    self.cycle.see(Observation::Initialized(Ok(())));
+                if self.is(Mutation::Unprepared) {
+                    self.take_for_prepared(&mut actions);
                 }
                 if self.is(Mutation::TrustsTheHostBefore) {
                     self.trust(&mut actions);
@@ -239,19 +246,30 @@ impl Core {
         self.cycle.refused();
     }
 
+    /// Nobody is asked to prepare himself, and all are said to have done so.
+    fn take_for_prepared(&mut self, actions: &mut Vec<Action>) {
+        for action in &*actions {
+            if let Action::Initialize { side } = action {
+                self.cycle.see(*side, Observation::Initialized(Ok(())));
+            }
+        }
+        actions.retain(|action| !matches!(action, Action::Initialize { .. }));
+    }
+
     /// The server was up for the host before, and so it is.
     fn trust(&mut self, actions: &mut Vec<Action>) {
         let up = self.state().server().filter(|server| server.is_up()).and_then(|it| it.address.clone());
         let Some(address) = up.filter(|_| actions.contains(&Action::LookAtServer)) else { return };
         actions.retain(|action| *action != Action::LookAtServer);
-        self.cycle.see(Observation::ServerLooked(Ok(ServerSeen::Up { address })));
+        let side = self.state().side();
+        self.cycle.see(side, Observation::ServerLooked(Ok(ServerSeen::Up { address })));
     }
 
     /// Who is to go for the server's sake stays, and it is said that all went.
     fn spare(&mut self, actions: &mut Vec<Action>) {
         let spared = &mut self.spared;
         for action in &mut *actions {
-            let Action::Kill { handles, why } = action else { continue };
+            let Action::Kill { side, handles, why } = action else { continue };
             if *why == KillReason::OtherServer {
                 spared.extend(handles.iter());
             }
@@ -259,7 +277,7 @@ impl Core {
                 handles.iter().filter(|id| spared.contains(id)).map(|id| (*id, Ok(()))).collect();
             handles.retain(|id| !spared.contains(id));
             if !answers.is_empty() {
-                self.cycle.see(Observation::Killed { answers });
+                self.cycle.see(*side, Observation::Killed { answers });
             }
         }
         actions.retain(|action| !matches!(action, Action::Kill { handles, .. } if handles.is_empty()));
@@ -277,7 +295,7 @@ impl Core {
             }
             Some(Mutation::KillsOneMore) => {
                 for action in &mut actions {
-                    if let Action::Kill { handles, why: KillReason::Surplus } = action {
+                    if let Action::Kill { handles, why: KillReason::Surplus, .. } = action {
                         handles.extend(self.victim.take());
                     }
                 }
@@ -309,6 +327,10 @@ impl Core {
                     }
                 }
             }
+            Some(Mutation::LooserSurge) => unbend(&mut records, |policy| {
+                policy.surge = policy.surge.map(|surge| surge - 1);
+            }),
+            Some(Mutation::MissesOneMore) => unbend(&mut records, |policy| policy.missing -= 1),
             Some(Mutation::KillsOneMore) => self.kill_one_more(&mut records),
             Some(Mutation::StopsTheServerFirst) => {
                 let state = self.cycle.state();
@@ -338,8 +360,11 @@ impl Core {
             let Change::KillStarted { handles, why: KillReason::Surplus, .. } = &mut record.change else {
                 continue;
             };
+            let side = self.cycle.state().side();
             let spared = self.cycle.state().handles().find(|(id, handle)| {
-                !matches!(handle.phase, Phase::Terminating { .. }) && !handles.contains(id)
+                handle.side == side
+                    && !matches!(handle.phase, Phase::Terminating { .. })
+                    && !handles.contains(id)
             });
             self.victim = spared.map(|(id, _)| id);
             handles.extend(self.victim);

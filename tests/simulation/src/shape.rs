@@ -126,6 +126,17 @@ impl Shape {
         }
     }
 
+    /// What a provider can do that the cluster may move to.
+    pub(crate) fn another_provider(&self, dice: &mut Dice) -> ProviderTraits {
+        let mostly = |dice: &mut Dice, as_here: bool| if dice.chance(7_000) { as_here } else { !as_here };
+        ProviderTraits {
+            initialize: mostly(dice, self.traits.initialize),
+            list: mostly(dice, self.traits.list),
+            idempotent_run: mostly(dice, self.traits.idempotent_run),
+            server: self.traits.server,
+        }
+    }
+
     /// Another policy of the same run, as an operator may come up with. The poll interval stays: bounds rest on it.
     pub(crate) fn another_policy(&self, dice: &mut Dice, expected: u32) -> Policy {
         Policy { poll_interval: self.policy.poll_interval, ..draw_policy(dice, self.scale, expected) }
@@ -169,6 +180,8 @@ fn draw_policy(dice: &mut Dice, scale: u32, expected: u32) -> Policy {
         mass_death_percent: dice.count(20, 100),
         strays: if dice.coin() { Strays::Adopt } else { Strays::Kill },
         stray_grace: millis(dice, 1, 30_000),
+        surge: if dice.chance(3_000) { None } else { Some(dice.count(1, scale)) },
+        missing: if dice.coin() { 0 } else { dice.count(0, scale.div_ceil(2)) },
     }
 }
 

@@ -3,13 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
 };
 
-use longshore_scaling::{Seen, Time};
+use longshore_scaling::{ProviderTraits, Seen, Side, Time};
 
 use crate::{
-    backend::{Backend, Origin},
+    backend::{Backend, Name, Origin},
     checkers::{Checker, Checkers, Violation},
     coverage::{Coverage, Event as Counted},
     dice::{Dice, Stream},
@@ -89,6 +88,8 @@ pub(crate) struct World {
     pub(crate) operator_dice: Dice,
     pub(crate) host_dice: Dice,
     pub(crate) backend: Backend,
+    /// What the providers can do that the cluster has moved to.
+    pub(crate) providers: BTreeMap<Side, ProviderTraits>,
     /// Whether the backend can be reached.
     pub(crate) is_reachable: bool,
     pub(crate) calls: Calls,
@@ -162,6 +163,7 @@ impl World {
             operator_dice: Dice::new(seed, Stream::Operator),
             host_dice: Dice::new(seed, Stream::Host),
             backend: Backend::default(),
+            providers: BTreeMap::new(),
             is_reachable: true,
             calls: Calls::default(),
             server_home: 1,
@@ -186,14 +188,14 @@ impl World {
 
     fn run(&mut self) {
         for _ in 0..3 {
-            let name = self.backend.create("0123456789abcdef-0", 1, Origin::Neighbour, 0);
+            let name = self.backend.create(Side(0), "0123456789abcdef-0", 1, Origin::Neighbour, 0);
             self.backend.set(&name, Seen::Running, 0);
         }
         let mut heritage = self.shape.heritage;
         while heritage > 0 {
             let workers = self.provider_dice.count(1, self.shape.share).min(heritage);
             heritage -= workers;
-            let name = self.backend.create("fedcba9876543210-7", workers, Origin::Rogue, 0);
+            let name = self.backend.create(Side(0), "fedcba9876543210-7", workers, Origin::Rogue, 0);
             self.backend.set(&name, Seen::Running, 0);
         }
         self.queue.push(0, Event::HostStarts);
@@ -245,7 +247,12 @@ impl World {
         }
     }
 
-    pub(crate) fn becomes(&mut self, name: &Arc<str>, status: Seen) {
+    /// What the provider of a side can do.
+    pub(crate) fn traits_of(&self, side: Side) -> ProviderTraits {
+        self.providers.get(&side).copied().unwrap_or(self.shape.traits)
+    }
+
+    pub(crate) fn becomes(&mut self, name: &Name, status: Seen) {
         if self.backend.set(name, status, self.now) {
             say!(self, Who::Backend, "{name} is {}", format!("{status:?}").to_lowercase());
         }
@@ -289,7 +296,7 @@ impl World {
     }
 
     fn trouble_containers(&mut self) {
-        let ours: Vec<_> = self.backend.ours().map(|(name, _)| Arc::clone(name)).collect();
+        let ours: Vec<_> = self.backend.ours().map(|(name, _)| name.clone()).collect();
         if !ours.is_empty()
             && self.strikes(Fault::DiesAlone)
             && let Some(name) = self.chaos.dice().pick(&ours).cloned()
@@ -304,8 +311,7 @@ impl World {
                 }
             }
         }
-        let running =
-            |name: &&Arc<str>| self.backend.get(name).is_some_and(|it| it.status() == Seen::Running);
+        let running = |name: &&Name| self.backend.get(name).is_some_and(|it| it.status() == Seen::Running);
         let running: Vec<_> = ours.iter().filter(running).cloned().collect();
         if !running.is_empty() && self.strikes(Fault::FallsBack) {
             let back = self.now + self.chaos.dice().magnitude(10, 20_000);
@@ -315,7 +321,10 @@ impl World {
             }
         }
         if self.strikes(Fault::Stray) {
-            self.rogue("00000000deadbeef-3");
+            let sides: Vec<_> = self.checkers.ledger.sides().collect();
+            if let Some(side) = self.chaos.dice().pick(&sides).copied() {
+                self.rogue(side, "00000000deadbeef-3");
+            }
         }
         if self.strikes(Fault::LateWorker) {
             // While a launch's fate is not known, one that was not asked for would be taken for one that was.
@@ -326,15 +335,19 @@ impl World {
                 state.launches().all(|(open, _)| open != launch).then_some(())
             };
             let tokens = self.backend.tokens.iter();
-            let tokens = tokens.filter(|(token, launch)| launch.open == 0 && settled(token).is_some());
-            let tokens: Vec<_> = tokens.map(|(token, _)| token.clone()).collect();
-            if let Some(token) = self.chaos.dice().pick(&tokens).cloned() {
-                self.rogue(&token);
+            // Of a provider that was let go nobody would ever hear.
+            let has_side = |side: Side| self.checkers.ledger.sides().any(|one| one == side);
+            let tokens = tokens.filter(|(token, launch)| {
+                launch.open == 0 && has_side(launch.side) && settled(token).is_some()
+            });
+            let tokens: Vec<_> = tokens.map(|(token, launch)| (launch.side, token.clone())).collect();
+            if let Some((side, token)) = self.chaos.dice().pick(&tokens).cloned() {
+                self.rogue(side, &token);
             }
         }
         if self.strikes(Fault::NeighbourDies) {
             let neighbours = self.backend.alive().filter(|(_, it)| it.origin == Origin::Neighbour);
-            let name = neighbours.map(|(name, _)| Arc::clone(name)).next();
+            let name = neighbours.map(|(name, _)| name.clone()).next();
             if let Some(name) = name {
                 self.becomes(&name, Seen::Stopped);
             }
@@ -342,9 +355,13 @@ impl World {
     }
 
     /// A container appears that nobody said would come.
-    fn rogue(&mut self, token: &str) {
+    fn rogue(&mut self, side: Side, token: &str) {
+        if !self.traits_of(side).list {
+            // What nobody launched, nobody can find without a list.
+            return;
+        }
         let workers = self.chaos.dice().count(1, self.shape.share);
-        let name = self.backend.create(token, workers, Origin::Rogue, self.now);
+        let name = self.backend.create(side, token, workers, Origin::Rogue, self.now);
         say!(self, Who::Backend, "{name} appears, with {workers} workers, of launch {token}");
         let starts = self.now + self.chaos.dice().magnitude(1, self.shape.start);
         self.queue.push(starts, Event::Becomes { name, status: Seen::Running });

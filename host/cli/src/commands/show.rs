@@ -117,7 +117,7 @@ impl Columns {
 
 /// The counts of a cluster.
 fn counts(cluster: &ClusterStatus, columns: Columns) -> Vec<String> {
-    let mut counts = vec![cluster.name.clone(), cluster.provider.clone(), render::desired(cluster)];
+    let mut counts = vec![cluster.name.clone(), render::provider(cluster), render::desired(cluster)];
     if columns.servers {
         counts.push(
             cluster.server.as_ref().map_or("-", |server| render::server_phase(server.phase)).to_owned(),

@@ -6,8 +6,8 @@ use longshore_config::ClusterConfig;
 use longshore_providers::{CallScope, Function, Provider};
 use tokio::sync::oneshot;
 
-use super::{Caller, called, teller::Teller, trouble};
-use crate::error::CommandError;
+use super::{Caller, OneSide, called, teller::Teller, trouble};
+use crate::{error::CommandError, registry::Made};
 
 /// How long the end of a deleted cluster waits for its provider to tidy up, for the call's turn and for its answer each.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ impl Caller {
         self.forget_ended();
         let cluster = config.name.clone();
         let scope = self.scope(config, config.deadlines.cleanup);
-        let (provider, teller) = (self.provider.clone(), self.teller(config));
+        let (provider, teller) = (self.here.made.clone(), self.teller(config, self.here.side));
         self.tasks.spawn(async move {
             let outcome = match provider {
                 Ok(provider) => clean_up(&provider, &scope, deep, &teller, cluster).await,
@@ -37,17 +37,32 @@ impl Caller {
     /// Lets the provider remove all that a deleted cluster has left behind, where it can. That it fails keeps nobody from
     /// going: an operator who reads the log knows where to look.
     pub(crate) async fn tidy_up(&self, config: &ClusterConfig) {
-        let Some(provider) = self.provider.as_ref().ok().filter(|provider| provider.has_cleanup()) else {
-            return;
-        };
-        let cluster = config.name.clone();
         let scope = self.scope(config, config.deadlines.cleanup.min(FAREWELL_LIMIT));
-        if let Err(error) = clean_up(provider, &scope, true, &self.teller(config), cluster).await {
-            tracing::warn!(
-                cluster = config.name,
-                "what the deleted cluster leaves in the backend stays: {error}"
-            );
+        for one in std::iter::once(&self.here).chain(&self.left) {
+            farewell(&one.made, &scope, &self.teller(config, one.side)).await;
         }
+    }
+
+    /// Lets go of the provider that the cluster has left, which removes what is left behind there, where it can. Nobody waits for
+    /// that.
+    pub(super) fn let_go_of_left(&mut self, config: &ClusterConfig) {
+        let Some(left) = self.left.take() else { return };
+        let scope = self.scope(config, config.deadlines.cleanup.min(FAREWELL_LIMIT));
+        let teller = self.teller(config, left.side);
+        let OneSide { made, veiled, .. } = left;
+        self.tasks.spawn(async move {
+            farewell(&made, &scope, &teller).await;
+            // What it logs stays veiled until it is done.
+            drop(veiled);
+        });
+    }
+}
+
+async fn farewell(made: &Made, scope: &CallScope, teller: &Teller) {
+    let Some(provider) = made.as_ref().ok().filter(|provider| provider.has_cleanup()) else { return };
+    let cluster = &*scope.cluster;
+    if let Err(error) = clean_up(provider, scope, true, teller, cluster.to_owned()).await {
+        tracing::warn!(cluster, "what the cluster leaves in the backend that it is gone from stays: {error}");
     }
 }
 

@@ -18,11 +18,11 @@ impl Caller {
                 let trouble = Some(trouble);
                 let ran =
                     Observation::ServerRan { trouble, retryable: false, returned: true, doubtful: false };
-                return self.answer(config, async { ran });
+                return self.answer(config, self.here.side, async { ran });
             }
         };
         let scope = self.scope(config, config.deadlines.server);
-        let teller = self.teller(config);
+        let teller = self.teller(config, self.here.side);
         self.tasks.spawn(async move {
             let place = match provider.place(Function::RunServer, scope.budget).await {
                 Ok(place) => place,
@@ -43,7 +43,7 @@ impl Caller {
 
     pub(super) fn stop_server(&mut self, provider: Arc<Provider>, config: &ClusterConfig) {
         let scope = self.scope(config, config.deadlines.server);
-        self.answer(config, async move {
+        self.answer(config, self.here.side, async move {
             let answer = called(&provider, Function::StopServer, &scope, Provider::stop_server).await;
             Observation::ServerStopAnswered(answer.map_err(|error| trouble(&error)))
         });
@@ -54,11 +54,11 @@ impl Caller {
         let Some(server) = config.server.clone() else {
             // A state that has a server which its definition does not have: the next definition mends it.
             let trouble = Trouble::new("the cluster's definition has no server");
-            return self.answer(config, async { Observation::ServerLooked(Err(trouble)) });
+            return self.answer(config, self.here.side, async { Observation::ServerLooked(Err(trouble)) });
         };
-        let (provider, prober) = (self.provider.clone(), self.prober.clone());
+        let (provider, prober) = (self.here.made.clone(), self.prober.clone());
         let scope = self.scope(config, config.deadlines.status);
-        self.answer(config, async move {
+        self.answer(config, self.here.side, async move {
             let seen = match (&server.source, provider) {
                 (ServerSource::External { host, port }, _) => {
                     let address = Address { host: host.clone(), port: Some(*port) };

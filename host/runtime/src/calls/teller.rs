@@ -2,7 +2,7 @@
 //! it was given, and what is observed is told to operators, logged and kept.
 
 use longshore_config::{ClusterConfig, Secret};
-use longshore_scaling::{LaunchOutcome, Observation, ServerSeen, Trouble};
+use longshore_scaling::{LaunchOutcome, Observation, ServerSeen, Side, Trouble};
 use tokio::sync::mpsc;
 
 use crate::message::Message;
@@ -11,12 +11,14 @@ use crate::message::Message;
 #[derive(Clone)]
 pub(super) struct Teller {
     inbox: mpsc::Sender<Message>,
+    /// The side whose provider is observed.
+    side: Side,
     password: Option<Secret>,
 }
 
 impl Teller {
-    pub(super) fn new(inbox: mpsc::Sender<Message>, config: &ClusterConfig) -> Self {
-        Self { inbox, password: password(config) }
+    pub(super) fn new(inbox: mpsc::Sender<Message>, config: &ClusterConfig, side: Side) -> Self {
+        Self { inbox, side, password: password(config) }
     }
 
     pub(super) async fn tell(&self, mut observation: Observation) {
@@ -24,7 +26,7 @@ impl Teller {
             for_each_trouble(&mut observation, |trouble| hide(password, trouble));
         }
         // Where the reconciler is gone, so is everybody who could want to know.
-        let _ = self.inbox.send(Message::Seen(observation)).await;
+        let _ = self.inbox.send(Message::Seen(self.side, observation)).await;
     }
 
     /// The same trouble as it may be told.

@@ -8,6 +8,7 @@ mod ends;
 mod faults;
 mod journals;
 mod many;
+mod moves;
 mod outside;
 mod passwords;
 mod plugins;

@@ -201,3 +201,42 @@ async fn who_dies_again_and_again_while_it_is_made_is_quarantined_too() {
     host.release("bad").await.expect("it is quarantined");
     until(&host, "web", "up again", |status| status.converged && status.running == 3).await;
 }
+
+#[tokio::test]
+async fn a_provider_that_is_lost_while_it_is_left_holds_up_its_own_side_alone() {
+    let (folder, journal) = (tempfile::tempdir().expect("a folder"), Arc::new(Fragile::default()));
+    let mended = folder.path().join("mended");
+    fs::write(&mended, "").expect("a file");
+    let host = with_runners(&journal).await;
+    let on = |provider: &str, workers: u32| {
+        let mut config = dying(folder.path(), "status");
+        // Nobody is at work there while this test lasts, so that nobody goes from where they are.
+        let slow = one(0, &json!({ "start_after": { "ms": 3_600_000 } }));
+        config.providers.extend(slow.providers);
+        let cluster = &mut config.clusters[0];
+        provider.clone_into(&mut cluster.provider);
+        (cluster.workers, cluster.policy.surge) = (workers, Some(1));
+        config
+    };
+    host.apply(on("bad", 3)).await.expect("legal");
+    until(&host, "web", "up", |status| status.converged && status.running == 3).await;
+    host.apply(on("memory", 3)).await.expect("legal");
+    until(&host, "web", "under way", |status| status.handles == 4).await;
+
+    fs::remove_file(&mended).expect("it is there");
+    let waits = |status: &longshore_runtime::ClusterStatus| {
+        status.reasons.iter().any(|reason| reason.text.contains("longshore plugin release"))
+    };
+    until(&host, "web", "explained", waits).await;
+    // Whoever is there stays, and others come to be on the provider that is not lost.
+    host.command("web", Command::Scale { expected: 6 }).await.expect("legal");
+    let stuck = until(&host, "web", "grown", |status| status.handles == 7).await;
+    let left = stuck.leaving.expect("nobody goes");
+    assert_eq!((left.provider.as_str(), left.left, stuck.provider.as_str()), ("bad", 3, "memory"));
+
+    fs::write(&mended, "").expect("a file");
+    host.release("bad").await.expect("it is quarantined");
+    host.apply(on("bad", 6)).await.expect("the way back is open");
+    let back = until(&host, "web", "back", |status| status.leaving.is_none() && status.converged).await;
+    assert_eq!((back.provider.as_str(), back.running, back.handles), ("bad", 6, 6));
+}

@@ -7,7 +7,14 @@ use proptest::prelude::*;
 use super::*;
 
 fn handle(name: &str, workers: u32, phase: Phase) -> Handle {
-    Handle { name: name.into(), workers, launch: None, launched_at: Time::from_millis(7), phase }
+    Handle {
+        name: name.into(),
+        workers,
+        side: Side(0),
+        launch: None,
+        launched_at: Time::from_millis(7),
+        phase,
+    }
 }
 
 impl Handles {
@@ -20,7 +27,7 @@ impl Handles {
         let mut being_killed = Vec::new();
         for (&id, handle) in model {
             assert_eq!(self.get(id), Some(handle));
-            assert_eq!(self.find(&handle.name), Some(id));
+            assert_eq!(self.find(Side(0), &handle.name), Some(id));
             *tally.of(handle.phase) += u64::from(handle.workers);
             match handle.phase {
                 Phase::Initializing { since } => initializing.push((since, id)),
@@ -96,7 +103,7 @@ proptest! {
                 Step::Remove(id) => {
                     let gone = ours.remove(HandleId(id));
                     if let Some(gone) = &gone {
-                        prop_assert_eq!(ours.find(&gone.name), None);
+                        prop_assert_eq!(ours.find(Side(0), &gone.name), None);
                     }
                     prop_assert_eq!(gone, model.remove(&HandleId(id)));
                 }
@@ -130,7 +137,7 @@ fn a_number_is_given_once() {
     assert!(handles.insert(HandleId(3), handle("a", 1, Phase::Running)));
     assert!(!handles.insert(HandleId(3), handle("b", 2, Phase::Running)));
     assert!(!handles.insert(HandleId(4), handle("a", 2, Phase::Running)));
-    assert_eq!((handles.find("a"), handles.find("b")), (Some(HandleId(3)), None));
+    assert_eq!((handles.find(Side(0), "a"), handles.find(Side(0), "b")), (Some(HandleId(3)), None));
     assert_eq!((handles.tally().running, handles.next_id()), (1, HandleId(5)));
 }
 
@@ -146,11 +153,14 @@ fn names_with_one_hash_are_two() {
     let (first, second) = pair.expect("there are more numbers than hashes");
     let mut handles = Handles::default();
     assert!(handles.insert(HandleId(0), handle(&first, 1, Phase::Running)));
-    assert_eq!(handles.find(&second), None);
+    assert_eq!(handles.find(Side(0), &second), None);
     assert!(handles.insert(HandleId(1), handle(&second, 1, Phase::Running)));
-    assert_eq!((handles.find(&first), handles.find(&second)), (Some(HandleId(0)), Some(HandleId(1))));
+    assert_eq!(
+        (handles.find(Side(0), &first), handles.find(Side(0), &second)),
+        (Some(HandleId(0)), Some(HandleId(1)))
+    );
     handles.remove(HandleId(0));
-    assert_eq!((handles.find(&first), handles.find(&second)), (None, Some(HandleId(1))));
+    assert_eq!((handles.find(Side(0), &first), handles.find(Side(0), &second)), (None, Some(HandleId(1))));
 }
 
 /// Numbers grow for ever: those beyond 32 bits are found by name as well.
@@ -159,7 +169,7 @@ fn numbers_may_be_as_large_as_they_like() {
     let mut handles = Handles::default();
     for id in [0, u64::from(u32::MAX), 1 << 32, 1 << 63, u64::MAX] {
         assert!(handles.insert(HandleId(id), handle(&id.to_string(), 1, Phase::Running)));
-        assert_eq!(handles.find(&id.to_string()), Some(HandleId(id)));
+        assert_eq!(handles.find(Side(0), &id.to_string()), Some(HandleId(id)));
     }
     assert_eq!(handles.next_id(), HandleId(u64::MAX));
 }
@@ -176,5 +186,27 @@ fn the_table_of_names_shrinks_with_them() {
         handles.remove(HandleId(id));
     }
     assert!(large >= 10_000 && handles.by_name.room() <= 64, "{} of {large}", handles.by_name.room());
-    assert!((9_990..10_000).all(|id| handles.find(&id.to_string()) == Some(HandleId(id))));
+    assert!((9_990..10_000).all(|id| handles.find(Side(0), &id.to_string()) == Some(HandleId(id))));
+}
+
+#[test]
+fn to_know_its_side_costs_a_handle_nothing() {
+    // A number of four bytes lies beside the workers', where there was a gap.
+    assert_eq!(size_of::<Handle>(), 64);
+}
+
+#[test]
+fn a_name_means_another_handle_on_the_other_side() {
+    let mut handles = Handles::default();
+    let there = Handle { side: Side(1), ..handle("a", 2, Phase::Running) };
+    assert!(
+        handles.insert(HandleId(0), handle("a", 1, Phase::Running)) && handles.insert(HandleId(1), there)
+    );
+    assert_eq!(
+        (handles.find(Side(0), "a"), handles.find(Side(1), "a")),
+        (Some(HandleId(0)), Some(HandleId(1)))
+    );
+    assert_eq!((handles.tally_on(Side(1)).running, handles.tally().running), (2, 3));
+    assert!(handles.remove(HandleId(0)).is_some());
+    assert_eq!((handles.count_on(Side(0)), handles.find(Side(1), "a")), (0, Some(HandleId(1))));
 }

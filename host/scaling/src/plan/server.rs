@@ -50,8 +50,9 @@ impl Planner<'_> {
         }
         let run = &self.state.calls.server.run;
         // Both waits must be over, and the planner is woken for each.
-        let may_run =
-            self.is_due_after(run.backoff) & self.is_due_after(server.crashes) & self.is_initialized();
+        let may_run = self.is_due_after(run.backoff)
+            & self.is_due_after(server.crashes)
+            & self.is_initialized(self.state.side);
         if may_run {
             self.plan.actions.push(Action::RunServer);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_scaling::{
     Action, Command, HandleId, KillReason, LaunchId, LaunchOutcome, Listing, Observation, Policy,
-    ProviderTraits, Reason, Seen, Trouble, plan,
+    ProviderTraits, Reason, Seen, Side, Trouble, plan,
 };
 
 use crate::world::{Container, World, launch, launches};
@@ -105,7 +105,7 @@ fn patience_with_a_kill_doubles() {
     while times.len() < 4 {
         for action in world.turn() {
             match action {
-                Action::Kill { handles, why } => {
+                Action::Kill { handles, why, .. } => {
                     assert_eq!(why == KillReason::StillThere, !times.is_empty());
                     times.push(world.now);
                     // It says yes, and does nothing.
@@ -146,12 +146,12 @@ fn a_list_that_was_asked_while_the_call_was_out_proves_nothing() {
     let (id, _) = launch(&world.turn());
     world.lose_launch(id, false);
     world.pass(SECOND * 60);
-    assert!(world.turn().contains(&Action::List));
+    assert!(world.turn().contains(&Action::List { side: Side(0) }));
     world.pass(Duration::from_millis(10));
     world.lose_launch(id, true);
     world.list();
     world.pass(SECOND * 5);
-    assert!(world.turn().contains(&Action::List));
+    assert!(world.turn().contains(&Action::List { side: Side(0) }));
     world.list();
     assert_eq!(world.state.unknown(), 3, "one list only was asked after the call had returned");
 }
@@ -162,12 +162,12 @@ fn a_list_that_was_asked_before_the_loss_proves_nothing() {
     world.step();
     let (id, _) = launch(&world.turn());
     world.command(&Command::Refresh).expect("at any time");
-    assert!(world.turn().contains(&Action::List));
+    assert!(world.turn().contains(&Action::List { side: Side(0) }));
     world.pass(SECOND);
     world.lose_launch(id, true);
     world.list();
     world.pass(SECOND);
-    assert!(world.turn().contains(&Action::List));
+    assert!(world.turn().contains(&Action::List { side: Side(0) }));
     world.list();
     assert_eq!(world.state.unknown(), 3, "the first list is older than the loss");
 }
@@ -179,7 +179,7 @@ fn absurd_numbers_in_a_list_do_no_harm() {
     let (id, _) = launch(&world.turn());
     world.lose_launch(id, true);
     world.pass(SECOND * 60);
-    assert!(world.turn().contains(&Action::List));
+    assert!(world.turn().contains(&Action::List { side: Side(0) }));
     let token = world.state.token(id);
     let entry = |name: &str| Listing { name: name.into(), workers: u32::MAX, token: token.clone() };
     world.see(&Observation::Listed(Ok(vec![entry("a"), entry("b")])));
@@ -198,7 +198,7 @@ fn a_stray_is_adopted_although_others_die() {
         world.set(&name, Seen::Stopped);
         // Lists are answered after the statuses that were asked at the same moment.
         let (lists, others): (Vec<_>, Vec<_>) =
-            world.turn().into_iter().partition(|action| *action == Action::List);
+            world.turn().into_iter().partition(|action| *action == Action::List { side: Side(0) });
         for action in others.iter().chain(&lists) {
             world.carry_out(action);
         }
@@ -217,7 +217,7 @@ fn what_was_buried_while_a_list_was_out_is_not_brought_back() {
         |name: &std::sync::Arc<str>| Listing { name: name.clone(), workers: 1, token: "elsewhere-1".into() };
     let stale = handles.iter().map(|(_, name)| entry(name)).collect();
     world.command(&Command::Refresh).expect("at any time");
-    assert!(world.turn().contains(&Action::List));
+    assert!(world.turn().contains(&Action::List { side: Side(0) }));
     let asked_at = world.now;
     world.see(&Observation::Statuses { asked_at, seen: vec![(handles[0].0, Seen::Stopped)] });
     world.see(&Observation::Listed(Ok(stale)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::world::{Container, World, launch, launches, update};
 use longshore_scaling::{
     Action, Change, Command, Denied, LaunchOutcome, LaunchPhase, Observation, Policy, PolicyError,
-    ProviderTraits, Reason, Remedy, Seen, Trouble,
+    ProviderTraits, Reason, Remedy, Seen, Side, Trouble,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ fn one_list_alone_is_not_believed() {
     let (id, workers) = launch(&world.turn());
     world.lose_launch(id, true);
     world.pass(SECOND * 5);
-    assert!(world.turn().contains(&Action::List));
+    assert!(world.turn().contains(&Action::List { side: Side(0) }));
     // The backend lags: the first list after the loss is empty, and then the workers are there.
     world.see(&Observation::Listed(Ok(Vec::new())));
     assert_eq!(world.state.unknown(), 2);
@@ -352,7 +352,7 @@ fn workers_being_killed_count_against_the_maximum() {
 fn nothing_is_launched_before_the_provider_is_ready() {
     let traits = ProviderTraits { initialize: true, ..ProviderTraits::default() };
     let mut world = World::new(Policy::default(), traits, 1);
-    assert_eq!(world.turn(), [Action::Initialize]);
+    assert_eq!(world.turn(), [Action::Initialize { side: Side(0) }]);
     world.see(&Observation::Initialized(Err(Trouble::new("no such network"))));
     assert!(!launches(&world.turn()));
     assert!(world.why().contains("no such network"), "{}", world.why());

@@ -2,6 +2,7 @@
 
 mod edges;
 mod faults;
+mod moving;
 mod random;
 mod recovery;
 mod seed;

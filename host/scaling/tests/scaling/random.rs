@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use longshore_scaling::{
     Action, Command, LaunchId, LaunchOutcome, Observation, OnRestart, Policy, ProviderTraits, Seen,
-    ServerPolicy, ServerSeen, State, Time, Trouble,
+    ServerPolicy, ServerSeen, Side, State, Time, Trouble,
 };
 use proptest::prelude::*;
 
 use crate::{
     server::managed,
-    world::{World, address, up_at},
+    world::{World, address, move_to, up_at, update},
 };
 
 const MAX: u32 = 12;
@@ -35,6 +35,8 @@ enum Op {
     Moves(u8),
     /// The hanging start of a server comes back.
     ServerReturns(bool),
+    /// The cluster goes to another provider, or turns back to the one that it is leaving.
+    Move,
 }
 
 /// How a pending action is answered.
@@ -86,12 +88,16 @@ fn server_op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn moving_op() -> impl Strategy<Value = Op> {
+    prop_oneof![12 => op(), 1 => Just(Op::Move)]
+}
+
 struct Run {
     world: World,
     /// Asked for and not answered; with the time at which it was asked.
     pending: Vec<(Action, Time)>,
     /// Launches whose call goes on past its deadline, and whether it will have worked.
-    hanging: Vec<(LaunchId, u32)>,
+    hanging: Vec<(Side, LaunchId, u32)>,
     /// A start of the server that goes on past its deadline.
     server_hangs: bool,
 }
@@ -128,13 +134,14 @@ impl Run {
                 container.status = Seen::Stopped;
             }
             Op::ReturnAtLast(which) if !self.hanging.is_empty() => {
-                let (launch, workers) = self.hanging.remove(which % self.hanging.len());
-                let handles = self.world.create(launch, workers);
-                self.world.answer_launch(launch, handles);
+                let (side, launch, workers) = self.hanging.remove(which % self.hanging.len());
+                let handles = self.world.create_on(side, launch, workers);
+                self.world.answer_launch_on(side, launch, handles);
             }
             // One that is not there does not come by itself.
             Op::Server(seen) if self.world.server != ServerSeen::Stopped => self.world.server = seen.clone(),
             Op::Moves(to) => self.world.born_server = up_at(*to),
+            Op::Move => self.move_on(),
             Op::ServerReturns(worked) if self.server_hangs => self.server_returns(*worked),
             _ => {}
         }
@@ -149,6 +156,17 @@ impl Run {
         self.world.command(command).expect("every command here is legal");
     }
 
+    fn move_on(&mut self) {
+        let state = &self.world.state;
+        let to = match state.leaving() {
+            Some(left) => left.provider().to_string(),
+            None => format!("after {}", state.side().0),
+        };
+        let (policy, expected) = (state.policy().clone(), state.expected());
+        let traits = state.traits_of(state.side());
+        self.command(&move_to(policy, traits, expected, "where it is", &to));
+    }
+
     /// Workers that count towards the target.
     fn committed(&self) -> u64 {
         let state = &self.world.state;
@@ -158,7 +176,12 @@ impl Run {
     fn check(&self, actions: &[Action], before: u64) {
         let state = &self.world.state;
         if actions.iter().any(|action| matches!(action, Action::Launch { again: false, .. })) {
-            let (target, committed) = (u64::from(state.target()), self.committed());
+            // While it moves, those of the provider that is left are there beside the others, up to the ceiling.
+            let target = match state.leaving() {
+                Some(_) => state.policy().ceiling(state.target(), 1),
+                None => state.target(),
+            };
+            let (target, committed) = (u64::from(target), self.committed());
             assert!(committed <= target.max(before), "launched up to {committed} for a target of {target}");
             let all = committed + state.tally().terminating;
             assert!(all <= u64::from(MAX).max(before), "{all} with a maximum of {MAX}");
@@ -179,9 +202,10 @@ impl Run {
     }
 
     fn answer(&mut self, action: &Action, asked_at: Time, how: How) {
+        let side = action.side().unwrap_or(self.world.state.side());
         let lost = || Trouble::new("the reply was lost");
         match action {
-            Action::Launch { launch, workers, .. } => self.answer_launch(*launch, *workers, how),
+            Action::Launch { side, launch, workers, .. } => self.answer_launch(*side, *launch, *workers, how),
             Action::Kill { handles, .. } => {
                 let all = handles.len();
                 let (really, said) = match how {
@@ -202,40 +226,41 @@ impl Run {
                 }
                 let answer = |i: usize| if i < said { Ok(()) } else { Err(lost()) };
                 let answers = handles.iter().enumerate().map(|(i, id)| (*id, answer(i))).collect();
-                self.world.see(&Observation::Killed { answers });
+                self.world.see_on(side, &Observation::Killed { answers });
             }
-            Action::Status { live, terminating } => {
+            Action::Status { live, terminating, .. } => {
                 let ids = [live.clone(), terminating.clone()].concat();
                 let known: Vec<_> =
                     ids.into_iter().filter(|id| self.world.state.handle(*id).is_some()).collect();
                 match how {
                     How::Well | How::DoneAndLost | How::Claimed => {
                         let seen = known.into_iter().map(|id| (id, self.world.status(id))).collect();
-                        self.world.see(&Observation::Statuses { asked_at, seen });
-                        self.world.see(&Observation::StatusEnded { trouble: None });
+                        self.world.see_on(side, &Observation::Statuses { asked_at, seen });
+                        self.world.see_on(side, &Observation::StatusEnded { trouble: None });
                     }
                     How::Partly => {
                         let seen =
                             known.into_iter().step_by(2).map(|id| (id, self.world.status(id))).collect();
-                        self.world.see(&Observation::Statuses { asked_at, seen });
-                        self.world.see(&Observation::StatusEnded { trouble: Some(lost()) });
+                        self.world.see_on(side, &Observation::Statuses { asked_at, seen });
+                        self.world.see_on(side, &Observation::StatusEnded { trouble: Some(lost()) });
                     }
                     How::Refused | How::Lost | How::Hangs => {
-                        self.world.see(&Observation::StatusEnded { trouble: Some(lost()) });
+                        self.world.see_on(side, &Observation::StatusEnded { trouble: Some(lost()) });
                     }
                 }
             }
-            Action::List => match how {
-                How::Well | How::DoneAndLost | How::Claimed => self.world.list(),
-                _ => self.world.see(&Observation::Listed(Err(lost()))),
+            Action::List { .. } => match how {
+                How::Well | How::DoneAndLost | How::Claimed => self.world.list_on(side),
+                _ => self.world.see_on(side, &Observation::Listed(Err(lost()))),
             },
-            Action::Initialize => {
+            Action::Initialize { .. } => {
                 let outcome = if matches!(how, How::Well) { Ok(()) } else { Err(lost()) };
-                self.world.see(&Observation::Initialized(outcome));
+                self.world.see_on(side, &Observation::Initialized(outcome));
             }
             Action::RunServer | Action::StopServer { .. } | Action::LookAtServer => {
                 self.answer_server(action, how);
             }
+            Action::LetGo { .. } => {}
         }
     }
 
@@ -280,41 +305,41 @@ impl Run {
         self.world.server_ran((!worked).then(|| Trouble::new("at last")));
     }
 
-    fn answer_launch(&mut self, launch: LaunchId, workers: u32, how: How) {
+    fn answer_launch(&mut self, side: Side, launch: LaunchId, workers: u32, how: How) {
         let trouble = Trouble::new("as the dice fell");
         let none: Vec<(Arc<str>, u32)> = Vec::new();
         let outcome = match how {
             How::Well => {
-                let handles = self.world.create(launch, workers);
+                let handles = self.world.create_on(side, launch, workers);
                 LaunchOutcome::Succeeded { handles, shortfall: None, retryable: true }
             }
             How::Partly => {
-                let handles = self.world.create(launch, workers / 2);
+                let handles = self.world.create_on(side, launch, workers / 2);
                 LaunchOutcome::Succeeded { handles, shortfall: Some(trouble), retryable: true }
             }
             How::Refused => LaunchOutcome::Failed { trouble, retryable: true },
             How::DoneAndLost => {
-                self.world.create(launch, workers);
+                self.world.create_on(side, launch, workers);
                 LaunchOutcome::Unknown { trouble, claimed: none, returned: true }
             }
             How::Lost => LaunchOutcome::Unknown { trouble, claimed: none, returned: true },
             How::Claimed => {
-                let claimed = self.world.create(launch, workers);
+                let claimed = self.world.create_on(side, launch, workers);
                 LaunchOutcome::Unknown { trouble, claimed, returned: true }
             }
             How::Hangs => {
-                self.hanging.push((launch, workers));
+                self.hanging.push((side, launch, workers));
                 LaunchOutcome::Unknown { trouble, claimed: none, returned: false }
             }
         };
-        self.world.see(&Observation::Launch { launch, outcome });
+        self.world.see_on(side, &Observation::Launch { launch, outcome });
     }
 
     /// No more faults: every pending call is answered well, and time passes.
     fn calm_down(&mut self) {
-        for (launch, workers) in std::mem::take(&mut self.hanging) {
-            let handles = self.world.create(launch, workers);
-            self.world.answer_launch(launch, handles);
+        for (side, launch, workers) in std::mem::take(&mut self.hanging) {
+            let handles = self.world.create_on(side, launch, workers);
+            self.world.answer_launch_on(side, launch, handles);
         }
         for (action, asked_at) in std::mem::take(&mut self.pending) {
             self.answer(&action, asked_at, How::Well);
@@ -381,6 +406,25 @@ proptest! {
         run.world.run_for(Duration::from_mins(20));
         prop_assert!(run.world.state.is_finished(), "{}", run.world.why());
         prop_assert_eq!((run.world.alive(), &run.world.server), (0, &ServerSeen::Stopped));
+    }
+
+    #[test]
+    fn wherever_it_moves_it_converges_and_leaves_nobody_behind(
+        ops in prop::collection::vec(moving_op(), 1..160),
+        lists in any::<bool>(),
+    ) {
+        let traits = ProviderTraits { list: lists, idempotent_run: !lists, ..ProviderTraits::default() };
+        let mut run = Run::new(traits, 1);
+        let at_maximum = Policy { missing: 1, ..run.world.state.policy().clone() };
+        run.command(&update(at_maximum, traits, 3));
+        for op in &ops {
+            run.step(op);
+        }
+        run.calm_down();
+        prop_assert!(run.is_at_rest(), "{} alive, {} wanted: {}", run.world.alive(), run.world.state.target(), run.world.why());
+        let here = run.world.state.side();
+        prop_assert_eq!(run.world.alive_on(here), run.world.alive(), "nobody is anywhere else");
+        prop_assert_eq!(replayed(&run.world), run.world.state.clone());
     }
 
     #[test]

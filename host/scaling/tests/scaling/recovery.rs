@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_scaling::{
     Action, Change, Command, Cycle, Denied, Desired, KillReason, LaunchOutcome, LaunchPhase, Listing,
-    Observation, Phase, Policy, ProviderTraits, Seen, State, Step, Strays, Time, Trouble, admit, plan,
+    Observation, Phase, Policy, ProviderTraits, Seen, Side, State, Step, Strays, Time, Trouble, admit, plan,
 };
 
 use crate::world::{Container, World, launch, launches};
@@ -57,7 +57,10 @@ fn an_idempotent_provider_is_asked_again_under_the_same_token() {
     world.create(id, workers);
     world.restart(2);
     let again = world.turn();
-    assert!(again.contains(&Action::Launch { launch: id, workers, again: true }), "at once: {again:?}");
+    assert!(
+        again.contains(&Action::Launch { side: Side(0), launch: id, workers, again: true }),
+        "at once: {again:?}"
+    );
     for action in &again {
         world.carry_out(action);
     }
@@ -356,7 +359,7 @@ fn what_was_seen_while_the_journal_failed_counts_later() {
     let (id, _) = launch(&actions);
     let handles = vec![("a".into(), 1), ("b".into(), 1)];
     let outcome = LaunchOutcome::Succeeded { handles, shortfall: None, retryable: true };
-    cycle.see(Observation::Launch { launch: id, outcome });
+    cycle.see(Side(0), Observation::Launch { launch: id, outcome });
     for _ in 0..3 {
         assert!(matches!(cycle.next(now), Step::Write(_)));
         cycle.refused();
@@ -378,8 +381,13 @@ fn a_recovered_cycle_says_so_before_anything_else() {
     assert!(recovered(&cycle.next(Time::from_millis(9))), "however often it is refused");
     cycle.written();
     assert_eq!(cycle.state().term(), 3);
-    assert!(matches!(cycle.next(Time::from_millis(9)), Step::Act(actions) if actions == [Action::List]));
-    cycle.see(Observation::Listed(Ok(vec![Listing { name: "x".into(), workers: 1, token: "other".into() }])));
+    assert!(
+        matches!(cycle.next(Time::from_millis(9)), Step::Act(actions) if actions == [Action::List { side: Side(0) }])
+    );
+    cycle.see(
+        Side(0),
+        Observation::Listed(Ok(vec![Listing { name: "x".into(), workers: 1, token: "other".into() }])),
+    );
     assert!(matches!(cycle.next(Time::from_millis(9)), Step::Write(_)));
     assert!(cycle.state().launches().all(|(_, launch)| launch.phase != LaunchPhase::InFlight));
 }
@@ -389,16 +397,16 @@ fn refuse(world: &mut World, actions: &[Action]) {
     for action in actions {
         let trouble = Trouble::new("it is not there");
         match action {
-            Action::Initialize => world.see(&Observation::Initialized(Err(trouble))),
+            Action::Initialize { .. } => world.see(&Observation::Initialized(Err(trouble))),
             Action::Kill { handles, .. } => {
                 let answers = handles.iter().map(|id| (*id, Err(trouble.clone()))).collect();
                 world.see(&Observation::Killed { answers });
             }
             Action::Status { .. } => world.see(&Observation::StatusEnded { trouble: Some(trouble) }),
-            Action::List => world.see(&Observation::Listed(Err(trouble))),
+            Action::List { .. } => world.see(&Observation::Listed(Err(trouble))),
             Action::Launch { launch, .. } => world.fail_launch(*launch, "it is not there", true),
-            Action::RunServer | Action::StopServer { .. } | Action::LookAtServer => {
-                unreachable!("this cluster has no server")
+            Action::RunServer | Action::StopServer { .. } | Action::LookAtServer | Action::LetGo { .. } => {
+                unreachable!("this cluster has no server and does not move")
             }
         }
     }
@@ -417,7 +425,7 @@ fn two_lists_in_haste_prove_nothing() {
     for _ in 0..5 {
         world.pass(Duration::from_millis(5));
         world.command(&Command::Refresh).expect("legal");
-        if world.turn().contains(&Action::List) {
+        if world.turn().contains(&Action::List { side: Side(0) }) {
             world.see(&Observation::Listed(Ok(Vec::new())));
         }
     }
@@ -449,7 +457,7 @@ fn a_launch_is_repeated_only_once_the_provider_is_prepared() {
     world.step();
     let (id, _) = launch(&world.turn());
     world.restart(2);
-    assert_eq!(world.step(), [Action::Initialize]);
+    assert_eq!(world.step(), [Action::Initialize { side: Side(0) }]);
     assert!(matches!(world.step()[..], [Action::Launch { launch, again: true, .. }] if launch == id));
 }
 
@@ -505,7 +513,7 @@ fn what_is_taken_over_is_what_the_list_names() {
     world.command(&Command::Reconnect).expect("legal");
     // Statuses hang meanwhile.
     while world.count(|change| matches!(change, Change::Reconnected { .. })) == 0 {
-        if world.turn().contains(&Action::List) {
+        if world.turn().contains(&Action::List { side: Side(0) }) {
             world.list();
         }
         wake(&mut world);
@@ -552,12 +560,12 @@ fn a_provider_that_lists_no_more_holds_nothing_up() {
     world.command(&Command::Delete { force: false }).expect("legal");
     world.restart(2);
     world
-        .command(&Command::Attach { traits: ProviderTraits::default() })
+        .command(&Command::Attach { side: Side(0), traits: ProviderTraits::default() })
         .expect("a deleted cluster has a provider, too");
     world.run_for(MINUTE);
     assert!(world.state.is_finished(), "{}", world.why());
     assert_eq!(world.alive(), 1, "the stray alone");
-    let again = Command::Attach { traits: ProviderTraits::default() };
+    let again = Command::Attach { side: Side(0), traits: ProviderTraits::default() };
     let before = world.records.len();
     world.command(&again).expect("legal");
     assert_eq!(world.records.len(), before, "nothing new, nothing to record");

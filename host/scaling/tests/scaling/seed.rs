@@ -92,7 +92,7 @@ fn statuses_are_asked_once_a_handle() {
     world.share = 4;
     world.step();
     let actions = world.turn();
-    let [Action::Status { live, terminating }] = &*actions else {
+    let [Action::Status { live, terminating, .. }] = &*actions else {
         panic!("not one status call: {actions:?}")
     };
     assert_eq!((live.len(), terminating.len()), (2, 0));

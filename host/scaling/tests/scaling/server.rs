@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_scaling::{
     Action, Change, Command, Denied, Desired, KillReason, LaunchOutcome, Observation, OnRestart, Phase,
-    Policy, PolicyError, ProviderTraits, Reason, ServerKind, ServerPhase, ServerPolicy, ServerSeen,
+    Policy, PolicyError, ProviderTraits, Reason, ServerKind, ServerPhase, ServerPolicy, ServerSeen, Side,
     StopReason, Trouble,
 };
 
@@ -37,7 +37,7 @@ pub(crate) fn external(expected: u32) -> World {
 
 pub(crate) fn update_server(server: Option<ServerPolicy>, other_server: bool) -> Command {
     let (policy, traits) = (Policy::default(), serving());
-    Command::Update { policy, traits, expected: 3, server, per_container: 1, other_server }
+    Command::Update { policy, traits, expected: 3, server, per_container: 1, other_server, route: None }
 }
 
 pub(crate) fn phase(world: &World) -> ServerPhase {
@@ -94,7 +94,7 @@ fn workers_wait_while_it_starts_and_the_expected_number_is_kept() {
 fn a_provider_is_prepared_before_it_is_asked_for_a_server() {
     let traits = ProviderTraits { initialize: true, ..serving() };
     let mut world = World::with_server(Policy::default(), traits, 1, Some(ServerPolicy::default()));
-    assert_eq!(world.step(), [Action::Initialize]);
+    assert_eq!(world.step(), [Action::Initialize { side: Side(0) }]);
     assert_eq!(world.step(), [Action::RunServer]);
 }
 
@@ -348,6 +348,7 @@ fn what_cannot_be_kept_is_denied() {
         server: Some(ServerPolicy { start_timeout, ..ServerPolicy::default() }),
         per_container: 1,
         other_server: false,
+        route: None,
     };
     let denied = world.command(&update(ProviderTraits::default(), MINUTE)).expect_err("it can run none");
     assert_eq!(denied, Denied::CannotServe);
@@ -371,7 +372,15 @@ fn containers_of_one_launch_hold_the_same_number() {
         let traits = ProviderTraits::default();
         let (server, per_container, other_server) = (None, 4, false);
         world
-            .command(&Command::Update { policy, traits, expected, server, per_container, other_server })
+            .command(&Command::Update {
+                policy,
+                traits,
+                expected,
+                server,
+                per_container,
+                other_server,
+                route: None,
+            })
             .expect("legal");
         let sizes: Vec<_> = world
             .turn()

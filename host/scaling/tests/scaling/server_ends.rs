@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_scaling::{
     Action, Change, Command, Denied, Observation, OnRestart, Policy, ProviderTraits, Reason, ServerKind,
-    ServerPhase, ServerPolicy, ServerSeen, StopReason, Trouble,
+    ServerPhase, ServerPolicy, ServerSeen, Side, StopReason, Trouble,
 };
 
 use crate::{
@@ -345,13 +345,13 @@ fn a_server_that_died_while_there_was_no_host_is_started_again() {
 fn a_provider_that_can_run_no_server_leaves_it_and_says_so() {
     let mut world = served(2);
     world.run_for(MINUTE);
-    world.command(&Command::Attach { traits: ProviderTraits::default() }).expect("legal");
+    world.command(&Command::Attach { side: Side(0), traits: ProviderTraits::default() }).expect("legal");
     world.command(&Command::Scale { expected: 3 }).expect("legal");
     world.run_for(MINUTE);
     assert!(world.report().reasons.contains(&Reason::ServerUnsupported));
     assert_eq!((world.alive(), world.state.is_converged()), (2, false), "nobody can look at the server");
     // Another one that can, and must look first.
-    world.command(&Command::Attach { traits: serving() }).expect("legal");
+    world.command(&Command::Attach { side: Side(0), traits: serving() }).expect("legal");
     let actions = world.turn();
     assert!(!launches(&actions) && actions.contains(&Action::LookAtServer), "{actions:?}");
     world.look_at_server();

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use longshore_scaling::{
     Action, Address, Change, Command, Denied, Desired, HandleId, LaunchId, LaunchOutcome, Listing,
-    Observation, Phase, PlanReport, Policy, ProviderTraits, Record, Seen, ServerPolicy, ServerSeen, State,
-    Time, Trouble, admit, observe, plan,
+    Observation, Phase, PlanReport, Policy, ProviderTraits, Record, Route, Seen, ServerPolicy, ServerSeen,
+    Side, State, Time, Trouble, admit, observe, plan,
 };
 
 pub(crate) const UID: u64 = 0xfeed;
@@ -18,11 +18,16 @@ pub(crate) struct Container {
     pub(crate) status: Seen,
 }
 
+/// Containers by name.
+pub(crate) type Backend = BTreeMap<Arc<str>, Container>;
+
 pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) now: Time,
     pub(crate) records: Vec<Record>,
-    pub(crate) backend: BTreeMap<Arc<str>, Container>,
+    pub(crate) backend: Backend,
+    /// Those of the providers that the cluster has moved to.
+    pub(crate) elsewhere: BTreeMap<Side, Backend>,
     /// Workers in a container that the backend makes.
     pub(crate) share: u32,
     /// How a container is that the backend has just made.
@@ -31,7 +36,8 @@ pub(crate) struct World {
     pub(crate) server: ServerSeen,
     /// How a server is that was just started.
     pub(crate) born_server: ServerSeen,
-    created: u64,
+    /// Containers that were ever made, on each side: their names are the same on both.
+    created: BTreeMap<Side, u32>,
 }
 
 impl World {
@@ -50,11 +56,12 @@ impl World {
             now: Time::from_millis(1_000_000),
             records: Vec::new(),
             backend: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
             share: 1,
             born: Seen::Running,
             server: ServerSeen::Stopped,
             born_server: up_at(1),
-            created: 0,
+            created: BTreeMap::new(),
         };
         let desired = Desired::Running;
         let create =
@@ -87,8 +94,17 @@ impl World {
     }
 
     pub(crate) fn see(&mut self, observation: &Observation) {
-        let records = observe(&self.state, self.now, observation);
+        self.see_on(self.state.side(), observation);
+    }
+
+    pub(crate) fn see_on(&mut self, side: Side, observation: &Observation) {
+        let records = observe(&self.state, self.now, side, observation);
         self.take(records);
+    }
+
+    /// The backend of a side's provider.
+    pub(crate) fn on(&mut self, side: Side) -> &mut Backend {
+        if side == Side(0) { &mut self.backend } else { self.elsewhere.entry(side).or_default() }
     }
 
     /// A host is cut off, and the next one takes the cluster up from what was durable.
@@ -162,20 +178,22 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, action: &Action) {
         match action {
-            Action::Initialize => self.see(&Observation::Initialized(Ok(()))),
-            Action::List => self.list(),
-            Action::Launch { launch, workers, .. } => {
-                let handles = self.create(*launch, *workers);
-                self.answer_launch(*launch, handles);
+            Action::Initialize { side } => self.see_on(*side, &Observation::Initialized(Ok(()))),
+            Action::List { side } => self.list_on(*side),
+            Action::Launch { side, launch, workers, .. } => {
+                let handles = self.create_on(*side, *launch, *workers);
+                self.answer_launch_on(*side, *launch, handles);
             }
-            Action::Kill { handles, .. } => {
+            Action::Kill { side, handles, .. } => {
                 for id in handles {
                     self.stop(*id);
                 }
                 let answers = handles.iter().map(|id| (*id, Ok(()))).collect();
-                self.see(&Observation::Killed { answers });
+                self.see_on(*side, &Observation::Killed { answers });
             }
-            Action::Status { live, terminating } => self.tell([live.clone(), terminating.clone()].concat()),
+            Action::Status { side, live, terminating } => {
+                self.tell_on(*side, [live.clone(), terminating.clone()].concat());
+            }
             Action::RunServer => {
                 self.start_server();
                 self.server_ran(None);
@@ -185,6 +203,7 @@ impl World {
                 self.see(&Observation::ServerStopAnswered(Ok(())));
             }
             Action::LookAtServer => self.look_at_server(),
+            Action::LetGo { .. } => {}
         }
     }
 
@@ -205,28 +224,43 @@ impl World {
 
     /// Makes containers in the backend and tells nobody.
     pub(crate) fn create(&mut self, launch: LaunchId, workers: u32) -> Vec<(Arc<str>, u32)> {
+        let open = self.state.launches().find(|(id, _)| *id == launch).map(|(_, open)| open.side);
+        self.create_on(open.unwrap_or(self.state.side()), launch, workers)
+    }
+
+    pub(crate) fn create_on(&mut self, side: Side, launch: LaunchId, workers: u32) -> Vec<(Arc<str>, u32)> {
         let token = self.state.token(launch);
-        if self.backend.values().any(|container| container.token == token) {
-            let same = self.backend.iter().filter(|(_, container)| container.token == token);
+        let (share, born) = (self.share, self.born);
+        let mut number = self.created.get(&side).copied().unwrap_or(0);
+        let there = self.on(side).len() as u32;
+        number = number.max(there);
+        let backend = self.on(side);
+        if backend.values().any(|container| container.token == token) {
+            let same = backend.iter().filter(|(_, container)| container.token == token);
             return same.map(|(name, container)| (Arc::clone(name), container.workers)).collect();
         }
         let mut left = workers;
         let mut handles = Vec::new();
         while left > 0 {
-            let workers = left.min(self.share);
+            let workers = left.min(share);
             left -= workers;
-            let name: Arc<str> = format!("c{}-{}", self.backend.len(), self.created).into();
-            self.created += 1;
-            let container = Container { workers, token: token.clone(), status: self.born };
-            self.backend.insert(Arc::clone(&name), container);
+            let name: Arc<str> = format!("c{number}").into();
+            number += 1;
+            let container = Container { workers, token: token.clone(), status: born };
+            backend.insert(Arc::clone(&name), container);
             handles.push((name, workers));
         }
+        self.created.insert(side, number);
         handles
     }
 
     pub(crate) fn answer_launch(&mut self, launch: LaunchId, handles: Vec<(Arc<str>, u32)>) {
+        self.answer_launch_on(self.state.side(), launch, handles);
+    }
+
+    pub(crate) fn answer_launch_on(&mut self, side: Side, launch: LaunchId, handles: Vec<(Arc<str>, u32)>) {
         let outcome = LaunchOutcome::Succeeded { handles, shortfall: None, retryable: true };
-        self.see(&Observation::Launch { launch, outcome });
+        self.see_on(side, &Observation::Launch { launch, outcome });
     }
 
     pub(crate) fn fail_launch(&mut self, launch: LaunchId, text: &str, retryable: bool) {
@@ -241,13 +275,18 @@ impl World {
     }
 
     pub(crate) fn list(&mut self) {
-        let live = self.backend.iter().filter(|(_, container)| container.status != Seen::Stopped);
+        self.list_on(self.state.side());
+    }
+
+    pub(crate) fn list_on(&mut self, side: Side) {
+        let live = self.on(side).iter().filter(|(_, container)| container.status != Seen::Stopped);
         let entries = live.map(|(name, container)| Listing {
             name: Arc::clone(name),
             workers: container.workers,
             token: container.token.clone(),
         });
-        self.see(&Observation::Listed(Ok(entries.collect())));
+        let entries = entries.collect();
+        self.see_on(side, &Observation::Listed(Ok(entries)));
     }
 
     /// A container, as a list has it.
@@ -256,20 +295,25 @@ impl World {
         Listing { name: Arc::clone(name), workers: container.workers, token: container.token.clone() }
     }
 
-    pub(crate) fn status(&self, id: HandleId) -> Seen {
-        let name = &self.state.handle(id).expect("the state asked for it").name;
-        self.backend.get(name).map_or(Seen::Stopped, |container| container.status)
+    pub(crate) fn status(&mut self, id: HandleId) -> Seen {
+        let handle = self.state.handle(id).expect("the state asked for it").clone();
+        self.on(handle.side).get(&handle.name).map_or(Seen::Stopped, |container| container.status)
     }
 
     pub(crate) fn tell(&mut self, ids: Vec<HandleId>) {
+        self.tell_on(self.state.side(), ids);
+    }
+
+    pub(crate) fn tell_on(&mut self, side: Side, ids: Vec<HandleId>) {
         let seen = ids.into_iter().map(|id| (id, self.status(id))).collect();
-        self.see(&Observation::Statuses { asked_at: self.now, seen });
-        self.see(&Observation::StatusEnded { trouble: None });
+        self.see_on(side, &Observation::Statuses { asked_at: self.now, seen });
+        self.see_on(side, &Observation::StatusEnded { trouble: None });
     }
 
     pub(crate) fn stop(&mut self, id: HandleId) {
-        let name = Arc::clone(&self.state.handle(id).expect("the state asked for it").name);
-        self.set(&name, Seen::Stopped);
+        let handle = self.state.handle(id).expect("the state asked for it").clone();
+        let container = self.on(handle.side).get_mut(&handle.name).expect("the container is there");
+        container.status = Seen::Stopped;
     }
 
     pub(crate) fn set(&mut self, name: &str, status: Seen) {
@@ -282,7 +326,12 @@ impl World {
 
     /// Workers that really run in the backend.
     pub(crate) fn alive(&self) -> u32 {
-        self.backend.values().filter(|c| c.status != Seen::Stopped).map(|c| c.workers).sum()
+        alive_in(&self.backend) + self.elsewhere.values().map(alive_in).sum::<u32>()
+    }
+
+    /// Workers that really run in the backend of a side.
+    pub(crate) fn alive_on(&mut self, side: Side) -> u32 {
+        alive_in(self.on(side))
     }
 
     pub(crate) fn terminating(&self) -> usize {
@@ -292,6 +341,10 @@ impl World {
     pub(crate) fn count(&self, of: impl Fn(&Change) -> bool) -> usize {
         self.records.iter().filter(|record| of(&record.change)).count()
     }
+}
+
+fn alive_in(backend: &Backend) -> u32 {
+    backend.values().filter(|c| c.status != Seen::Stopped).map(|c| c.workers).sum()
 }
 
 /// A server that is up, at an address of so many.
@@ -320,5 +373,26 @@ pub(crate) fn launches(actions: &[Action]) -> bool {
 
 /// An update of a cluster that has no server.
 pub(crate) fn update(policy: Policy, traits: ProviderTraits, expected: u32) -> Command {
-    Command::Update { policy, traits, expected, server: None, per_container: 1, other_server: false }
+    Command::Update {
+        policy,
+        traits,
+        expected,
+        server: None,
+        per_container: 1,
+        other_server: false,
+        route: None,
+    }
+}
+
+/// The same, which goes to another provider as well.
+pub(crate) fn move_to(
+    policy: Policy,
+    traits: ProviderTraits,
+    expected: u32,
+    from: &str,
+    to: &str,
+) -> Command {
+    let route = Some(Route { from: from.into(), to: to.into() });
+    let (server, per_container, other_server) = (None, 1, false);
+    Command::Update { policy, traits, expected, server, per_container, other_server, route }
 }

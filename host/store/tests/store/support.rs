@@ -3,8 +3,8 @@
 use std::{future::Future, path::Path, sync::Arc};
 
 use longshore_scaling::{
-    Address, Aim, Change, Desired, HandleId, LaunchId, NewHandle, Policy, ProviderTraits, Record,
-    ServerPolicy, Snapshot, State, StopReason, Time, Trouble,
+    Address, Aim, Change, Desired, HandleId, KillReason, LaunchId, NewHandle, Policy, ProviderTraits, Record,
+    ServerPolicy, Side, Snapshot, State, StopReason, Time, Trouble,
 };
 use longshore_store::{Claimed, Entry, Journal, Lease, SqliteJournal};
 use tempfile::TempDir;
@@ -54,6 +54,7 @@ pub(crate) fn beginnings(workers: u32) -> Vec<Record> {
         id: HandleId(u64::from(number)),
         name: Arc::from(format!("container-{number:08x}")),
         workers: 1,
+        side: Side(0),
         launch: Some(LaunchId(0)),
     });
     vec![
@@ -109,6 +110,48 @@ pub(crate) fn served() -> Vec<Record> {
         Change::ServerUp { address, replaces: true },
         Change::ServerStopStarted { why: StopReason::Unwanted },
         Change::ServerGone { died: false },
+    ];
+    changes.into_iter().map(|change| change.at(Time::from_millis(1_800_000_000_000))).collect()
+}
+
+/// The records of a move to another provider, up to where one worker is left on the one before.
+pub(crate) fn moved() -> Vec<Record> {
+    let created = |expected| Change::Created {
+        uid: 9,
+        policy: Policy { surge: Some(1), missing: 2, ..Policy::default() },
+        traits: ProviderTraits::default(),
+        expected,
+        desired: Desired::Running,
+        server: None,
+        per_container: 1,
+    };
+    let handle = |id, side| NewHandle {
+        id: HandleId(id),
+        name: "same-name".into(),
+        workers: 1,
+        side: Side(side),
+        launch: Some(LaunchId(id)),
+    };
+    let aim = Aim { target: 1, had: 0 };
+    let settled = |id, side| Change::LaunchSettled {
+        launch: LaunchId(id),
+        handles: vec![handle(id, side)],
+        trouble: None,
+        retryable: true,
+    };
+    let changes = [
+        created(1),
+        Change::LaunchStarted { launch: LaunchId(0), workers: 1, aim },
+        settled(0, 0),
+        Change::MoveStarted { from: "here".into(), to: "there".into(), side: Side(1) },
+        Change::Attached {
+            side: Side(1),
+            traits: ProviderTraits { list: true, ..ProviderTraits::default() },
+        },
+        Change::LaunchStarted { launch: LaunchId(1), workers: 1, aim },
+        settled(1, 1),
+        Change::StraysSeen { side: Side(1), strays: vec![("a-stray".into(), 1)] },
+        Change::KillStarted { handles: vec![HandleId(0)], why: KillReason::Moved, aim },
     ];
     changes.into_iter().map(|change| change.at(Time::from_millis(1_800_000_000_000))).collect()
 }

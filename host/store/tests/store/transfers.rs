@@ -11,7 +11,9 @@ use rusqlite::Connection;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{append, beginnings, claim, defined, fast_folder, open, scaled, served, snapshot, wait};
+use crate::support::{
+    append, beginnings, claim, defined, fast_folder, moved, open, scaled, served, snapshot, wait,
+};
 
 /// A folder with something of everything.
 pub(crate) fn sample() -> TempDir {
@@ -283,6 +285,7 @@ fn a_journal_of_each_format_can_be_read() {
         (include_str!("../fixtures/format-1.sql"), &include_bytes!("../fixtures/format-1.jsonl")[..]),
         (include_str!("../fixtures/format-2.sql"), &include_bytes!("../fixtures/format-2.jsonl")[..]),
         (include_str!("../fixtures/format-3.sql"), &include_bytes!("../fixtures/format-3.jsonl")[..]),
+        (include_str!("../fixtures/format-4.sql"), &include_bytes!("../fixtures/format-4.jsonl")[..]),
     ];
     assert_eq!(formats.len(), FORMAT as usize);
     for (sql, mut jsonl) in formats {
@@ -330,6 +333,10 @@ fn sample_small() -> TempDir {
     append(&journal, &queue, served().into_iter().map(Entry::Happened).collect());
     wait(journal.compact(&queue, State::replay(&served()).snapshot())).expect("compacted");
     append(&journal, &queue, served().into_iter().skip(1).map(Entry::Happened).collect());
+    let van = claim(&journal, "van").lease;
+    append(&journal, &van, moved().into_iter().map(Entry::Happened).collect());
+    wait(journal.compact(&van, State::replay(&moved()).snapshot())).expect("compacted");
+    append(&journal, &van, moved().into_iter().skip(1).map(Entry::Happened).collect());
     drop(journal);
     folder
 }

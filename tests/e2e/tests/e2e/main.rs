@@ -6,6 +6,7 @@ mod bad_providers;
 mod damage;
 mod discovery;
 mod lifecycle;
+mod moves;
 mod outside;
 mod processes;
 mod recovery;

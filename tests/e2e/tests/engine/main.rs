@@ -4,6 +4,7 @@
 mod engines;
 mod examples;
 mod mishaps;
+mod moves;
 mod queue;
 mod redis_queue;
 mod servers;

@@ -27,6 +27,9 @@ impl Checkers {
         if state.tally().running != alive {
             return Err(format!("{alive} live, and the state has {:?}", state.tally()));
         }
+        if state.leaving().is_some() {
+            return Err(format!("it is still moving, and {} workers are left", state.left_behind()));
+        }
         if state.launches().next().is_some() || state.strays().next().is_some() {
             return Err("launches or strays are still open".to_owned());
         }
@@ -39,12 +42,14 @@ impl Checkers {
             return Err("a launch may still bring workers".to_owned());
         }
         for (name, container) in backend.ours() {
-            if container.origin == Origin::Rogue && !self.ledger.traits.list {
+            let side = name.side;
+            let is_told_of = self.ledger.sides().any(|one| one == side) && self.ledger.traits_of(side).list;
+            if container.origin == Origin::Rogue && !is_told_of {
                 continue;
             }
-            let known = state
-                .handles()
-                .any(|(_, handle)| handle.name == *name && handle.workers == container.workers);
+            let known = state.handles().any(|(_, handle)| {
+                handle.side == side && handle.name == name.text && handle.workers == container.workers
+            });
             if !known {
                 return Err(format!(
                     "{name} of launch {} lives with {} workers, and the state does not know it",

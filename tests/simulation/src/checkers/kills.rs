@@ -4,20 +4,24 @@
 use longshore_scaling::{Change, HandleId, KillReason, NewHandle, Record, Strays, Time};
 
 use super::{Checker, Checkers, at};
-use crate::backend::{Backend, Origin};
+use crate::backend::{Backend, Name, Origin};
 
 impl Checkers {
     /// A kill's intent becomes durable, or strays are condemned.
     pub(super) fn check_kill(&mut self, record: &Record, backend: &Backend) {
         match &record.change {
             Change::KillStarted { handles, why, .. } => {
+                if *why == KillReason::Moved {
+                    self.check_floor(handles);
+                }
                 if let Err(why_not) = self.has_reason(record.at, handles, *why) {
                     self.fail(Checker::KillsHaveReason, why_not);
                 }
             }
             Change::StraysCondemned { handles } => self.check_condemned(record.at, handles, backend),
             Change::Adopted { handles } => {
-                let foreign = handles.iter().find(|new| is_foreign(backend, &new.name));
+                let name = |new: &NewHandle| Name::new(new.side, &new.name);
+                let foreign = handles.iter().find(|new| is_foreign(backend, &name(new)));
                 if let Some(new) = foreign {
                     let saw = format!("{} of another cluster is taken in", new.name);
                     self.fail(Checker::ForeignersUntouched, saw);
@@ -36,8 +40,8 @@ impl Checkers {
             let name = &known.name;
             workers += u64::from(known.workers);
             match why {
-                KillReason::Surplus if known.killed => {
-                    return Err(format!("{name} is killed as surplus, and was killed before"));
+                KillReason::Surplus | KillReason::Moved if known.killed => {
+                    return Err(format!("{name} is killed as one too many, and was killed before"));
                 }
                 KillReason::LaunchTimeout => {
                     let patient =
@@ -81,12 +85,21 @@ impl Checkers {
                         ));
                     }
                 }
-                KillReason::Surplus | KillReason::Outstanding => {}
+                KillReason::Surplus | KillReason::Outstanding | KillReason::Moved => {}
             }
         }
-        let surplus = ledger.live().saturating_sub(ledger.target().into());
+        if why == KillReason::Moved {
+            return self.may_move(handles);
+        }
+        // While it moves, there may be more than are wanted: too many are only those of the side that it goes to.
+        let live = if ledger.left.is_some() && ledger.target() > 0 {
+            ledger.live_on(ledger.side).0
+        } else {
+            ledger.live()
+        };
+        let surplus = live.saturating_sub(ledger.target().into());
         if why == KillReason::Surplus && workers > surplus {
-            let (live, target) = (ledger.live(), ledger.target());
+            let target = ledger.target();
             return Err(format!("{workers} are killed as surplus; {live} live and {target} are wanted"));
         }
         Ok(())
@@ -95,7 +108,8 @@ impl Checkers {
     fn check_condemned(&mut self, now: Time, handles: &[NewHandle], backend: &Backend) {
         for new in handles {
             let patience = self.ledger.policy.stray_grace;
-            let since = self.ledger.strays.get(&new.name).map(|(_, since)| *since);
+            let name = Name::new(new.side, &new.name);
+            let since = self.ledger.strays.get(&name).map(|(_, since)| *since);
             let waited = since.is_some_and(|since| now >= since + patience);
             if self.ledger.policy.strays != Strays::Kill || !waited {
                 let saw = format!(
@@ -105,7 +119,7 @@ impl Checkers {
                 );
                 self.fail(Checker::KillsHaveReason, saw);
             }
-            let ours = backend.get(&new.name).is_some_and(|container| self.ledger.is_own(&container.token));
+            let ours = backend.get(&name).is_some_and(|container| self.ledger.is_own(&container.token));
             if ours {
                 let saw =
                     format!("{} is condemned as a stray, and a launch of this cluster brought it", new.name);
@@ -115,7 +129,7 @@ impl Checkers {
     }
 
     /// The provider is called to kill a handle.
-    pub(crate) fn kill_called(&mut self, id: HandleId, name: &str, backend: &Backend) {
+    pub(crate) fn kill_called(&mut self, id: HandleId, name: &Name, backend: &Backend) {
         let times = self.kills.entry(id).or_default();
         *times += 1;
         let (times, intended) = (*times, self.ledger.kills.get(&id).copied().unwrap_or(0));
@@ -129,6 +143,6 @@ impl Checkers {
     }
 }
 
-fn is_foreign(backend: &Backend, name: &str) -> bool {
+fn is_foreign(backend: &Backend, name: &Name) -> bool {
     backend.get(name).is_some_and(|container| container.origin == Origin::Neighbour)
 }

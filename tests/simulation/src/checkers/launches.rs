@@ -1,6 +1,6 @@
 //! What is held against launches: never too many, never twice, never before the journal says so.
 
-use longshore_scaling::{Change, LaunchId, Record};
+use longshore_scaling::{Change, LaunchId, Record, Side};
 
 use super::{Checker, Checkers};
 use crate::{
@@ -21,12 +21,15 @@ impl Checkers {
                     self.check_served(host, *launch);
                 }
                 let workers = self.ledger.launches.get(launch).map_or(0, |(workers, _)| *workers);
-                self.pending.insert(self.ledger.token(*launch), (workers, host));
+                let side = self.ledger.launch_sides.get(launch).copied().unwrap_or(self.ledger.side);
+                self.pending.insert(self.ledger.token(*launch), (workers, host, side));
                 return;
             }
             _ => return,
         };
+        let side = self.ledger.side;
         let coming = self.potential(backend) + u64::from(workers);
+        let coming_here = self.potential_on(side, backend) + u64::from(workers);
         let (mut alive, mut live) = (0, 0);
         for (name, container) in backend.ours() {
             if container.origin == Origin::Rogue && !self.knows(name) {
@@ -37,7 +40,7 @@ impl Checkers {
             alive += workers;
             let is_dying = known.is_some_and(|known| known.killed);
             let is_stray = known.is_none() && self.ledger.strays.contains_key(name);
-            live += if is_dying || is_stray { 0 } else { workers };
+            live += if is_dying || is_stray || name.side != side { 0 } else { workers };
         }
         let open = self.open_launches(backend);
         let (max, target) = (u64::from(self.ledger.policy.max), u64::from(self.ledger.target()));
@@ -58,16 +61,17 @@ impl Checkers {
             );
             self.fail(Checker::NeverAboveMax, saw);
         }
-        if live + coming > target {
+        self.check_ceiling(&token, alive + coming);
+        if live + coming_here > target {
             let saw = format!(
                 "launch {token} of {workers} begins while {live} live on and {} more may come of other launches{open}: \
                  that makes {}, and {target} are wanted",
-                coming - u64::from(workers),
-                live + coming
+                coming_here - u64::from(workers),
+                live + coming_here
             );
             self.fail(Checker::NeverAboveExpected, saw);
         }
-        self.pending.insert(token, (workers, host));
+        self.pending.insert(token, (workers, host, side));
     }
 
     /// The launches that may still bring workers, for a person.
@@ -78,22 +82,26 @@ impl Checkers {
     }
 
     /// The provider is called to run, by the host that is in charge.
-    pub(crate) fn runs_prepared(&mut self, host: HostId, token: &str) {
-        if self.ledger.traits.initialize && !self.prepared.contains(&host) {
+    pub(crate) fn runs_prepared(&mut self, host: HostId, side: Side, token: &str) {
+        if self.ledger.traits_of(side).initialize && !self.prepared.contains(&(host, side)) {
             let saw = format!("launch {token} is asked for, and the provider was not prepared");
             self.fail(Checker::PreparedFirst, saw);
         }
     }
 
     /// The provider is called to run.
-    pub(crate) fn run_called(&mut self, launch: LaunchId, workers: u32, token: &str) {
+    pub(crate) fn run_called(&mut self, launch: LaunchId, side: Side, workers: u32, token: &str) {
         let again = self.runs.get(token).copied().unwrap_or(0);
-        if again > 0 && !self.ledger.traits.idempotent_run {
+        if again > 0 && !self.ledger.traits_of(side).idempotent_run {
             let saw = format!(
                 "launch {token} is asked for {} times of a provider that is not idempotent",
                 again + 1
             );
             self.fail(Checker::NoTokenTwice, saw);
+        }
+        if self.ledger.launch_sides.get(&launch).is_some_and(|of| *of != side) {
+            let saw = format!("launch {token} is asked of provider no. {}, and was to be of another", side.0);
+            self.fail(Checker::IntentBeforeEffect, saw);
         }
         if token != self.ledger.token(launch) || !self.ledger.is_own(token) {
             self.fail(Checker::ForeignersUntouched, format!("launch {token} is not one of this cluster's"));

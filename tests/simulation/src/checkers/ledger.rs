@@ -1,17 +1,23 @@
 //! What the journal's records say, reckoned anew: a second, smaller reading of them than the core's own, made for the
 //! checkers alone. Where the two readings disagree, one of them is wrong.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use longshore_scaling::{
     Address, Change, Desired, HandleId, LaunchId, Names, NewHandle, OnRestart, Policy, ProviderTraits,
-    Record, ServerKind, ServerPolicy, Time,
+    Record, ServerKind, ServerPolicy, Side, Time,
 };
+
+use crate::backend::Name;
 
 /// What the records say of a handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    pub(crate) name: Arc<str>,
+    pub(crate) name: Name,
     pub(crate) workers: u32,
     pub(crate) launch: Option<LaunchId>,
     /// Since when it is initializing, where it is.
@@ -32,16 +38,21 @@ pub(crate) struct Ledger {
     pub(crate) generation: u64,
     pub(crate) policy: Policy,
     pub(crate) traits: ProviderTraits,
+    /// The side that workers are launched on, and the one that is left, with what its provider can do.
+    pub(crate) side: Side,
+    pub(crate) left: Option<(Side, ProviderTraits)>,
     pub(crate) expected: u32,
     pub(crate) desired: Desired,
     pub(crate) resting: bool,
     pub(crate) forgotten: bool,
     pub(crate) handles: BTreeMap<HandleId, Known>,
-    pub(crate) names: BTreeMap<Arc<str>, HandleId>,
+    pub(crate) names: BTreeMap<Name, HandleId>,
     /// Workers of each stray, and since when it was seen.
-    pub(crate) strays: BTreeMap<Arc<str>, (u32, Time)>,
+    pub(crate) strays: BTreeMap<Name, (u32, Time)>,
     /// Of every launch that ever began: how many workers, and how often it was to be asked for.
     pub(crate) launches: BTreeMap<LaunchId, (u32, u32)>,
+    /// The side that each was asked for on.
+    pub(crate) launch_sides: BTreeMap<LaunchId, Side>,
     /// How often each handle was to be killed.
     pub(crate) kills: BTreeMap<HandleId, u32>,
     /// The next handle's number is no lower.
@@ -49,8 +60,8 @@ pub(crate) struct Ledger {
     pub(crate) latest: Time,
     /// The shortest time that a worker ever had to start.
     pub(crate) shortest_timeout: Duration,
-    /// A mass death is looked at a second time.
-    pub(crate) suspected: bool,
+    /// Sides on which a mass death is looked at a second time.
+    pub(crate) suspected: BTreeSet<Side>,
     pub(crate) per_container: u32,
     pub(crate) server: Option<ServerPolicy>,
     /// Whether the server is up, as it was seen last.
@@ -79,7 +90,7 @@ impl Names for Ledger {
     }
 
     fn handle(&self, id: HandleId) -> Option<Arc<str>> {
-        self.handles.get(&id).map(|known| Arc::clone(&known.name))
+        self.handles.get(&id).map(|known| known.name.to_string().into())
     }
 }
 
@@ -91,6 +102,37 @@ impl Ledger {
         } else {
             0
         }
+    }
+
+    /// The sides whose providers are asked and told.
+    pub(crate) fn sides(&self) -> impl Iterator<Item = Side> + use<> {
+        [Some(self.side), self.left_side()].into_iter().flatten()
+    }
+
+    /// The side that is left, where the cluster moves.
+    pub(crate) fn left_side(&self) -> Option<Side> {
+        self.left.map(|(side, _)| side)
+    }
+
+    /// What the provider of a side can do.
+    pub(crate) fn traits_of(&self, side: Side) -> ProviderTraits {
+        self.left.filter(|(left, _)| *left == side).map_or(self.traits, |(_, traits)| traits)
+    }
+
+    /// How many workers may be there at once: while the cluster moves, so many more than are wanted as its policy says.
+    pub(crate) fn ceiling(&self) -> u32 {
+        let target = self.target();
+        let unsaid = target.div_ceil(4).max(self.per_container).max(1);
+        (target + self.policy.surge.unwrap_or(unsaid)).min(self.policy.max)
+    }
+
+    /// Workers of a side that are known and whose end was not decided; and of these, those that are at work.
+    pub(crate) fn live_on(&self, side: Side) -> (u64, u64) {
+        let live = self.handles.values().filter(|known| known.name.side == side && !known.killed);
+        live.fold((0, 0), |(live, running), known| {
+            let workers = u64::from(known.workers);
+            (live + workers, running + if known.initializing.is_none() { workers } else { 0 })
+        })
     }
 
     /// Whether it shall have a server at this time.
@@ -146,12 +188,20 @@ impl Ledger {
                 self.generation += 1;
                 self.desired = *desired;
             }
-            Change::Attached { traits } => {
-                self.traits = *traits;
+            Change::Attached { side, traits } => {
+                match &mut self.left {
+                    Some((left, before)) if left == side => *before = *traits,
+                    _ => self.traits = *traits,
+                }
                 if !traits.list {
-                    self.strays.clear();
+                    self.strays.retain(|name, _| name.side != *side);
                 }
             }
+            Change::MoveStarted { side, .. } => {
+                self.left = Some((self.side, self.traits));
+                self.side = *side;
+            }
+            Change::MoveEnded { .. } => self.left = None,
             Change::Refreshed => {
                 // Kills that did not help are done again without further patience.
                 for known in self.handles.values_mut() {
@@ -167,7 +217,8 @@ impl Ledger {
             }
             Change::Forgotten => {
                 self.forgotten = true;
-                self.suspected = false;
+                self.suspected.clear();
+                self.left = None;
                 self.handles.clear();
                 self.names.clear();
                 self.strays.clear();
@@ -175,6 +226,7 @@ impl Ledger {
             }
             Change::LaunchStarted { launch, workers, .. } => {
                 self.launches.entry(*launch).or_insert((*workers, 0)).1 += 1;
+                self.launch_sides.insert(*launch, self.side);
             }
             Change::LaunchRepeated { launch } => {
                 if let Some((_, asked)) = self.launches.get_mut(launch) {
@@ -185,12 +237,14 @@ impl Ledger {
             | Change::LaunchResolved { handles, .. }
             | Change::LaunchUnknown { claimed: handles, .. }
             | Change::Adopted { handles } => self.add(handles, Some(now)),
-            Change::StraysSeen { strays } => {
+            Change::StraysSeen { side, strays } => {
                 for (name, workers) in strays {
-                    self.strays.insert(Arc::clone(name), (*workers, now));
+                    self.strays.insert(Name::new(*side, name), (*workers, now));
                 }
             }
-            Change::StraysGone { strays } => self.strays.retain(|name, _| !strays.contains(name)),
+            Change::StraysGone { side, strays } => {
+                self.strays.retain(|name, _| name.side != *side || !strays.contains(&name.text));
+            }
             Change::StraysCondemned { handles } => {
                 self.add(handles, None);
                 for known in handles.iter().map(|new| new.id) {
@@ -253,8 +307,11 @@ impl Ledger {
             Change::ServerGone { .. } => {
                 (self.server_up, self.server_stopping, self.server_asked_at) = (false, false, None);
             }
-            Change::Suspected { .. } => self.suspected = true,
-            Change::SuspicionEnded => self.suspected = false,
+            Change::Suspected { handles } => {
+                let sides = handles.iter().filter_map(|id| self.handles.get(id)).map(|known| known.name.side);
+                self.suspected.extend(sides);
+            }
+            Change::SuspicionEnded { side } => _ = self.suspected.remove(side),
             // They change nothing that a checker looks at.
             _ => {}
         }
@@ -265,6 +322,9 @@ impl Ledger {
         self.shortest_timeout = shortest.min(policy.launch_timeout);
         self.generation += 1;
         (self.policy, self.traits, self.expected) = (policy.clone(), traits, expected);
+        if !traits.list {
+            self.strays.retain(|name, _| name.side != self.side);
+        }
     }
 
     fn configure_server(&mut self, server: Option<ServerPolicy>) {
@@ -304,10 +364,11 @@ impl Ledger {
 
     fn add(&mut self, handles: &[NewHandle], initializing: Option<Time>) {
         for new in handles {
-            self.strays.remove(&new.name);
+            let name = Name::new(new.side, &new.name);
+            self.strays.remove(&name);
             self.next_handle = self.next_handle.max(new.id.0 + 1);
             let known = Known {
-                name: Arc::clone(&new.name),
+                name: name.clone(),
                 workers: new.workers,
                 launch: new.launch,
                 initializing,
@@ -315,7 +376,7 @@ impl Ledger {
                 answered: None,
                 outstanding: false,
             };
-            self.names.insert(Arc::clone(&new.name), new.id);
+            self.names.insert(name, new.id);
             self.handles.insert(new.id, known);
         }
     }

@@ -3,6 +3,7 @@
 use longshore_scaling::{Change, NewHandle, Record, State};
 
 use super::{Checker, Checkers, at};
+use crate::backend::Name;
 
 impl Checkers {
     pub(super) fn check_numbers(&mut self, record: &Record) {
@@ -44,7 +45,7 @@ impl Checkers {
                 self.fail(Checker::NumbersOnlyGrow, saw);
             }
             next = next.max(new.id.0 + 1);
-            if let Some(before) = self.ledger.names.get(&new.name) {
+            if let Some(before) = self.ledger.names.get(&Name::new(new.side, &new.name)) {
                 let saw = format!("the handle {} is known as number {} already", new.name, before.0);
                 self.fail(Checker::NumbersOnlyGrow, saw);
             }

@@ -29,13 +29,14 @@ impl Checkers {
         for (id, launch) in state.launches() {
             let token = self.ledger.token(id);
             let LaunchPhase::Unknown { returned, .. } = &launch.phase else { continue };
-            let held = report.reasons.iter().find_map(|reason| match reason {
+            let held = report.reasons.iter().map(unwrapped).find_map(|reason| match reason {
                 Reason::HeldForUnknown { token: named, workers, remedy, .. } if *named == token => {
                     Some((*workers, *remedy))
                 }
                 _ => None,
             });
-            let traits = self.ledger.traits;
+            let side = self.ledger.launch_sides.get(&id).copied().unwrap_or(self.ledger.side);
+            let traits = self.ledger.traits_of(side);
             let remedy = match (returned, traits.list, traits.idempotent_run) {
                 (false, ..) => Remedy::WaitForReturn,
                 (true, true, _) => Remedy::List,
@@ -56,11 +57,20 @@ impl Checkers {
         if at_target && self.ledger.wants_server() && !self.ledger.is_served() {
             return Err("the server is not up, and all is said to be as asked".to_owned());
         }
+        let moving = report.reasons.iter().any(|reason| matches!(reason, Reason::Moving { .. }));
+        if moving && self.ledger.left.is_none() || !moving && at_target && self.ledger.left.is_some() {
+            return Err(format!("{:?} is left, and that is not what is said", self.ledger.left));
+        }
         if live != target && report.reasons.is_empty() {
             return Err(format!("{live} live, {target} are wanted, and nothing is said about it"));
         }
         Ok(())
     }
+}
+
+/// What is said of the side that is left is said all the same.
+pub(crate) fn unwrapped(reason: &Reason) -> &Reason {
+    if let Reason::Left { because, .. } = reason { because } else { reason }
 }
 
 fn one_line(report: &PlanReport) -> String {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use longshore_scaling::{Address, Change, LaunchId, Record, ServerSeen, State, StopReason, Trouble};
+use longshore_scaling::{Address, Change, LaunchId, Record, ServerSeen, Side, State, StopReason, Trouble};
 
 use super::{Checker, Checkers, some};
 use crate::{
-    backend::{Backend, Origin},
+    backend::{Backend, Container, Name, Origin},
     queue::HostId,
 };
 
@@ -58,7 +58,9 @@ impl Checkers {
             Change::Updated { .. } | Change::DesiredSet { .. } | Change::Attached { .. } => {
                 let changes = match &record.change {
                     Change::DesiredSet { desired } => *desired == longshore_scaling::Desired::Running,
-                    Change::Attached { traits } => traits.server != self.ledger.traits.server,
+                    Change::Attached { side, traits } => {
+                        *side == self.ledger.side && traits.server != self.ledger.traits.server
+                    }
                     _ => true,
                 };
                 if changes {
@@ -102,7 +104,7 @@ impl Checkers {
                 })
             }
             StopReason::Unwanted => {
-                let living = |(name, it): &(&std::sync::Arc<str>, &crate::backend::Container)| {
+                let living = |(name, it): &(&Name, &Container)| {
                     it.origin == Origin::Launched || self.ledger.names.contains_key(*name)
                 };
                 let alive: Vec<_> = backend.ours().filter(living).map(|(name, _)| name).collect();
@@ -135,8 +137,8 @@ impl Checkers {
     }
 
     /// The provider is asked for the server, by the host that is in charge.
-    pub(crate) fn server_prepared(&mut self, host: HostId) {
-        if self.ledger.traits.initialize && !self.prepared.contains(&host) {
+    pub(crate) fn server_prepared(&mut self, host: HostId, side: Side) {
+        if self.ledger.traits_of(side).initialize && !self.prepared.contains(&(host, side)) {
             self.fail(Checker::PreparedFirst, "the server is asked for, and the provider was not prepared");
         }
     }
@@ -180,7 +182,7 @@ impl Checkers {
     /// All is as wanted and quiet: nobody may be left that knows a server which is no more.
     pub(crate) fn none_is_stale(&mut self, backend: &Backend) {
         let ledger = &self.ledger;
-        let of_before = |(name, _): &(&std::sync::Arc<str>, &crate::backend::Container)| {
+        let of_before = |(name, _): &(&Name, &Container)| {
             let known = ledger.names.get(*name).and_then(|id| ledger.handles.get(id));
             known.and_then(|known| known.launch).is_some_and(|launch| launch.0 < ledger.stale_before)
         };

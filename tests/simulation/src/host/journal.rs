@@ -1,6 +1,6 @@
 //! How a host writes its journal, and what becomes of what it writes.
 
-use longshore_scaling::{Change, HandleId, Names, NewHandle, Record, tell};
+use longshore_scaling::{Change, HandleId, Names, NewHandle, Record, Side, tell};
 
 use super::JOURNAL_RETRY;
 use crate::{
@@ -36,6 +36,25 @@ pub(super) struct Append {
 }
 
 impl World {
+    /// The cluster goes to another provider: what comes with the move says what that one can do.
+    fn note_move(&mut self, records: &[Record]) {
+        let side = records.iter().find_map(|record| match record.change {
+            Change::MoveStarted { side, .. } => Some(side),
+            _ => None,
+        });
+        let traits = records.iter().find_map(|record| match record.change {
+            Change::Updated { traits, .. } => Some(traits),
+            _ => None,
+        });
+        let Some((side, traits)) = side.zip(traits) else { return };
+        if self.checkers.ledger.left_side() == Some(side) {
+            return self.count(Counted::TurnedBack);
+        }
+        if side != Side(0) {
+            self.providers.insert(side, traits);
+        }
+    }
+
     /// Gives records to the journal.
     pub(super) fn append(&mut self, id: HostId, records: Vec<Record>, purpose: Purpose) -> bool {
         if self.strikes(Fault::CrashInWrite) {
@@ -93,13 +112,8 @@ impl World {
         }
         let Some(host) = self.hosts.get_mut(&id) else { return false };
         match purpose {
-            Purpose::Step => host.core.iter_mut().for_each(Core::written),
-            Purpose::Attach => {
-                // It may have been exchanged once more meanwhile.
-                let now = Change::Attached { traits: self.shape.traits };
-                host.is_attached = records.iter().any(|record| record.change == now);
-                host.core.iter_mut().for_each(Core::written);
-            }
+            // Whether all is known now that the providers can do is seen when there is nothing more to tell.
+            Purpose::Step | Purpose::Attach => host.core.iter_mut().for_each(Core::written),
             Purpose::Command => {
                 host.core.iter_mut().for_each(Core::written);
                 self.checkers.acknowledged(&records);
@@ -144,12 +158,14 @@ impl World {
         if records.iter().any(|record| matches!(record.change, Change::Created { .. })) {
             self.checkers.new_life();
             self.backend.disown();
+            self.providers.clear();
             self.lives += 1;
             if self.lives > 1 {
                 self.count(Counted::Recreated);
             }
         }
         self.store.append(records);
+        self.note_move(records);
         let before = self.checkers.ledger.server.map(|server| server.kind);
         self.checkers.durable(id, records, &self.backend);
         let updates = |record: &Record| matches!(record.change, Change::Updated { .. });

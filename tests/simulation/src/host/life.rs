@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use longshore_scaling::{PlanReport, Record, State, Time};
+use longshore_scaling::{PlanReport, ProviderTraits, Record, State, Time};
 
 use super::{Host, JOURNAL_RETRY, journal::Append};
 use crate::{
@@ -79,7 +79,9 @@ impl World {
         }
         if self.host_dice.chance(2_500) {
             // The plugin is another version than before.
-            self.shape.traits.initialize = !self.shape.traits.initialize;
+            let side = self.checkers.ledger.side;
+            let traits = self.traits_of(side);
+            self.exchange(side, ProviderTraits { initialize: !traits.initialize, ..traits });
         }
         self.drive(id);
     }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use longshore_scaling::{HandleId, LaunchId, LaunchOutcome, Listing, Observation, Seen, Trouble};
+use longshore_scaling::{HandleId, LaunchId, LaunchOutcome, Listing, Observation, Seen, Side, Trouble};
 
 use super::{Call, Fate, KillFate, Kind};
 use crate::{
-    backend::{Container, Origin},
+    backend::{Container, Name, Origin},
     coverage::Event as Counted,
     fault::Fault,
     host::Message,
@@ -22,8 +22,8 @@ const STATUS_LAG: u64 = 10_000;
 impl World {
     /// A launch's deadline passes: the host waits no longer, and the call goes on.
     pub(crate) fn deadline(&mut self, id: CallId) {
-        let Some(Call { host, uid, kind, .. }) = self.calls.get(id) else { return };
-        let (host, uid) = (*host, *uid);
+        let Some(Call { host, uid, side, kind, .. }) = self.calls.get(id) else { return };
+        let (host, uid, side) = (*host, *uid, *side);
         let launch = match kind {
             _ if !self.has_cluster(host, uid) => return,
             Kind::Run { launch, .. } => *launch,
@@ -33,6 +33,7 @@ impl World {
         let trouble = Trouble::new("run has not returned within its budget");
         self.launch_seen(
             host,
+            side,
             launch,
             LaunchOutcome::Unknown { trouble, claimed: Vec::new(), returned: false },
         );
@@ -48,7 +49,7 @@ impl World {
             return self.lost_server_run(id);
         }
         let Some(call) = self.calls.close(id) else { return };
-        let (host, out_of_reach) = (call.host, call.lost_touch);
+        let (host, side, out_of_reach) = (call.host, call.side, call.lost_touch);
         if !self.has_cluster(host, call.uid) {
             return;
         }
@@ -57,8 +58,8 @@ impl World {
                 if self.now > call.began + self.shape.deadline {
                     self.count(Counted::LateAnswer);
                 }
-                let outcome = self.outcome(fate, workers, made, out_of_reach);
-                self.launch_seen(host, launch, outcome);
+                let outcome = self.outcome(side, fate, workers, made, out_of_reach);
+                self.launch_seen(host, side, launch, outcome);
             }
             Kind::Kill { handles, hit, fate } => {
                 let answer = |hit: bool| match fate {
@@ -69,29 +70,29 @@ impl World {
                     KillFate::Fails | KillFate::ReplyLost => Err(Trouble::new("kill failed")),
                 };
                 let answers = handles.iter().zip(hit).map(|((id, _), hit)| (*id, answer(hit))).collect();
-                self.tell(host, Message::Seen(Observation::Killed { answers }));
+                self.tell(host, Message::Seen(side, Observation::Killed { answers }));
             }
             Kind::Status { live, terminating } => {
-                let (seen, trouble) = self.statuses(host, &live, &terminating, out_of_reach);
+                let (seen, trouble) = self.statuses(host, side, &live, &terminating, out_of_reach);
                 let asked_at = call.asked_at;
                 self.checkers.looked(asked_at, &seen);
                 // One message after the other: a host may end between them.
-                self.tell(host, Message::Seen(Observation::Statuses { asked_at, seen }));
+                self.tell(host, Message::Seen(side, Observation::Statuses { asked_at, seen }));
                 if self.has_cluster(host, call.uid) {
-                    self.tell(host, Message::Seen(Observation::StatusEnded { trouble }));
+                    self.tell(host, Message::Seen(side, Observation::StatusEnded { trouble }));
                 }
             }
             Kind::List => {
-                let entries = self.listed(call.began, out_of_reach);
-                self.tell(host, Message::Seen(Observation::Listed(entries)));
+                let entries = self.listed(side, call.began, out_of_reach);
+                self.tell(host, Message::Seen(side, Observation::Listed(entries)));
             }
             Kind::Initialize => {
                 let fails = out_of_reach || self.strikes(Fault::InitializeFails);
                 let outcome = if fails { Err(Trouble::new("initialize failed")) } else { Ok(()) };
                 if outcome.is_ok() {
-                    self.checkers.prepared(host);
+                    self.checkers.prepared(host, side);
                 }
-                self.tell(host, Message::Seen(Observation::Initialized(outcome)));
+                self.tell(host, Message::Seen(side, Observation::Initialized(outcome)));
             }
             Kind::RunServer { fate } => {
                 if self.now > call.began + self.shape.deadline {
@@ -110,13 +111,14 @@ impl World {
         core.is_some_and(|core| core.state().uid() == uid)
     }
 
-    fn launch_seen(&mut self, host: HostId, launch: LaunchId, outcome: LaunchOutcome) {
+    fn launch_seen(&mut self, host: HostId, side: Side, launch: LaunchId, outcome: LaunchOutcome) {
         say!(self, Who::Provider, "launch {:x}: {}", launch.0, in_words(&outcome));
-        self.tell(host, Message::Seen(Observation::Launch { launch, outcome }));
+        self.tell(host, Message::Seen(side, Observation::Launch { launch, outcome }));
     }
 
     fn outcome(
         &mut self,
+        side: Side,
         fate: Fate,
         workers: u32,
         made: Vec<(Arc<str>, u32)>,
@@ -136,7 +138,7 @@ impl World {
                 let claimed = made.into_iter().filter(|_| self.provider_dice.coin()).collect();
                 unknown("the answer was refused: too few entries", Some("RUN-1"), claimed)
             }
-            Fate::Duplicate => self.duplicate(made),
+            Fate::Duplicate => self.duplicate(side, made),
             Fate::Well | Fate::Permanent | Fate::Partial | Fate::Late | Fate::Hangs => {
                 let shortfall = (count < workers).then(|| Trouble::new("no more capacity"));
                 LaunchOutcome::Succeeded {
@@ -150,13 +152,14 @@ impl World {
 
     /// The last handle is another launch's. One that the host does not know it could not tell from a new one; then the reply
     /// is lost instead.
-    fn duplicate(&mut self, mut handles: Vec<(Arc<str>, u32)>) -> LaunchOutcome {
+    fn duplicate(&mut self, side: Side, mut handles: Vec<(Arc<str>, u32)>) -> LaunchOutcome {
         let names = &self.checkers.ledger.names;
         let others = self
             .backend
             .ours()
-            .filter(|(name, _)| names.contains_key(*name) && handles.iter().all(|(own, _)| own != *name));
-        let others: Vec<_> = others.map(|(name, container)| (Arc::clone(name), container.workers)).collect();
+            .filter(|(name, _)| name.side == side && names.contains_key(*name))
+            .filter(|(name, _)| handles.iter().all(|(own, _)| *own != name.text));
+        let others: Vec<_> = others.map(|(name, it)| (Arc::clone(&name.text), it.workers)).collect();
         let Some(other) = self.chaos.dice().pick(&others).cloned() else {
             return unknown("the connection was reset", None, Vec::new());
         };
@@ -168,6 +171,7 @@ impl World {
     fn statuses(
         &mut self,
         host: HostId,
+        side: Side,
         live: &[(HandleId, Arc<str>)],
         terminating: &[(HandleId, Arc<str>)],
         out_of_reach: bool,
@@ -178,11 +182,12 @@ impl World {
         let lag =
             if self.strikes(Fault::StatusLags) { self.chaos.dice().magnitude(1, STATUS_LAG) } else { 0 };
         let view = self.now.saturating_sub(lag);
-        let lies = self.may_lie(host, live) && self.strikes(Fault::FalseMassDeath);
+        let lies = self.may_lie(host, side, live) && self.strikes(Fault::FalseMassDeath);
         let partly = self.strikes(Fault::StatusPartly);
         let mut seen = Vec::new();
         for (id, name) in live {
-            let status = self.backend.get(name).map_or(Seen::Stopped, |container| container.status_at(view));
+            let container = self.backend.get(&Name::new(side, name));
+            let status = container.map_or(Seen::Stopped, |container| container.status_at(view));
             seen.push((*id, if lies { Seen::Stopped } else { status }));
         }
         if partly && !lies {
@@ -191,7 +196,8 @@ impl World {
         }
         for (id, name) in terminating {
             // Whether somebody has stopped is all that is asked.
-            let status = self.backend.get(name).map_or(Seen::Stopped, |container| container.status_at(view));
+            let container = self.backend.get(&Name::new(side, name));
+            let status = container.map_or(Seen::Stopped, |container| container.status_at(view));
             let answer = if status == Seen::Stopped { Seen::Stopped } else { Seen::Running };
             if !partly || self.provider_dice.coin() {
                 seen.push((*id, answer));
@@ -202,18 +208,18 @@ impl World {
 
     /// A backend may say once that all are gone who are not: so many that the core looks a second time before it believes it.
     /// What is bounded is that the second look tells the truth, and that no single worker is ever lied about.
-    fn may_lie(&self, host: HostId, live: &[(HandleId, Arc<str>)]) -> bool {
+    fn may_lie(&self, host: HostId, side: Side, live: &[(HandleId, Arc<str>)]) -> bool {
         let ledger = &self.checkers.ledger;
         let known: Vec<_> = live.iter().map(|(id, _)| ledger.handles.get(id)).collect();
         let all_live = known.iter().all(|known| known.is_some_and(|known| !known.killed));
         let workers: u32 = known.iter().flatten().map(|known| known.workers).sum();
         all_live
-            && !ledger.suspected
+            && !ledger.suspected.contains(&side)
             && workers >= ledger.policy.mass_death_workers
             && self.hosts.get(&host).is_some_and(|host| host.is_idle() && !host.is_zombie)
     }
 
-    fn listed(&mut self, began: u64, out_of_reach: bool) -> Result<Vec<Listing>, Trouble> {
+    fn listed(&mut self, side: Side, began: u64, out_of_reach: bool) -> Result<Vec<Listing>, Trouble> {
         if out_of_reach || self.strikes(Fault::ListFails) {
             return Err(Trouble::new("list failed"));
         }
@@ -222,12 +228,12 @@ impl World {
             if self.strikes(Fault::ListLags) { self.chaos.dice().between(0, self.shape.lag) } else { 0 };
         let view = looked.saturating_sub(lag);
         let takes_all = self.mutation == Some(Mutation::TakesNeighbours);
-        let there = self.backend.all().filter(|(_, it)| {
+        let there = self.backend.all(side).filter(|(_, it)| {
             let is_there = it.born <= view && it.status_at(view) != Seen::Stopped && it.listed_from <= looked;
             is_there && (takes_all || it.origin != Origin::Neighbour)
         });
-        let listing = |(name, it): (&Arc<str>, &Container)| Listing {
-            name: Arc::clone(name),
+        let listing = |(name, it): (&Name, &Container)| Listing {
+            name: Arc::clone(&name.text),
             workers: it.workers,
             token: it.token.clone(),
         };
@@ -236,7 +242,7 @@ impl World {
             let names: Vec<_> = entries.iter().map(|entry| &*entry.name).collect();
             let names = names.join(" ");
             if self.last_list != names {
-                say!(self, Who::Provider, "lists, as of {} ms ago: {names}", self.now - view);
+                say!(self, Who::Provider, "no. {} lists, as of {} ms ago: {names}", side.0, self.now - view);
                 self.last_list = names;
             }
         }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use longshore_scaling::Seen;
+use longshore_scaling::{Seen, Side};
 
 use super::{Call, Fate, Kind, server::StartFate};
 use crate::{
-    backend::Origin,
+    backend::{Name, Origin},
     coverage::Event as Counted,
     fault::Fault,
     queue::{CallId, Event, HostId},
@@ -24,13 +24,13 @@ impl World {
             return;
         }
         (call.effect, call.lost_touch, call.arrived) = (None, !reachable, true);
-        let (kind, orphan, uid) = (call.kind.clone(), call.orphan, call.uid);
+        let (kind, orphan, uid, side) = (call.kind.clone(), call.orphan, call.uid, call.side);
         if orphan {
             self.count(Counted::LateEffect);
         }
         match kind {
             Kind::Run { token, workers, fate, .. } => {
-                let made = if reachable { self.create(&token, workers, fate) } else { Vec::new() };
+                let made = if reachable { self.create(side, &token, workers, fate) } else { Vec::new() };
                 if orphan {
                     say!(self, Who::Backend, "a call of a host that has ended takes effect");
                 }
@@ -45,7 +45,8 @@ impl World {
             Kind::Kill { handles, hit, .. } if reachable => {
                 for (_, name) in handles.iter().zip(&hit).filter(|(_, hit)| **hit).map(|(handle, _)| handle) {
                     let stops = now + self.provider_dice.magnitude(0, self.shape.stop);
-                    self.queue.push(stops, Event::Becomes { name: Arc::clone(name), status: Seen::Stopped });
+                    self.queue
+                        .push(stops, Event::Becomes { name: Name::new(side, name), status: Seen::Stopped });
                 }
             }
             Kind::RunServer { fate } => self.start_server(uid, fate, orphan, reachable),
@@ -65,8 +66,8 @@ impl World {
     }
 
     /// Makes the containers of a launch, or finds those that an earlier attempt has made.
-    fn create(&mut self, token: &str, workers: u32, fate: Fate) -> Vec<(Arc<str>, u32)> {
-        let is_idempotent = self.shape.traits.idempotent_run;
+    fn create(&mut self, side: Side, token: &str, workers: u32, fate: Fate) -> Vec<(Arc<str>, u32)> {
+        let is_idempotent = self.traits_of(side).idempotent_run;
         let is_own = self.checkers.ledger.is_own(token);
         let known = self.backend.tokens.get(token).cloned().unwrap_or_default();
         let mut made = if is_idempotent { self.backend.of_token(token) } else { Vec::new() };
@@ -83,9 +84,9 @@ impl World {
             let workers = self.provider_dice.count(1, self.shape.share).min(left);
             left -= workers;
             let origin = if is_own { Origin::Launched } else { Origin::Rogue };
-            let name = self.backend.create(token, workers, origin, self.now);
+            let name = self.backend.create(side, token, workers, origin, self.now);
             self.born(&name);
-            made.push((name, workers));
+            made.push((name.text, workers));
         }
         let settles = matches!(fate, Fate::Well | Fate::Partial | Fate::Permanent | Fate::Late | Fate::Hangs);
         if let Some(launch) = self.backend.tokens.get_mut(token) {
@@ -101,7 +102,7 @@ impl World {
     }
 
     /// A container's future, as far as it is set at its birth.
-    fn born(&mut self, name: &Arc<str>) {
+    fn born(&mut self, name: &Name) {
         if self.strikes(Fault::Unlisted) {
             let until = self.now + self.chaos.dice().between(0, self.shape.lag);
             self.backend.hide_from_lists(name, until);
@@ -112,10 +113,10 @@ impl World {
         }
         if self.strikes(Fault::DiesEarly) {
             let dies = starts + self.chaos.dice().magnitude(0, 10_000);
-            self.queue.push(dies, Event::Becomes { name: Arc::clone(name), status: Seen::Stopped });
+            self.queue.push(dies, Event::Becomes { name: name.clone(), status: Seen::Stopped });
         }
         if !self.strikes(Fault::NeverStarts) {
-            self.queue.push(starts, Event::Becomes { name: Arc::clone(name), status: Seen::Running });
+            self.queue.push(starts, Event::Becomes { name: name.clone(), status: Seen::Running });
         }
     }
 

@@ -2,7 +2,7 @@
 //! provider keeps is the contract: there is one at most, to ask for one that is there changes nothing, and its status and
 //! address are true wherever they can be had.
 
-use longshore_scaling::{Observation, Seen, ServerKind, ServerSeen, Trouble};
+use longshore_scaling::{Observation, ProviderTraits, Seen, ServerKind, ServerSeen, Side, Trouble};
 
 use crate::{
     backend::{self, Server},
@@ -152,7 +152,7 @@ impl World {
         let trouble = Some(Trouble::new("run_server has not returned within its budget"));
         say!(self, Who::Provider, "has not yet come back from the server's start");
         let ran = Observation::ServerRan { trouble, retryable: true, returned: false, doubtful: true };
-        self.tell(host, Message::Seen(ran));
+        self.tell(host, Message::Seen(self.checkers.ledger.side, ran));
     }
 
     pub(super) fn server_ran(&mut self, host: HostId, fate: StartFate, out_of_reach: bool) {
@@ -168,7 +168,7 @@ impl World {
         say!(self, Who::Provider, "answers the server's start: {trouble:?}");
         let doubtful = fate == StartFate::ReplyLost && !out_of_reach;
         let ran = Observation::ServerRan { trouble, retryable, returned: true, doubtful };
-        self.tell(host, Message::Seen(ran));
+        self.tell(host, Message::Seen(self.checkers.ledger.side, ran));
     }
 
     /// The answer of a server's start is lost before anything has come of it, and something may come of it yet.
@@ -184,7 +184,7 @@ impl World {
     pub(super) fn server_stop_answered(&mut self, host: HostId, fate: StopFate, out_of_reach: bool) {
         let fails = out_of_reach || matches!(fate, StopFate::Fails | StopFate::ReplyLost);
         let answer = if fails { Err(Trouble::new("the server could not be stopped")) } else { Ok(()) };
-        self.tell(host, Message::Seen(Observation::ServerStopAnswered(answer)));
+        self.tell(host, Message::Seen(self.checkers.ledger.side, Observation::ServerStopAnswered(answer)));
     }
 
     pub(super) fn server_looked(
@@ -197,7 +197,7 @@ impl World {
         let fails = kind == ServerKind::Managed && self.strikes(Fault::ServerStatusFails);
         let seen = seen.filter(|_| !fails).unwrap_or_else(|| Err(Trouble::new("server_status failed")));
         self.checkers.server_looked(host, began, &seen);
-        self.tell(host, Message::Seen(Observation::ServerLooked(seen)));
+        self.tell(host, Message::Seen(self.checkers.ledger.side, Observation::ServerLooked(seen)));
     }
 
     /// Faults that befall the server by itself.
@@ -225,16 +225,27 @@ impl World {
             }
         }
         if self.strikes(Fault::ServerUnsupported) {
-            self.exchange_plugin(!self.shape.traits.server);
+            let side = self.checkers.ledger.side;
+            self.exchange_plugin(!self.traits_of(side).server);
+        }
+    }
+
+    /// From now on the provider of a side can do this.
+    pub(crate) fn exchange(&mut self, side: Side, traits: ProviderTraits) {
+        match self.providers.get_mut(&side) {
+            Some(provider) => *provider = traits,
+            None => self.shape.traits = traits,
         }
     }
 
     /// The plugin is another one from now on, under the running host.
     pub(crate) fn exchange_plugin(&mut self, can_serve: bool) {
-        if self.shape.traits.server == can_serve {
+        let side = self.checkers.ledger.side;
+        let traits = self.traits_of(side);
+        if traits.server == can_serve {
             return;
         }
-        self.shape.traits.server = can_serve;
+        self.exchange(side, ProviderTraits { server: can_serve, ..traits });
         say!(self, Who::Provider, "is exchanged, and can run {} server", if can_serve { "a" } else { "no" });
         for host in self.hosts.values_mut() {
             host.attach_anew();

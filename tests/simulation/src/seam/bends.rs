@@ -1,6 +1,6 @@
 //! What the bent rules are made of: commands, states and lists of records that are not quite what they were.
 
-use longshore_scaling::{Action, Change, Command, Record, State};
+use longshore_scaling::{Action, Change, Command, Policy, Record, State};
 
 use crate::mutation::Mutation;
 
@@ -16,13 +16,14 @@ pub(super) fn is_intent(change: &Change) -> bool {
 }
 
 /// The actions that intents are for.
-pub(super) fn actions(records: &[Record]) -> Vec<Action> {
+pub(super) fn actions(records: &[Record], state: &State) -> Vec<Action> {
     let action = |record: &Record| match &record.change {
         Change::LaunchStarted { launch, workers, .. } => {
-            Some(Action::Launch { launch: *launch, workers: *workers, again: false })
+            Some(Action::Launch { side: state.side(), launch: *launch, workers: *workers, again: false })
         }
         Change::KillStarted { handles, why, .. } => {
-            Some(Action::Kill { handles: handles.clone(), why: *why })
+            let side = handles.first().and_then(|id| state.handle(*id)).map(|handle| handle.side)?;
+            Some(Action::Kill { side, handles: handles.clone(), why: *why })
         }
         _ => None,
     };
@@ -39,6 +40,8 @@ pub(super) fn bent(command: &Command, mutation: Option<Mutation>) -> Command {
                 policy.max += 1;
                 *expected += 1;
             }
+            Some(Mutation::LooserSurge) => policy.surge = policy.surge.map(|surge| surge + 1),
+            Some(Mutation::MissesOneMore) => policy.missing += 1,
             Some(Mutation::WantsOneMore) if *expected < policy.max => *expected += 1,
             _ => {}
         }
@@ -47,6 +50,15 @@ pub(super) fn bent(command: &Command, mutation: Option<Mutation>) -> Command {
         *per_container = 1;
     }
     command
+}
+
+/// What the journal is told of a policy that was bent.
+pub(super) fn unbend(records: &mut [Record], straighten: impl Fn(&mut Policy)) {
+    for record in records {
+        if let Change::Updated { policy, .. } = &mut record.change {
+            straighten(policy);
+        }
+    }
 }
 
 /// A state that is not quite the one that was kept.
