@@ -7,10 +7,7 @@ use longshore_plugin_abi::{
     KillReply, ListReply, RunReply,
     abi_stable::std_types::{ROption, RStr, RString, RVec},
 };
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeStruct as _};
 
 use crate::{
     call::Answer,
@@ -89,37 +86,94 @@ impl<'a, T: AsRef<str>> From<&'a [T]> for Texts<'a> {
     }
 }
 
+/// Two pieces of memory, and not one a handle: their lengths, and all their bytes. They are copied and checked as a whole.
+#[derive(Deserialize)]
+struct Packed<'a> {
+    lengths: &'a [u8],
+    text: &'a str,
+}
+
+/// Handles that are written as [`Texts`] are read, without a copy of their own before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packing<'a, T>(pub(crate) &'a [T]);
+
+/// A length is in this many of its lowest bits in each byte, the lowest first; the highest bit says that more follow.
+const BITS: u32 = 7;
+const MORE: u8 = 1 << BITS;
+
+impl<T: AsRef<str>> Serialize for Packing<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut lengths = Vec::with_capacity(self.0.len());
+        for handle in self.0 {
+            let mut length = handle.as_ref().len();
+            while length >= usize::from(MORE) {
+                lengths.push(length as u8 | MORE);
+                length >>= BITS;
+            }
+            lengths.push(length as u8);
+        }
+        let mut packed = serializer.serialize_struct("Packed", 2)?;
+        packed.serialize_field("lengths", &Piece(&lengths))?;
+        packed.serialize_field("text", &All(self.0))?;
+        packed.end()
+    }
+}
+
+/// Bytes that are written in one piece, and not one by one.
+struct Piece<'a>(&'a [u8]);
+
+impl Serialize for Piece<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+/// Texts that are written as one.
+struct All<'a, T>(&'a [T]);
+
+impl<T: AsRef<str>> fmt::Display for All<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|text| f.write_str(text.as_ref()))
+    }
+}
+
+impl<T: AsRef<str>> Serialize for All<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Serialize for Texts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(RStr::as_str))
+        Packing(&self.0).serialize(serializer)
     }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Reader)
+        let packed = Packed::deserialize(deserializer)?;
+        unpack(&packed).ok_or_else(|| D::Error::custom("the lengths of handles are not those of their text"))
     }
 }
 
-struct Reader;
-
-/// The most room that is made for handles before they are seen: how many there are is a claim.
-const ROOM: usize = 1 << 20;
-
-impl<'de> Visitor<'de> for Reader {
-    type Value = Texts<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("handles")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut handles: A) -> Result<Self::Value, A::Error> {
-        let mut texts = Vec::with_capacity(handles.size_hint().unwrap_or(0).min(ROOM));
-        while let Some(handle) = handles.next_element::<&'de str>()? {
-            texts.push(RStr::from_str(handle));
+/// Nothing where the lengths do not add up, or cut a character in two.
+fn unpack<'a>(packed: &Packed<'a>) -> Option<Texts<'a>> {
+    // One byte a length is all there is as a rule, and there is no more than one handle a byte.
+    let mut texts = Vec::with_capacity(packed.lengths.len());
+    let (mut bytes, mut text) = (packed.lengths.iter(), packed.text);
+    while let Some(first) = bytes.next() {
+        let (mut length, mut byte, mut shift) = (usize::from(first & !MORE), *first, 0);
+        while byte & MORE != 0 {
+            byte = *bytes.next()?;
+            shift += BITS;
+            // What is cut off here makes a length that is longer than any text, or none that was written.
+            length |= usize::from(byte & !MORE).checked_shl(shift)?;
         }
-        Ok(Texts(texts))
+        let (handle, rest) = text.split_at_checked(length)?;
+        texts.push(RStr::from_str(handle));
+        text = rest;
     }
+    text.is_empty().then_some(Texts(texts))
 }
 
 /// What a plugin answered, and nobody has held against the contract yet.
@@ -181,5 +235,40 @@ impl Raw {
 
     pub(crate) fn document(self) -> Answer<Option<RString>> {
         if let Self::Document(document) = self { Ok(document.into_option()) } else { Err(CallError::Gone) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unpacked(lengths: &[u8], text: &str) -> Option<Vec<String>> {
+        let texts = unpack(&Packed { lengths, text })?;
+        Some(texts.0.iter().map(|text| text.as_str().to_owned()).collect())
+    }
+
+    #[test]
+    fn a_long_handle_has_a_long_length() {
+        for length in [0, 1, 127, 128, 300, 20_000] {
+            let handle = "é".repeat(length / 2) + &"x".repeat(length % 2);
+            let packed = postcard::to_stdvec(&Packing(&[&*handle, "end"])).expect("there is room");
+            let texts: Texts<'_> = postcard::from_bytes(&packed).expect("it is what was written");
+            assert_eq!(texts.0.iter().map(RStr::as_str).collect::<Vec<_>>(), [&*handle, "end"]);
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_not_those_of_the_text_are_refused() {
+        assert_eq!(unpacked(&[1, 0, 2], "abc").expect("they add up"), ["a", "", "bc"]);
+        for (lengths, text) in [
+            (&[1, 1][..], "abc"),
+            (&[4], "abc"),
+            (&[], "abc"),
+            (&[1, 2], "éa"),
+            (&[3 | MORE], "abc"),
+            (&[u8::MAX; 12], "abc"),
+        ] {
+            assert_eq!(unpacked(lengths, text), None, "{lengths:?} of {text}");
+        }
     }
 }

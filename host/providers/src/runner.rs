@@ -1,11 +1,14 @@
 //! An instance in a process of its own: the host starts itself again as a *runner* for one library of one provider, and speaks
 //! to it over a pair of sockets. A plugin that crashes, exits, hangs or says too much costs its provider, and nobody else.
 //!
-//! `frame` and `wire` are the language, `serve` is the runner's side, with its `voice` and its `fate`. On the host's side `process` starts and
-//! ends the process, `line` writes and reads, `desk` has the calls, `spell` is one runner from its start to its end, and
-//! `supervisor` keeps one there. `examine` looks at a library in a process that is thrown away.
+//! `frame` and `wire` are the language. `serve` is the runner's side, with its `fate`: its threads are a `crew` that makes
+//! `calls`, and what it has to say goes through `voice`. On the host's side `process` starts and ends the process, `line` writes
+//! and reads, `desk` has the calls, `spell` is one runner from its start to its end, and `supervisor` keeps one there. `examine`
+//! looks at a library in a process that is thrown away.
 
+mod calls;
 mod clock;
+mod crew;
 mod desk;
 mod examine;
 mod fate;

@@ -23,7 +23,7 @@ pub const PLACES: &[(&str, &str)] = &[
     ("tests/compat/released/", "both sides of the boundary, as a release had them"),
     ("tests/mutants/", "libraries that break the contract below the safe interface"),
     ("tests/bench/src/heap.rs", "an allocator that counts"),
-    ("tests/bench/src/bin/call_overhead.rs", "it calls a plugin without the guard"),
+    ("tests/bench/src/bin/isolation/bare.rs", "it calls a plugin without the guard"),
 ];
 
 /// Unsafe code is in its places, and a comment says before each block and implementation why it is sound.

@@ -19,7 +19,7 @@ use super::{
     wire::{Body, Outcome, ToRunner},
 };
 use crate::{
-    ask::{Raw, Texts},
+    ask::{Packing, Raw},
     call::Answer,
     control::Control,
     error::{CallError, Function, NotSent},
@@ -124,8 +124,8 @@ impl Desk {
         let Errand { control, budget, cluster, verbose, span, ask, end } = errand;
         let (id, function) = (self.next.fetch_add(1, Ordering::Relaxed), ask.function());
         let slow = function.is_slow();
-        let call = ToRunner::Call { id, deadline: clock::after(control.remaining()), slow };
-        let ask = ask.with(|handles| Texts::from(&**handles), String::as_str);
+        let call = ToRunner::Call { id, deadline: clock::after(control.remaining()) };
+        let ask = ask.with(|handles| Packing(handles), String::as_str);
         let body = Body { cluster: &cluster, verbose, level: log::loudest(), ask };
         // It is written before it waits, so that nobody waits while it is.
         let Ok(frame) = encode(&(call, body)) else {

@@ -7,13 +7,20 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::{net::UnixStream, sync::Notify};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::Notify,
+};
 
 use super::frame::Incoming;
 
-/// A line to a runner.
+/// The end that is written to.
 pub(super) struct Line {
-    stream: UnixStream,
+    stream: OwnedWriteHalf,
     /// What the line has not taken yet. It is as much as the calls that are let in have to say.
     outbox: Mutex<Outbox>,
     more: Notify,
@@ -27,11 +34,11 @@ struct Outbox {
 }
 
 impl Line {
-    /// Needs a tokio runtime.
-    pub(super) fn new(stream: std::os::unix::net::UnixStream) -> io::Result<Self> {
+    /// Both ends. Needs a tokio runtime.
+    pub(super) fn new(stream: std::os::unix::net::UnixStream) -> io::Result<(Self, Ear)> {
         stream.set_nonblocking(true)?;
-        let stream = UnixStream::from_std(stream)?;
-        Ok(Self { stream, outbox: Mutex::default(), more: Notify::new() })
+        let (hear, stream) = UnixStream::from_std(stream)?.into_split();
+        Ok((Self { stream, outbox: Mutex::default(), more: Notify::new() }, Ear(hear)))
     }
 
     /// Sends a frame. A line that is broken takes it like any other: its end is noticed by who reads.
@@ -76,29 +83,30 @@ impl Line {
         }
     }
 
-    /// Waits for more of what comes in; how many bytes, and none at the end. May be dropped and called again.
-    pub(super) async fn read(&self, incoming: &mut Incoming) -> io::Result<usize> {
-        loop {
-            self.stream.readable().await?;
-            match self.take(incoming) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read,
-            }
-        }
-    }
-
-    /// Takes what has come in already.
-    pub(super) fn take(&self, incoming: &mut Incoming) -> io::Result<usize> {
-        let room = incoming.room();
-        room.reserve(PIECE);
-        self.stream.try_read_buf(room)
-    }
-
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         // Nothing that panics is done under this lock.
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// The end that is read from.
+pub(super) struct Ear(OwnedReadHalf);
+
 /// The least room that there is for what comes in.
 const PIECE: usize = 64 * 1024;
+
+impl Ear {
+    /// Waits for more of what comes in; how many bytes, and none at the end. May be dropped and called again.
+    pub(super) async fn read(&mut self, incoming: &mut Incoming) -> io::Result<usize> {
+        let room = incoming.room();
+        room.reserve(PIECE);
+        self.0.read_buf(room).await
+    }
+
+    /// Takes what has come in already.
+    pub(super) fn take(&self, incoming: &mut Incoming) -> io::Result<usize> {
+        let room = incoming.room();
+        room.reserve(PIECE);
+        self.0.try_read_buf(room)
+    }
+}

@@ -17,7 +17,9 @@ use std::{
 };
 
 use rustix::{
-    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+    net::{
+        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg, sockopt::set_socket_send_buffer_size,
+    },
     process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid},
 };
 
@@ -26,6 +28,10 @@ use crate::sealed::Sealed;
 
 /// How long a runner may take to take over what it is told first.
 const TELL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a line may hold that nobody has read yet: a call about a hundred thousand handles, so that it is written at once. The
+/// system may allow less.
+const LINE_ROOM: usize = 4 << 20;
 
 /// What a process is started with.
 pub(super) struct Start {
@@ -84,6 +90,9 @@ impl Start {
     /// otherwise. The calling thread must be the one that waits for it: the process ends with it.
     pub(super) fn start(&self, heard: bool) -> io::Result<(Started, Ends)> {
         let (line, theirs) = UnixStream::pair()?;
+        for end in [&line, &theirs] {
+            set_socket_send_buffer_size(end, LINE_ROOM)?;
+        }
         let output = || if heard { Stdio::piped() } else { Stdio::null() };
         let mut child = Command::new(self.program.path())
             .arg0("longshore")

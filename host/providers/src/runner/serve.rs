@@ -1,7 +1,7 @@
 //! What a runner does: it takes its task from the host, binds itself, opens the plugin from the bytes that the host has checked,
 //! makes the instance and serves its calls. It lives no longer than its host, and nothing that it started in its group does.
+
 use std::{
-    collections::HashMap,
     env,
     fs::File,
     io::{self, IoSliceMut, Read},
@@ -11,37 +11,25 @@ use std::{
         unix::net::UnixStream,
     },
     process::ExitCode,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        mpsc::{self, Receiver},
-    },
+    sync::{Mutex, mpsc},
     thread,
-    time::Instant,
 };
 
 use longshore_config::Confinement;
-use longshore_plugin_abi::{Failure, kind};
+use longshore_plugin_abi::Failure;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::{
-    clock,
+    calls::Calls,
+    crew::Crew,
     fate::{end_group, end_with},
     frame::{self, FrameError},
     program::FLAG,
-    voice::{self, Voice},
-    wire::{Body, Failed, FromRunner, Hello, NotMade, Opening, Outcome, Serve, ToRunner, VERSION},
+    voice::Voice,
+    wire::{FromRunner, Hello, Opening, Serve, VERSION},
 };
 use crate::{
-    ask::Raw,
-    call::Answer,
-    code::Code,
-    confine,
-    control::Control,
-    error::{CallError, LoadError, NotSent},
-    instance::Paired,
-    made::Made,
-    pool::{CallLimits, Job, Pool},
-    registry::Refusal,
+    code::Code, confine, error::LoadError, instance::Paired, made::Made, pool, registry::Refusal,
     sealed::Sealed,
 };
 
@@ -107,7 +95,7 @@ fn take_line() -> io::Result<UnixStream> {
 }
 
 /// The line from the host, for reading. What is handed over beside the bytes is kept.
-struct Listener {
+pub(super) struct Listener {
     stream: UnixStream,
     handed_over: Option<OwnedFd>,
 }
@@ -178,67 +166,41 @@ fn refuse(voice: &Voice, why: &LoadError) -> Result<(), frame::TooLarge> {
     voice.say(&FromRunner::Refused { kind, message, detail })
 }
 
-/// The calls that are under way, by their numbers.
-type Running = HashMap<u64, Arc<Control>>;
-
-/// An instance that is there, and its calls.
-struct Served {
-    voice: &'static Voice,
-    pool: Pool,
-    made: Mutex<Option<Arc<Made>>>,
-    running: Arc<Mutex<Running>>,
-    /// Ends when the instance is destroyed.
-    gone: Mutex<Option<Receiver<()>>>,
-}
-
 /// Makes the instance on a thread of its own, and listens to the host meanwhile.
 fn serve_instance(
     voice: &'static Voice,
-    mut listener: Listener,
+    listener: Listener,
     sealed: Sealed,
     serve: &Serve<'_>,
 ) -> io::Result<ExitCode> {
-    let served = Arc::new(OnceLock::new());
+    let (name, idle) = (pool::thread_name(serve.provider), serve.idle);
+    let crew = Crew::new(Calls::new(voice, listener), name, serve.threads, idle);
+    crew.begin()?;
+    // Nothing is ever sent: it ends with the instance.
+    let (sender, gone) = mpsc::channel::<()>();
     let making = {
-        let (served, provider) = (Arc::clone(&served), serve.provider.to_owned());
-        let (config, level) = (serve.config.to_owned(), serve.level);
-        let Serve { threads, reserved, queue, idle, .. } = *serve;
-        // The host lets no more calls in than there are threads; one whose thread has not yet left the last one waits.
-        let limits = CallLimits { threads, reserved, queue: queue + threads, idle, ..CallLimits::default() };
+        let (provider, config, level) = (serve.provider.to_owned(), serve.config.to_owned(), serve.level);
         move || match make(voice, &sealed, &config, level) {
             Ok(instance) => {
-                let (sender, gone) = mpsc::channel::<()>();
-                let made = Made::new(instance, &provider, Box::new(Mutex::new(sender)));
-                let is_first = served.set(Served {
-                    voice,
-                    pool: Pool::new(&provider, limits),
-                    made: Mutex::new(Some(Arc::new(made))),
-                    running: Arc::default(),
-                    gone: Mutex::new(Some(gone)),
-                });
-                debug_assert!(is_first.is_ok(), "there is one instance a runner");
+                crew.duty().serve(Made::new(instance, &provider, Box::new(Mutex::new(sender))));
                 // A word fits a frame.
                 let _ = voice.say(&FromRunner::Created);
             }
-            Err(NotMadeYet::Refused(why)) => _ = refuse(voice, &why),
-            Err(NotMadeYet::Failed(failure)) => _ = voice.say(&FromRunner::NotCreated((&failure).into())),
+            Err(why) => {
+                let _ = match why {
+                    NotMadeYet::Refused(why) => refuse(voice, &why),
+                    NotMadeYet::Failed(failure) => voice.say(&FromRunner::NotCreated((&failure).into())),
+                };
+                // The host ends this process when it has heard that.
+                let _not_gone = sender;
+                loop {
+                    thread::park();
+                }
+            }
         }
     };
     thread::Builder::new().name("ls-create".to_owned()).spawn(making)?;
-    // A host that is gone, or that makes no sense, has nobody else to serve.
-    while let Ok(Some(frame)) = hear(&mut listener) {
-        let Ok((order, rest)) = frame::decode_first::<ToRunner>(&frame) else { break };
-        let Some(served) = served.get() else { break };
-        match order {
-            ToRunner::Call { id, deadline, slow } => {
-                let body = frame.len() - rest.len();
-                served.take(id, deadline, slow, frame, body);
-            }
-            ToRunner::Cancel { id } => served.cancel(id),
-            ToRunner::ShutDown => return Ok(shut_down(served, listener)),
-        }
-    }
-    end_group();
+    let _ = gone.recv();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -250,117 +212,4 @@ enum NotMadeYet {
 fn make(voice: &'static Voice, sealed: &Sealed, config: &str, level: u8) -> Result<Paired, NotMadeYet> {
     let code = Code::load(sealed).map_err(Refusal::into_error).map_err(NotMadeYet::Refused)?;
     Paired::make(&code, voice.logger(level), config).map_err(NotMadeYet::Failed)
-}
-
-/// Lets the instance end once its last call has left it. The host is listened to, lest it be gone meanwhile.
-fn shut_down(served: &Served, listener: Listener) -> ExitCode {
-    served.pool.close();
-    let gone = lock(&served.gone).take();
-    drop(lock(&served.made).take());
-    // Where no thread can be had, a host that goes is noticed by its signal alone.
-    drop(thread::Builder::new().name("ls-listen".to_owned()).spawn(move || stay(listener)));
-    if let Some(gone) = gone {
-        // Nothing is ever sent: it ends with the instance.
-        let _ = gone.recv();
-    }
-    ExitCode::SUCCESS
-}
-
-impl Served {
-    /// Lets a call be made, which is described in a frame from some place on.
-    fn take(&self, id: u64, deadline: u64, slow: bool, frame: Vec<u8>, body: usize) {
-        let budget = clock::until(deadline);
-        let control = Arc::new(Control::new(Instant::now() + budget));
-        let running = Arc::clone(&self.running);
-        lock(&running).insert(id, Arc::clone(&control));
-        let answering = Answering { voice: self.voice, id, running, answered: false };
-        let made = lock(&self.made).clone();
-        let work = {
-            let (control, voice) = (Arc::clone(&control), self.voice);
-            move |begin: Result<(), NotSent>| {
-                match (begin, &made) {
-                    (Ok(()), Some(made)) => {
-                        let answer = voice::during(id, || call(made, &control, voice, &frame[body..]));
-                        answering.answer(answer);
-                    }
-                    (Err(NotSent::OutOfTime { .. }), _) => {
-                        answering.say(&Outcome::NotMade(NotMade::OutOfTime));
-                    }
-                    (Ok(()), None) | (Err(NotSent::ShutDown), _) => {
-                        answering.say(&Outcome::NotMade(NotMade::ShutDown));
-                    }
-                    (Err(other), _) => {
-                        answering.say(&Outcome::NotMade(NotMade::Other(&other.to_string())));
-                    }
-                }
-                // The last holder destroys the instance, which may hang: only now that the answer is out.
-                drop(made);
-            }
-        };
-        self.pool.submit(Job { control, slow, budget, work: Box::new(work) });
-    }
-
-    fn cancel(&self, id: u64) {
-        // One that has ended needs it no more.
-        if let Some(control) = lock(&self.running).get(&id) {
-            control.cancel();
-        }
-    }
-}
-
-/// Nothing that panics is done under these locks, so a poisoned one is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes a call that is described in so many bytes.
-fn call(made: &Made, control: &Control, voice: &'static Voice, body: &[u8]) -> Answer<Raw> {
-    let Body { cluster, verbose, level, ask } = frame::decode(body)
-        .map_err(|error| CallError::NotSent { reason: NotSent::Unwritable(error.to_string()) })?;
-    made.call(control, cluster, verbose, voice.logger(level), &ask)
-}
-
-/// A call whose answer is owed: where it is dropped without one, the host is told that it is lost.
-struct Answering {
-    voice: &'static Voice,
-    id: u64,
-    running: Arc<Mutex<Running>>,
-    answered: bool,
-}
-
-impl Answering {
-    fn answer(self, answer: Answer<Raw>) {
-        match answer {
-            Ok(raw) => self.say(&Outcome::from(&raw)),
-            Err(CallError::Failed(error)) => {
-                let failure = Failure::from(error);
-                self.say(&Outcome::Failed((&failure).into()));
-            }
-            Err(CallError::NotSent { reason }) => {
-                self.say(&Outcome::NotMade(NotMade::Other(&reason.to_string())));
-            }
-            // Nothing else comes from an instance.
-            Err(_) => self.say(&Outcome::Lost),
-        }
-    }
-
-    fn say(mut self, outcome: &Outcome<'_>) {
-        self.answered = true;
-        lock(&self.running).remove(&self.id);
-        if self.voice.say(&(FromRunner::Ended { id: self.id }, outcome)).is_err() {
-            let message = "its answer is larger than a host takes from a runner";
-            let outcome = Outcome::Failed(Failed { kind: kind::UNKNOWN, message, field: "" });
-            // A word fits a frame.
-            let _ = self.voice.say(&(FromRunner::Ended { id: self.id }, outcome));
-        }
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        if !self.answered {
-            lock(&self.running).remove(&self.id);
-            let _ = self.voice.say(&(FromRunner::Ended { id: self.id }, Outcome::Lost));
-        }
-    }
 }

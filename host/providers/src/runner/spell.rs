@@ -19,7 +19,7 @@ use super::{
     desk::Desk,
     examine::other_version,
     frame::{FrameError, Incoming, decode_first, encode},
-    line::Line,
+    line::{Ear, Line},
     output::Output,
     process::{Ends, Handle, Start, how},
     program::RunnerProgram,
@@ -89,9 +89,9 @@ impl Recipe {
     fn order(&self) -> Option<Start> {
         let sealed = self.library.sealed();
         let (provider, path) = (self.log.provider(), sealed.path().to_string_lossy());
-        let CallLimits { threads, reserved, queue, idle, .. } = self.limits;
+        let CallLimits { threads, idle, .. } = self.limits;
         let config = &*self.config;
-        let serve = Serve { provider, config, threads, reserved, queue, idle, level: log::loudest() };
+        let serve = Serve { provider, config, threads, idle, level: log::loudest() };
         let hello =
             Hello { path: &path, hash: sealed.hash(), confine: self.confine.as_deref(), serve: Some(serve) };
         Some(Start {
@@ -116,6 +116,7 @@ impl Drop for Process {
 pub(super) struct Spell {
     process: Process,
     line: Arc<Line>,
+    ear: Ear,
     incoming: Incoming,
     output: Output,
     errors: Output,
@@ -146,9 +147,11 @@ impl Spell {
         end: oneshot::Receiver<io::Result<ExitStatus>>,
     ) -> io::Result<Self> {
         let (output, errors) = ends.written.ok_or_else(|| io::Error::other("it has no output"))?;
+        let (line, ear) = Line::new(ends.line)?;
         Ok(Self {
             process,
-            line: Arc::new(Line::new(ends.line)?),
+            line: Arc::new(line),
+            ear,
             incoming: Incoming::default(),
             output: Output::new(output)?,
             errors: Output::new(errors)?,
@@ -213,9 +216,9 @@ impl Spell {
                     return self.over(desk).await;
                 }
             }
-            let Self { line, incoming, output, errors, log, end, .. } = &mut *self;
+            let Self { line, ear, incoming, output, errors, log, end, .. } = &mut *self;
             tokio::select! {
-                read = line.read(incoming) => if !matches!(read, Ok(1..)) {
+                read = ear.read(incoming) => if !matches!(read, Ok(1..)) {
                     return self.over(desk).await;
                 },
                 () = output.hear(|text| log.written(level::INFO, "stdout", text)) => {}
@@ -233,7 +236,7 @@ impl Spell {
         let ended = timeout(EXIT_LIMIT, &mut self.end).await;
         if self.cause.is_none() {
             // A part of a frame may be left over, which is no wonder now.
-            while self.line.take(&mut self.incoming).is_ok_and(|read| read > 0) {}
+            while self.ear.take(&mut self.incoming).is_ok_and(|read| read > 0) {}
             while let Ok(Some(_)) = self.hear(desk) {}
         }
         let Self { output, errors, log, .. } = &mut *self;

@@ -53,9 +53,8 @@ pub(crate) struct Serve<'a> {
     pub(crate) provider: &'a str,
     /// A JSON document.
     pub(crate) config: &'a str,
+    /// The most calls that it is let have at once.
     pub(crate) threads: usize,
-    pub(crate) reserved: usize,
-    pub(crate) queue: usize,
     pub(crate) idle: Duration,
     /// The most talkative level that the host listens to.
     pub(crate) level: u8,
@@ -68,7 +67,6 @@ pub(crate) enum ToRunner {
         id: u64,
         /// By the machine's own clock, which both read.
         deadline: u64,
-        slow: bool,
     },
     Cancel {
         id: u64,
@@ -79,12 +77,12 @@ pub(crate) enum ToRunner {
 
 /// What a call hands to the plugin.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Body<'a> {
+pub(crate) struct Body<'a, H = Texts<'a>> {
     pub(crate) cluster: &'a str,
     pub(crate) verbose: u8,
     pub(crate) level: u8,
     #[serde(borrow)]
-    pub(crate) ask: Ask<Texts<'a>, &'a str>,
+    pub(crate) ask: Ask<H, &'a str>,
 }
 
 /// What a runner says.

@@ -64,7 +64,7 @@ proptest! {
 
     #[test]
     fn a_call_arrives_as_it_was_made(handles in texts(), document in ".{0,40}", id in any::<u64>(), verbose in any::<u8>()) {
-        let head = ToRunner::Call { id, deadline: id / 2, slow: true };
+        let head = ToRunner::Call { id, deadline: id / 2 };
         for number in 0..3 {
             let ask = match number {
                 0 => Ask::Status(Texts::from(&handles[..])),
@@ -107,15 +107,8 @@ fn a_version_can_be_told_whatever_follows_it() {
 
 #[test]
 fn a_hello_arrives_as_it_was_said() {
-    let serve = Serve {
-        provider: "docker",
-        config: "{}",
-        threads: 8,
-        reserved: 2,
-        queue: 64,
-        idle: Duration::from_secs(30),
-        level: 3,
-    };
+    let serve =
+        Serve { provider: "docker", config: "{}", threads: 8, idle: Duration::from_secs(30), level: 3 };
     let hello = Hello { path: "/x.so", hash: "00", confine: Some("{}"), serve: Some(serve) };
     let frame = said(&(Opening::OURS, &hello));
     let (opening, heard) = decode::<(Opening, Hello<'_>)>(&frame).expect("it makes sense");
