@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak},
 };
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     code::Code,
-    error::{ConfigError, Function, LoadError},
+    error::{ConfigError, Function, LoadError, LoadErrorKind},
     registry::Refusal,
     runner::{self, RunnerProgram},
     said::Said,
@@ -67,9 +68,17 @@ impl Library {
             return Ok(known);
         }
         let sealed = Arc::new(sealed);
-        sealed.check()?;
-        let document = runner::examine(&sealed, program)?;
-        let said = Arc::new(Said::read(sealed.path(), &document)?);
+        let look = || {
+            sealed.check()?;
+            let document = runner::examine(&sealed, program)?;
+            Said::read(sealed.path(), &document)
+        };
+        // A panic would be one of the host's own parsers on a strange file: a reason to refuse it, too.
+        let said = catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| {
+            let message = "the host failed while it examined the file";
+            Err(LoadError::new(sealed.path(), LoadErrorKind::Damaged, message))
+        });
+        let said = Arc::new(said?);
         Ok(Self::shared(Self { sealed, said, code: OnceLock::new() }))
     }
 

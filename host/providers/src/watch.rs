@@ -122,9 +122,14 @@ impl Watcher {
                 let found = self.look(Instant::now());
                 (self, found)
             });
+            let looked = match looking.await.map_err(tokio::task::JoinError::try_into_panic) {
+                Ok(looked) => looked,
+                Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                // The runtime ends.
+                Err(Err(_)) => return,
+            };
             let found;
-            (self, found) =
-                looking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+            (self, found) = looked;
             for one in found {
                 if news.send(one).await.is_err() {
                     return;

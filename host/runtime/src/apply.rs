@@ -234,8 +234,12 @@ impl House {
             return Ok(Some(Prepared::Current(made)));
         }
         let mut definition = Box::new(Definition { config: wanted.clone(), swapped: Some(swapped) });
-        let Risen { provider, swapped } =
-            self.workshop.bring_up(&definition, &self.shared.quarantines).await?;
+        let risen = match self.workshop.bring_up(&definition, &self.shared.quarantines).await {
+            // What it was swapped to is not run any more: what the configuration names takes its place, where that may run.
+            Err(ApplyError::Quarantined { .. }) => return Ok(None),
+            risen => risen?,
+        };
+        let Risen { provider, swapped } = risen;
         definition.swapped = swapped;
         Ok(Some(Prepared::New { definition, provider, effect: Effect::Updated }))
     }

@@ -85,7 +85,7 @@ impl Caller {
         let side = action.side().unwrap_or(self.here.side);
         match action {
             Action::LookAtServer => return self.look_at_server(config),
-            Action::LetGo { .. } => return self.let_go_of_left(config),
+            Action::LetGo { side, .. } => return self.let_go_of_left(*side, config),
             _ => {}
         }
         let provider = match self.made(side) {

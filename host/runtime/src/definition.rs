@@ -31,6 +31,9 @@ pub(crate) struct Swapped {
     /// Whether the one that serves still has to prove itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trial: Option<Trial>,
+    /// The SHA-256 of the library that was gone back from last: no watched folder brings it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) given_up: Option<String>,
 }
 
 /// A library, by its content, and where that was found.
@@ -79,7 +82,10 @@ impl Swapped {
         if *chosen == self.serving && self.trial.is_none_or(|trial| trial.is_put_off) {
             return self;
         }
-        Self { serving: chosen.clone(), before: None, trial: None }
+        let was_cut_off = self.trial.is_some_and(|trial| !trial.is_put_off);
+        let given_up =
+            if was_cut_off && *chosen != self.serving { Some(self.serving.hash) } else { self.given_up };
+        Self { serving: chosen.clone(), before: None, trial: None, given_up }
     }
 }
 
@@ -131,7 +137,7 @@ mod tests {
 
     fn swapped(trial: Option<bool>) -> Swapped {
         let trial = trial.map(|is_put_off| Trial { watch_ms: 60_000, is_put_off });
-        Swapped { serving: origin("2"), before: Some(origin("1")), trial }
+        Swapped { serving: origin("2"), before: Some(origin("1")), trial, given_up: None }
     }
 
     fn begins_with(swapped: &Swapped) -> String {
@@ -160,7 +166,8 @@ mod tests {
         let cut_off = swapped(Some(false));
         assert_eq!(begins_with(&cut_off), "1");
         let begun = cut_off.clone().begun_with(&origin("1"));
-        assert_eq!(begun, Swapped { serving: origin("1"), before: None, trial: None });
+        let given_up = Some(origin("2").hash);
+        assert_eq!(begun, Swapped { serving: origin("1"), before: None, trial: None, given_up });
         assert_eq!(cut_off.begun_with(&origin("2")).trial, None, "nothing is left to go back to");
         assert_eq!(swapped(None).begun_with(&origin("2")), swapped(None));
     }

@@ -205,11 +205,15 @@ impl House {
     /// made of it.
     pub(crate) fn in_use(&self, shelf: &Contents, hash: &str) -> Vec<String> {
         let registry = self.shared.registry();
-        let needs = |Installed { config, made }: &Installed| match made {
+        let swapped = |name: &String| registry.generations.get(name).and_then(|it| it.swapped.as_ref());
+        let needs = |name: &String, Installed { config, made }: &Installed| match made {
             Ok(provider) => provider.library().hash() == hash,
-            Err(_) => shelf.find(&config.plugin).is_ok_and(|shelved| shelved.hash == hash),
+            Err(_) => {
+                swapped(name).is_some_and(|it| it.serving.hash == hash)
+                    || shelf.find(&config.plugin).is_ok_and(|shelved| shelved.hash == hash)
+            }
         };
-        let users = registry.providers.iter().filter(|(_, installed)| needs(installed));
+        let users = registry.providers.iter().filter(|(name, installed)| needs(name, installed));
         let users = users.map(|(name, _)| format!("provider `{name}` uses it"));
         let kept = registry.generations.iter().filter(|(_, generations)| generations.may_need(hash));
         users.chain(kept.map(|(name, _)| format!("provider `{name}` may go over to it, or back"))).collect()

@@ -384,7 +384,11 @@ impl Shared {
                 Some(current) => current.made = Err(trouble.clone()),
                 None => return written,
             }
-            registry.inboxes(provider, None)
+            // The cluster that tries another one has that.
+            let canary = registry.generations.get(provider).and_then(|it| it.canary.as_ref());
+            let canary = canary.map(|canary| canary.cluster.as_str());
+            let served = registry.served_names(provider).filter(|name| canary != Some(name.as_str()));
+            served.flat_map(|name| registry.inboxes(provider, Some(&name))).collect::<Vec<_>>()
         };
         for inbox in inboxes {
             // One that is gone meanwhile needs to know nothing.

@@ -131,9 +131,8 @@ impl Host {
         finish(async move {
             let _turn = turn;
             let outcome = house.go_back(&provider, None).await?;
-            if let Some(generations) = house.shared.registry().generations.get_mut(&provider) {
-                generations.keeper = None;
-            }
+            // Nothing is watched any more; what a canary leaves as the one before still goes in time.
+            house.look_after(&provider, Duration::ZERO, Default::default());
             Ok(outcome)
         })
         .await
@@ -201,10 +200,16 @@ impl House {
         let name = current.config.name.clone();
         let old = current.made.ok();
         let watch_ms = u64::try_from(watch.as_millis()).unwrap_or(u64::MAX);
+        let given_up = {
+            let registry = self.shared.registry();
+            let swapped = registry.generations.get(&name).and_then(|it| it.swapped.as_ref());
+            swapped.and_then(|it| it.given_up.clone()).filter(|hash| hash != new.library().hash())
+        };
         let swapped = Swapped {
             serving: Origin::of(new.library()),
             before: old.as_ref().map(|old| Origin::of(old.library())),
             trial: (!watch.is_zero()).then_some(Trial { watch_ms, is_put_off: false }),
+            given_up,
         };
         // Whoever begins on this journal from here on finds both.
         let definition = Definition { config: current.config, swapped: Some(swapped) };

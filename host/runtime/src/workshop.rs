@@ -104,7 +104,22 @@ impl Workshop {
         quarantines: &Quarantines,
     ) -> Result<Risen, ApplyError> {
         let (library, swapped) = self.open_again(wanted, quarantines).await?;
-        Ok(Risen { provider: self.make(&wanted.config, &library).await?, swapped })
+        // One that is still on trial is not waited for: the one before is the safe one.
+        let on_trial = swapped.as_ref().filter(|it| it.trial.is_some());
+        let safe = on_trial.and_then(|it| Some((it.before.clone()?, it.serving.hash.clone())));
+        match (self.make(&wanted.config, &library).await, safe) {
+            (Ok(provider), _) => Ok(Risen { provider, swapped }),
+            (Err(error), None) => Err(error),
+            (Err(error), Some((before, given_up))) => {
+                let provider = &wanted.config.name;
+                tracing::error!(provider, "the new version is given up, for it cannot be made: {error}");
+                let library = self.open_exact(&wanted.config, &before, Some(quarantines)).await?;
+                let provider = self.make(&wanted.config, &library).await?;
+                let swapped =
+                    Swapped { serving: before, before: None, trial: None, given_up: Some(given_up) };
+                Ok(Risen { provider, swapped: Some(swapped) })
+            }
+        }
     }
 
     /// The library of a provider as the journal has it, unless that ended in a quarantine, and what is so of an earlier swap.

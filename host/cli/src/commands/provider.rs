@@ -21,7 +21,7 @@ pub(super) async fn show(client: &Client, name: &str, output: &Output) -> Result
         let names: Vec<_> = providers.iter().map(|provider| provider.name.as_str()).collect();
         let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let message = format_args!("there is no provider `{}`; the host has: {there}", clean(name));
-        return Err(Failure::new(Exit::Plugin, "no_such_provider", message));
+        return Err(Failure::new(Exit::NoCluster, "no_such_provider", message));
     };
     output.either(provider, || describe(provider, output.width()))
 }
@@ -42,6 +42,10 @@ fn describe(provider: &ProviderStatus, width: Option<u16>) -> String {
         clean(path),
         isolation(provider.isolation, provider.runner.as_ref()),
     );
+    for what in provider.runner.iter().flat_map(|runner| &runner.lacking) {
+        text.push_str("\n  lacking    ");
+        text.push_str(&clean(what));
+    }
     if let Some(status) = &provider.breaker {
         text.push_str("\n  breaker    ");
         text.push_str(&breaker(status));

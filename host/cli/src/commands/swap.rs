@@ -143,6 +143,8 @@ fn ended(provider: Option<&ProviderStatus>, outcome: &SwapOutcome) -> Option<End
     match ours.map(|ours| (ours.state, ours.watched_ms)) {
         Some((GenerationState::Canary, _) | (GenerationState::Serving, Some(_))) => None,
         Some((GenerationState::Serving | GenerationState::Kept, _)) => Some(End::Settled),
+        // It died too often, and the host has not gone back yet.
+        None if provider.trouble.is_some() => None,
         _ => match &provider.rolled_back {
             Some(rolled_back) if rolled_back.hash == outcome.to.hash => {
                 Some(End::RolledBack(rolled_back.clone()))

@@ -127,7 +127,7 @@ fn a_provider_with_what_its_calls_came_to() {
     }
     let row = told.lines().find(|line| line.starts_with("run ")).expect("it was called");
     assert!(row.ends_with(" -"), "nothing went wrong: {row}");
-    let unknown = house.run(&["plugin", "show", "memori", "--json"]).ended(8);
+    let unknown = house.run(&["plugin", "show", "memori", "--json"]).ended(5);
     unknown.tells(&["there is no provider `memori`; the host has: memory"]);
     assert_eq!(unknown.json()["error"]["kind"], "no_such_provider");
 }

@@ -11,8 +11,8 @@
 use std::path::Path;
 
 use landlock::{
-    ABI, Access as _, AccessFs, BitFlags, LandlockStatus, PathBeneath, PathFd, RestrictionStatus, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus,
+    ABI, Access as _, AccessFs, BitFlags, LandlockStatus, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreated, RulesetCreatedAttr as _, RulesetError, RulesetStatus,
 };
 use longshore_config::{Confinement, Guard};
 use rustix::fs::{FileType, fstat};
@@ -63,9 +63,10 @@ const NEEDED_BY_ALL: &[&str] = &[
 /// The devices that each program may read and write.
 const DEVICES: &[&str] = &["/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero"];
 
-/// What the process may do with which paths; they are open, so that it need not be able to reach them later.
+/// What the process may do with which paths: made while all of them can be reached, and before descriptors are limited, of which
+/// it then needs one alone.
 #[derive(Debug)]
-pub(super) struct Rules(Vec<PathBeneath<PathFd>>);
+pub(super) struct Rules(RulesetCreated);
 
 impl Rules {
     /// Opens the paths; nothing where none are configured.
@@ -97,24 +98,25 @@ impl Rules {
                 })?);
             }
         }
-        Ok(Some(Self(rules)))
+        Ok(Some(Self(made(rules).map_err(|error| refused(&error))?)))
     }
 
     /// From here on, nothing else can be opened, run, made or removed.
     pub(super) fn enforce(self) -> Outcome {
-        let status = restrict(self.0).map_err(|error| {
-            failed(Guard::Paths, format!("Landlock refuses the paths: {}", innermost(&error)))
-        })?;
+        let status = self.0.restrict_self().map_err(|error| refused(&error))?;
         Ok(lacking(&status.ruleset, status.landlock))
     }
 }
 
-fn restrict(rules: Vec<PathBeneath<PathFd>>) -> Result<RestrictionStatus, RulesetError> {
+fn refused(error: &RulesetError) -> ConfineError {
+    failed(Guard::Paths, format!("Landlock refuses the paths: {}", innermost(error)))
+}
+
+fn made(rules: Vec<PathBeneath<PathFd>>) -> Result<RulesetCreated, RulesetError> {
     Ruleset::default()
         .handle_access(AccessFs::from_all(NEEDED))?
         .create()?
-        .add_rules(rules.into_iter().map(Ok::<_, RulesetError>))?
-        .restrict_self()
+        .add_rules(rules.into_iter().map(Ok::<_, RulesetError>))
 }
 
 /// What is not in force, if anything.

@@ -149,11 +149,13 @@ impl Started {
         let pid = self.handle.pid;
         // It is not taken away yet, so that its group's number stays its own.
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), ended))?;
+        let waited = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), ended));
         let mut is_over = self.handle.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        *is_over = true;
+        // Where somebody else has taken it away, its number may be another's already.
+        waited?;
         // Nobody may be left.
         let _ = kill_process_group(pid, Signal::KILL);
-        *is_over = true;
         self.child.wait()
     }
 }

@@ -11,9 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use longshore_config::Guard;
 use longshore_plugin_abi::level;
 use longshore_plugin_api::Error;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{sleep_until, timeout, timeout_at},
+};
 
 use super::{
     desk::Desk,
@@ -35,6 +39,9 @@ use crate::{
 
 /// How long a process that is being ended may take to be gone: one that waits for a disk is waited for no longer.
 const EXIT_LIMIT: Duration = Duration::from_secs(5);
+/// The most that is heard of a process that has ended, in bytes: more than a line can hold. Who still has its end of the line is
+/// not listened to for ever.
+const LAST_WORDS: usize = 16 << 20;
 
 /// What is needed to make an instance in a runner, again and again.
 pub(super) struct Recipe {
@@ -127,6 +134,8 @@ pub(super) struct Spell {
     lacking: Arc<[String]>,
     /// Why the host ended it, where it did.
     cause: Option<String>,
+    /// Until when its end is waited for, once it was killed.
+    given_up: Option<Instant>,
 }
 
 /// What a runner has come to.
@@ -160,6 +169,7 @@ impl Spell {
             begun: Instant::now(),
             lacking: Arc::default(),
             cause: None,
+            given_up: None,
         })
     }
 
@@ -183,7 +193,13 @@ impl Spell {
     /// Ends it, for a reason in words that follow "its process was ended by the host, for". Its end comes as a step.
     pub(super) fn end_for(&mut self, reason: &str) {
         self.cause.get_or_insert_with(|| format!("was ended by the host, for {reason}"));
+        self.kill();
+    }
+
+    /// Kills it, and tells until when its end is waited for, counted from the first time.
+    fn kill(&mut self) -> Instant {
         self.process.0.kill();
+        *self.given_up.get_or_insert_with(|| Instant::now() + EXIT_LIMIT)
     }
 
     /// Asks it to let the instance end, and to end itself.
@@ -216,6 +232,7 @@ impl Spell {
                     return self.over(desk).await;
                 }
             }
+            let given_up = self.given_up;
             let Self { line, ear, incoming, output, errors, log, end, .. } = &mut *self;
             tokio::select! {
                 read = ear.read(incoming) => if !matches!(read, Ok(1..)) {
@@ -224,6 +241,7 @@ impl Spell {
                 () = output.hear(|text| log.written(level::INFO, "stdout", text)) => {}
                 () = errors.hear(|text| log.written(level::WARN, "stderr", text)) => {}
                 _ = end => return self.over(desk).await,
+                () = until(given_up) => return self.over(desk).await,
                 never = line.write() => match never {},
             }
         }
@@ -232,11 +250,16 @@ impl Spell {
     /// It has ended, has closed its line or makes no sense: it is ended as a whole, and what it said before is heard, unless
     /// it was the host that ended it.
     async fn over(&mut self, desk: &Desk) -> Step {
-        self.process.0.kill();
-        let ended = timeout(EXIT_LIMIT, &mut self.end).await;
+        let by = self.kill();
+        let ended = timeout_at(by.into(), &mut self.end).await;
         if self.cause.is_none() {
             // A part of a frame may be left over, which is no wonder now.
-            while self.ear.take(&mut self.incoming).is_ok_and(|read| read > 0) {}
+            let mut heard = 0;
+            while heard < LAST_WORDS
+                && let Ok(read @ 1..) = self.ear.take(&mut self.incoming)
+            {
+                heard += read;
+            }
             while let Ok(Some(_)) = self.hear(desk) {}
         }
         let Self { output, errors, log, .. } = &mut *self;
@@ -260,6 +283,10 @@ impl Spell {
                     desk.in_span(call, || self.log.take(missed, level, target, line));
                 }
                 FromRunner::Lacking(what) => {
+                    // It is told once, and of each guard.
+                    if !self.lacking.is_empty() || what.len() > Guard::ALL.len() {
+                        return Err(FrameError::Senseless(postcard::Error::DeserializeBadEncoding));
+                    }
                     let provider = self.log.source.provider();
                     for lacking in &what {
                         tracing::warn!(
@@ -296,6 +323,14 @@ impl Spell {
             }
         }
         Ok(None)
+    }
+}
+
+/// Waits until a moment, or for ever where there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 

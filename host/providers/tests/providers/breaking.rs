@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{LONG, block_on, create, handles, memory, mutants, request, scope};
 
 /// Long enough for a call to reach the plugin on a busy machine.
-const SHORT: Duration = Duration::from_millis(500);
+const SHORT: Duration = Duration::from_secs(2);
 /// A wait that no test sees the end of.
 const EVER: Duration = Duration::from_hours(1);
 

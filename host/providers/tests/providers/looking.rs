@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -24,8 +23,13 @@ fn examine(path: &Path, program: &RunnerProgram) -> Result<Arc<Library>, LoadErr
 /// A program of a few words of the shell. Its standard input is the line to the host.
 fn script(folder: &Path, words: &str) -> RunnerProgram {
     let path = folder.join("program");
-    fs::write(&path, format!("#!/bin/sh\n{words}\n")).expect("the folder can be written");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    // By a process of its own: what another test starts meanwhile would have it open for writing, and then nobody can run it.
+    let written = std::process::Command::new("sh")
+        .args(["-c", "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(&path)
+        .arg(format!("#!/bin/sh\n{words}\n"))
+        .status();
+    assert!(written.expect("every system has a shell").success());
     RunnerProgram::at(path)
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longshore_config::ClusterConfig;
 use longshore_providers::{CallScope, Function, Provider};
+use longshore_scaling::Side;
 use tokio::sync::oneshot;
 
 use super::{Caller, OneSide, called, teller::Teller, trouble};
@@ -45,8 +46,8 @@ impl Caller {
 
     /// Lets go of the provider that the cluster has left, which removes what is left behind there, where it can. Nobody waits for
     /// that.
-    pub(super) fn let_go_of_left(&mut self, config: &ClusterConfig) {
-        let Some(left) = self.left.take() else { return };
+    pub(super) fn let_go_of_left(&mut self, side: Side, config: &ClusterConfig) {
+        let Some(left) = self.left.take_if(|left| left.side == side) else { return };
         let scope = self.scope(config, config.deadlines.cleanup.min(FAREWELL_LIMIT));
         let teller = self.teller(config, left.side);
         let OneSide { made, veiled, .. } = left;

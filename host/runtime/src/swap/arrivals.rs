@@ -52,7 +52,10 @@ impl House {
             // A pin is of one version, and another one is waited for; who may have signed it counts for all.
             let trust = Trust { sha256: None, ..installed.config.trust.clone() };
             let known = installed.made.as_ref().ok().map(|provider| provider.library().hash().to_owned());
-            let watcher = Watcher::new(folder.clone(), trust, known);
+            // What was gone back from stays so, for the next host as well.
+            let swapped = registry.generations.get(name).and_then(|it| it.swapped.as_ref());
+            let given_up = swapped.and_then(|it| it.given_up.clone());
+            let watcher = Watcher::new(folder.clone(), trust, known.into_iter().chain(given_up));
             let arrivals = Arrivals { house: Arc::downgrade(self), provider: name.clone() };
             let mut closing = self.shared.closing();
             let task = tokio::spawn(async move {

@@ -129,7 +129,8 @@ impl House {
         if canary.is_some() {
             let provider = current.made.clone().map_err(|_| nothing())?;
             let before = before.map(|(origin, ..)| origin);
-            let swapped = Swapped { serving: Origin::of(provider.library()), before, trial: None };
+            let given_up = canary.as_ref().map(|(_, it)| it.library().hash().to_owned());
+            let swapped = Swapped { serving: Origin::of(provider.library()), before, trial: None, given_up };
             return Ok(Back { current, provider, swapped, served, canary, is_on_trial });
         }
         let config = &current.config;
@@ -144,7 +145,9 @@ impl House {
                 self.workshop.make(config, &library).await?
             }
         };
-        let swapped = Swapped { serving: Origin::of(provider.library()), before: None, trial: None };
+        let given_up = served.as_ref().map(|it| it.hash.clone());
+        let swapped =
+            Swapped { serving: Origin::of(provider.library()), before: None, trial: None, given_up };
         Ok(Back { current, provider, swapped, served, canary, is_on_trial })
     }
 
@@ -219,7 +222,10 @@ impl Trial {
         while !self.watch.is_zero() {
             let Some((provider, is_canary)) = self.newest() else { return };
             match watch(&provider, self.begun, self.old, self.watch).await {
-                Err(fault) => return self.give_up(fault).await,
+                Err(fault) => {
+                    self.give_up(fault).await;
+                    break;
+                }
                 Ok(()) if is_canary => self.let_all().await,
                 Ok(()) => {
                     self.settle().await;

@@ -209,23 +209,22 @@ fn a_container_that_was_made_and_never_started_is_started() {
     let Some((mut yard, image)) = yard("a_container_that_was_made_and_never_started_is_started") else {
         return;
     };
-    yard.house.apply(&(yard.provider("") + &Yard::sleepers("web", 2, &image)));
+    yard.house.apply(&(yard.provider("") + &Yard::sleepers("web", 1, &image)));
     yard.house.kill_host();
-    // As a host leaves it that is killed between the two, in the place of one that has died since.
-    let died = yard.workers().pop().expect("two");
-    yard.engine().remove(&died.id);
-    let (launch, _) = died.name.rsplit_once('.').expect("it has an index");
+    // As a host leaves it that is killed between the two, in its next launch.
+    let first = yard.workers().pop().expect("one");
+    let (launch, _) = first.name.rsplit_once('.').expect("it has an index");
     let (place, token) = launch.rsplit_once('.').expect("it has a token");
     let token = format!("{token}9");
     let name = format!("{place}.{token}.0");
-    let mut labels: HashMap<_, _> = died.labels.into_iter().collect();
+    let mut labels: HashMap<_, _> = first.labels.into_iter().collect();
     for (label, value) in
         [("token", &token), ("handle", &name), ("index", &"0".to_owned()), ("launch", &"1/1".to_owned())]
     {
         labels.insert(format!("io.longshore.{label}"), value.clone());
     }
     let body = ContainerCreateBody {
-        image: Some(image),
+        image: Some(image.clone()),
         cmd: Some(["sh", "-c", "trap exit TERM; sleep 100000 & wait"].map(str::to_owned).to_vec()),
         labels: Some(labels),
         ..ContainerCreateBody::default()
@@ -233,7 +232,10 @@ fn a_container_that_was_made_and_never_started_is_started() {
     let options = CreateContainerOptionsBuilder::new().name(&name).build();
     let made = yard.engine().docker().create_container(Some(options), body);
     yard.engine().wait(made).expect("the name is free");
-    yard.house.serve();
+    // The next host shall have two, and looks who is there before it launches anybody.
+    let two = yard.house.write("two.toml", &(yard.provider("") + &Yard::sleepers("web", 2, &image)));
+    yard.house.start(&["up", &two.display().to_string()]);
+    assert_eq!(yard.house.begins(), Ok(()), "{}", yard.house.log());
     yard.until_all_run("web", 2);
     assert!(yard.handles("web").contains(&name), "it is as good as another");
     yard.ends("web");

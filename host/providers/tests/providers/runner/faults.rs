@@ -89,7 +89,8 @@ fn every_function_crashes(how: &str, words: &str) {
             let config = crashing(&folder.path().join(function), function, how);
             let provider = Way::runner().create(&library, config, CallLimits::default()).await;
             let (told, _) = crashes(&Way::runner(), &provider, function, LONG).await;
-            assert_eq!(told, words, "{function}");
+            // A core may have been dumped as well.
+            assert!(told.starts_with(words), "{function}: {told}");
         }
     });
 }
@@ -150,9 +151,11 @@ fn a_call_that_does_not_come_back_ends_its_process() {
         let config = json!({ "faults": { "run": "hang" } });
         let limits = CallLimits { hang_grace: SHORT, ..CallLimits::default() };
         let provider = Way::runner().create(&mutants(), config, limits).await;
-        let mut hangs = provider.run(&scope(SHORT), request("t", 1, 1));
+        // Long enough for it to be inside the plugin on a busy machine.
+        let budget = SHORT * 15;
+        let mut hangs = provider.run(&scope(budget), request("t", 1, 1));
         let error = hangs.reply().await.expect_err("it hangs");
-        assert_eq!(error, CallError::Deadline { function: Function::Run, after: SHORT });
+        assert_eq!(error, CallError::Deadline { function: Function::Run, after: budget });
         let how = death(hangs.late().await);
         assert_eq!(how, "was ended by the host, for run had not come back 0.2 s after its deadline");
         until_back(&provider, 1).await;

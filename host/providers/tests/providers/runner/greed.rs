@@ -5,6 +5,7 @@ use std::fs;
 
 use longshore_config::Confinement;
 use longshore_providers::{CallLimits, Housing, Provider, RunnerSetup};
+use longshore_support::until;
 
 use super::{
     SHORT, crashing,
@@ -29,7 +30,8 @@ fn every_function_is_greedy(how: &str, look: impl Fn(&str, u32)) {
     let (folder, library, way) = (folder(), specimen(), confined());
     // What does not come back is late soon, and ended soon after that.
     let limits = CallLimits { hang_grace: SHORT, ..CallLimits::default() };
-    let budget = if ["descriptors", "flood"].contains(&how) { SHORT } else { LONG };
+    // Long enough for it to be inside the plugin on a busy machine.
+    let budget = if ["descriptors", "flood"].contains(&how) { SHORT * 15 } else { LONG };
     block_on(async {
         for function in FUNCTIONS {
             let config = crashing(&folder.path().join(function), function, how);
@@ -43,7 +45,10 @@ fn every_function_is_greedy(how: &str, look: impl Fn(&str, u32)) {
 
 #[test]
 fn whoever_takes_all_memory_has_its_own_limit() {
-    every_function_is_greedy("memory", |told, _| assert_eq!(told, "was ended by signal 6 (SIGABRT)"));
+    every_function_is_greedy("memory", |told, _| {
+        // A core may have been dumped as well.
+        assert!(told.starts_with("was ended by signal 6 (SIGABRT)"), "{told}");
+    });
 }
 
 #[test]
@@ -73,15 +78,14 @@ fn whoever_floods_is_ended_when_its_time_is_over() {
 #[test]
 fn whoever_leaves_children_behind_takes_them_with_it() {
     every_function_is_greedy("children", |told, first| {
-        assert_eq!(told, "was ended by signal 6 (SIGABRT)");
-        assert_eq!(group(first), [0; 0], "they had its line, and were of its group");
+        assert!(told.starts_with("was ended by signal 6 (SIGABRT)"), "{told}");
+        until("they, who had its line and were of its group, have ended", || group(first).is_empty());
     });
 }
 
 #[test]
 fn whoever_is_greedy_while_it_is_made_is_never_made() {
     let (folder, library, way) = (folder(), specimen(), confined());
-    let limits = CallLimits { create: SHORT * 10, ..CallLimits::default() };
     block_on(async {
         for (how, words) in [
             ("memory", "was ended by signal 6 (SIGABRT)"),
@@ -90,6 +94,9 @@ fn whoever_is_greedy_while_it_is_made_is_never_made() {
             ("flood", "did not make the provider within 2 s"),
             ("children", "was ended by signal 6 (SIGABRT)"),
         ] {
+            // Who does not come back is waited for; the others have all the time that they need.
+            let create = if words.starts_with("did not") { SHORT * 10 } else { LONG };
+            let limits = CallLimits { create, ..CallLimits::default() };
             let config = crashing(folder.path(), "create", how);
             let made = Provider::create_in(&way.0, &library, "test", config, limits, ()).await;
             let error = made.expect_err("it is greedy").to_string();
