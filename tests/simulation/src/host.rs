@@ -229,6 +229,17 @@ impl World {
             host.command = Some(command);
             return self.append(id, records, Purpose::Step);
         }
+        let command = match command {
+            // As the shell does: what the provider at hand can do counts, whatever it was when the command was given.
+            Command::Update {
+                policy, expected, server, per_container, other_server, route: None, ..
+            } => {
+                let side = core.state().side();
+                let traits = self.providers.get(&side).copied().unwrap_or(self.shape.traits);
+                Command::Update { policy, traits, expected, server, per_container, other_server, route: None }
+            }
+            other => other,
+        };
         match core.admit(now, &command) {
             Ok(records) if records.is_empty() => {
                 say!(self, Who::Operator, "is told that all is as asked already");
