@@ -132,7 +132,7 @@ fn a_host_that_is_killed_in_the_middle_of_a_swap_comes_back_whole() {
     let first = depot.plugin.display().to_string();
     // How long one takes here, which is cut off at another moment each time.
     let begun = std::time::Instant::now();
-    let said = depot.swap(&["--to", &second, "--watch", "0s"]);
+    let said = depot.swap(&["--to", &second]);
     assert_eq!(said.code, Some(0), "{said:?}");
     let whole = begun.elapsed();
     for round in 1..=6 {
