@@ -7,7 +7,9 @@ use std::{
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use longshore_e2e::House;
@@ -370,6 +372,9 @@ fn scale_until_full(house: &House, disk: &Disk, mut expected: u64) -> u64 {
     panic!("the disk is full, and yet everything was written");
 }
 
+/// How long a command that asks for a look is waited for.
+const A_LOOK: Duration = Duration::from_secs(3);
+
 /// Lets workers die while there is no room, and looks whether any are launched in their place although nothing can be written
 /// down. False where there was room after all, or nothing to be seen.
 fn launches_nothing(house: &House, disk: &Disk) -> bool {
@@ -396,7 +401,16 @@ fn launches_nothing(house: &House, disk: &Disk) -> bool {
     }
     let left = processes(house);
     let explained = house.run(&["explain", "web"]).ok();
-    let _ = house.run(&["update", "web"]);
+    // The host looks anew. An answer that the journal keeps from coming is not waited for: the command would for half a minute.
+    let quiet = || Stdio::null();
+    let mut update = house.command(&["update", "web"]);
+    let mut update = update.stdout(quiet()).stderr(quiet()).spawn().expect("the command starts");
+    let enough = Instant::now() + A_LOOK;
+    while Instant::now() < enough && update.try_wait().expect("it is our child").is_none() {
+        sleep(Duration::from_millis(10));
+    }
+    let _ = update.kill();
+    let _ = update.wait();
     let now = processes(house);
     if latest() != written {
         return false;
