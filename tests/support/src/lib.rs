@@ -1,7 +1,7 @@
 //! What several tests need: the libraries of the workspace's plugins, small plugins made of one source file, waiting for a
 //! condition, a container engine (feature `engine`: [`Engine`], and [`Dockerd`] for one of a test's own), keys that files are signed
-//! with (feature `signing`: `Key`), and programs in Python ([`Venv`]). Everything here panics when it cannot be done, as a test wants it; what a machine may lack is [`Missing`], and
-//! the test is skipped.
+//! with (feature `signing`: `Key`), and programs in Python ([`Venv`]). Everything here panics when it cannot be done, as a test
+//! wants it; what a machine may lack is [`Missing`], and the test is skipped.
 
 mod cgroups;
 mod dockerd;
