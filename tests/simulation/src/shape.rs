@@ -131,7 +131,8 @@ impl Shape {
         let mostly = |dice: &mut Dice, as_here: bool| if dice.chance(7_000) { as_here } else { !as_here };
         ProviderTraits {
             initialize: mostly(dice, self.traits.initialize),
-            list: mostly(dice, self.traits.list),
+            // Where nobody's launches and late workers are, nobody can find them without a list: see `draw`.
+            list: self.traits.list || mostly(dice, false),
             idempotent_run: mostly(dice, self.traits.idempotent_run),
             server: self.traits.server,
         }
