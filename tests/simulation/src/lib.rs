@@ -47,6 +47,8 @@
 //! - **The status and the address of a server are true wherever they can be had, and there is one at most** (SERVER). A start
 //!   whose host has ended, or whose answer was lost, comes true within the bound that calls have which outlive their host, or
 //!   never. Whoever gives a cluster up by force removes its server before one of the same name is made.
+//! - **Where the first provider of a cluster can list, those that it moves to can.** Strangers and late workers are there in such a
+//!   world, and nobody could find them otherwise.
 //! - **Time does not leap within a running host**, but where lists do not lag and calls do not outlive their hosts. It does
 //!   leap, both ways, while the host is down; and a host may stand still for as long as it likes.
 //! - **A host that was taken for dead ends, and its calls with it, within the time for which calls may outlive their host.**
