@@ -1,13 +1,17 @@
 //! What goes into a call and what comes out of it, whichever function it is: so that a call is made in the same way wherever
 //! the plugin is.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use longshore_plugin_abi::{
     KillReply, ListReply, RunReply,
     abi_stable::std_types::{ROption, RStr, RString, RVec},
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeStruct as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error as _, SeqAccess, Visitor},
+    ser::SerializeSeq as _,
+};
 
 use crate::{
     call::Answer,
@@ -51,6 +55,18 @@ impl<H, D> Ask<H, D> {
         }
     }
 
+    /// The handles that it is about, where it is about any.
+    pub(crate) fn handles(&self) -> Option<&H> {
+        match self {
+            Self::Status(handles)
+            | Self::Kill(handles)
+            | Self::IsInitializing(handles)
+            | Self::IsRunning(handles)
+            | Self::IsStopped(handles) => Some(handles),
+            _ => None,
+        }
+    }
+
     /// The same call, with its handles or its document in another form.
     pub(crate) fn with<'a, I, E>(
         &'a self,
@@ -86,61 +102,61 @@ impl<'a, T: AsRef<str>> From<&'a [T]> for Texts<'a> {
     }
 }
 
-/// Two pieces of memory, and not one a handle: their lengths, and all their bytes. They are copied and checked as a whole.
-#[derive(Deserialize)]
+/// Handles that are written as [`Texts`] are read. They are packed in batches, so that few pieces are written and none is so large
+/// that a copy of it costs anything: each handle by itself costs more than its bytes, and all of them as one need twice the memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packing<'a, T>(pub(crate) &'a [T]);
+
+/// The handles of a batch; those of the last one are fewer.
+const BATCH: usize = 256;
+
+/// A batch: the lengths of its handles, and all their bytes. They are copied and checked as a whole.
+#[derive(Serialize, Deserialize)]
 struct Packed<'a> {
+    #[serde(serialize_with = "bytes")]
     lengths: &'a [u8],
     text: &'a str,
 }
-
-/// Handles that are written as [`Texts`] are read, without a copy of their own before.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Packing<'a, T>(pub(crate) &'a [T]);
 
 /// A length is in this many of its lowest bits in each byte, the lowest first; the highest bit says that more follow.
 const BITS: u32 = 7;
 const MORE: u8 = 1 << BITS;
 
+impl<T: AsRef<str>> Packing<'_, T> {
+    /// About how many bytes they are written with: no fewer, as long as none is so long that nobody takes it.
+    pub(crate) fn size(&self) -> usize {
+        let text: usize = self.0.iter().map(|handle| handle.as_ref().len()).sum();
+        text + 2 * self.0.len() + size_of::<u64>() * (1 + self.0.len().div_ceil(BATCH))
+    }
+}
+
 impl<T: AsRef<str>> Serialize for Packing<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut lengths = Vec::with_capacity(self.0.len());
-        for handle in self.0 {
-            let mut length = handle.as_ref().len();
-            while length >= usize::from(MORE) {
-                lengths.push(length as u8 | MORE);
-                length >>= BITS;
+        let (mut lengths, mut text) = (Vec::with_capacity(BATCH), String::new());
+        let batches = self.0.chunks(BATCH);
+        let mut packed = serializer.serialize_seq(Some(batches.len()))?;
+        for batch in batches {
+            lengths.clear();
+            text.clear();
+            for handle in batch {
+                let handle = handle.as_ref();
+                text.push_str(handle);
+                let mut length = handle.len();
+                while length >= usize::from(MORE) {
+                    lengths.push(length as u8 | MORE);
+                    length >>= BITS;
+                }
+                lengths.push(length as u8);
             }
-            lengths.push(length as u8);
+            packed.serialize_element(&Packed { lengths: &lengths, text: &text })?;
         }
-        let mut packed = serializer.serialize_struct("Packed", 2)?;
-        packed.serialize_field("lengths", &Piece(&lengths))?;
-        packed.serialize_field("text", &All(self.0))?;
         packed.end()
     }
 }
 
-/// Bytes that are written in one piece, and not one by one.
-struct Piece<'a>(&'a [u8]);
-
-impl Serialize for Piece<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
-/// Texts that are written as one.
-struct All<'a, T>(&'a [T]);
-
-impl<T: AsRef<str>> fmt::Display for All<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|text| f.write_str(text.as_ref()))
-    }
-}
-
-impl<T: AsRef<str>> Serialize for All<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
+/// In one piece, and not byte by byte.
+pub(crate) fn bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 impl Serialize for Texts<'_> {
@@ -151,15 +167,34 @@ impl Serialize for Texts<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let packed = Packed::deserialize(deserializer)?;
-        unpack(&packed).ok_or_else(|| D::Error::custom("the lengths of handles are not those of their text"))
+        deserializer.deserialize_seq(Unpacking(PhantomData))
+    }
+}
+
+/// Unpacks batches as they come.
+struct Unpacking<'a>(PhantomData<Texts<'a>>);
+
+impl<'de: 'a, 'a> Visitor<'de> for Unpacking<'a> {
+    type Value = Texts<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("handles, in batches")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut batches: A) -> Result<Texts<'a>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(batch) = batches.next_element()? {
+            unpack(&batch, &mut texts)
+                .ok_or_else(|| A::Error::custom("the lengths of handles are not those of their text"))?;
+        }
+        Ok(Texts(texts))
     }
 }
 
 /// Nothing where the lengths do not add up, or cut a character in two.
-fn unpack<'a>(packed: &Packed<'a>) -> Option<Texts<'a>> {
+fn unpack<'a>(packed: &Packed<'a>, texts: &mut Vec<RStr<'a>>) -> Option<()> {
     // One byte a length is all there is as a rule, and there is no more than one handle a byte.
-    let mut texts = Vec::with_capacity(packed.lengths.len());
+    texts.reserve(packed.lengths.len());
     let (mut bytes, mut text) = (packed.lengths.iter(), packed.text);
     while let Some(first) = bytes.next() {
         let (mut length, mut byte, mut shift) = (usize::from(first & !MORE), *first, 0);
@@ -173,7 +208,7 @@ fn unpack<'a>(packed: &Packed<'a>) -> Option<Texts<'a>> {
         texts.push(RStr::from_str(handle));
         text = rest;
     }
-    text.is_empty().then_some(Texts(texts))
+    text.is_empty().then_some(())
 }
 
 /// What a plugin answered, and nobody has held against the contract yet.
@@ -243,8 +278,9 @@ mod tests {
     use super::*;
 
     fn unpacked(lengths: &[u8], text: &str) -> Option<Vec<String>> {
-        let texts = unpack(&Packed { lengths, text })?;
-        Some(texts.0.iter().map(|text| text.as_str().to_owned()).collect())
+        let mut texts = vec![];
+        unpack(&Packed { lengths, text }, &mut texts)?;
+        Some(texts.iter().map(|text| text.as_str().to_owned()).collect())
     }
 
     #[test]
@@ -254,6 +290,20 @@ mod tests {
             let packed = postcard::to_stdvec(&Packing(&[&*handle, "end"])).expect("there is room");
             let texts: Texts<'_> = postcard::from_bytes(&packed).expect("it is what was written");
             assert_eq!(texts.0.iter().map(RStr::as_str).collect::<Vec<_>>(), [&*handle, "end"]);
+        }
+    }
+
+    #[test]
+    fn handles_arrive_in_as_many_batches_as_they_need_and_in_the_room_that_was_made_for_them() {
+        for count in [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH] {
+            let handles: Vec<_> =
+                (0..count).map(|number| format!("{number:0width$}", width = number % 300)).collect();
+            let packing = Packing(&handles);
+            let packed = postcard::to_stdvec(&packing).expect("there is room");
+            let (least, room) = (handles.iter().map(String::len).sum(), packing.size());
+            assert!((least..=room).contains(&packed.len()), "{} bytes in {room}", packed.len());
+            let texts: Texts<'_> = postcard::from_bytes(&packed).expect("it is what was written");
+            assert!(texts.0.iter().map(RStr::as_str).eq(&handles), "{count} handles");
         }
     }
 

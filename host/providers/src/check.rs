@@ -133,13 +133,16 @@ fn worker_status(value: u8) -> Option<WorkerStatus> {
 /// Checks the answer of a `status` of so many handles.
 pub(crate) fn status(asked: usize, values: &[u8]) -> Result<Vec<WorkerStatus>, Violation> {
     same_count(Clause::StatusCount, Function::Status, asked, values.len())?;
-    let known = |(index, value): (usize, &u8)| {
-        worker_status(*value).ok_or_else(|| {
+    // Room for all at once, which a `Result` that is collected into does not make.
+    let mut statuses = Vec::with_capacity(asked);
+    for (index, value) in values.iter().enumerate() {
+        let Some(status) = worker_status(*value) else {
             let detail = format_args!("the status of the handle at {index} is {value}, which means nothing");
-            breach(Clause::StatusValue, Function::Status, detail)
-        })
-    };
-    values.iter().enumerate().map(known).collect()
+            return Err(breach(Clause::StatusValue, Function::Status, detail));
+        };
+        statuses.push(status);
+    }
+    Ok(statuses)
 }
 
 /// Checks an answer of yes or no.

@@ -14,7 +14,7 @@ use tracing::Span;
 
 use super::{
     clock,
-    frame::{FrameError, decode, encode},
+    frame::{FrameError, decode, encode, encode_in},
     line::Line,
     wire::{Body, Outcome, ToRunner},
 };
@@ -31,6 +31,9 @@ use crate::{
 
 /// An answer that is larger is read and looked at on a thread that may take its time.
 const LARGE: usize = 256 * 1024;
+
+/// About how many bytes a call is described with, its handles or its document not counted.
+const HEADER: usize = 120;
 
 /// The calls of one provider.
 pub(super) struct Desk {
@@ -126,9 +129,10 @@ impl Desk {
         let slow = function.is_slow();
         let call = ToRunner::Call { id, deadline: clock::after(control.remaining()) };
         let ask = ask.with(|handles| Packing(handles), String::as_str);
+        let room = ask.handles().map_or(0, Packing::size) + HEADER;
         let body = Body { cluster: &cluster, verbose, level: log::loudest(), ask };
         // It is written before it waits, so that nobody waits while it is.
-        let Ok(frame) = encode(&(call, body)) else {
+        let Ok(frame) = encode_in(&(call, body), room) else {
             return end(Err(CallError::NotSent { reason: NotSent::TooLarge }));
         };
         let mut afterwards = Afterwards::default();

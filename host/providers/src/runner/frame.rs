@@ -59,8 +59,15 @@ pub(crate) struct TooLarge;
 
 /// A message, or two that belong together, as one frame.
 pub(crate) fn encode(message: &impl Serialize) -> Result<Vec<u8>, TooLarge> {
+    encode_in(message, 0)
+}
+
+/// The same, for a message that needs about so many bytes: memory that grows with what is written is copied on the way.
+pub(crate) fn encode_in(message: &impl Serialize, room: usize) -> Result<Vec<u8>, TooLarge> {
+    let mut frame = Vec::with_capacity(PREFIX + room.min(FRAME_LIMIT));
+    frame.extend([0; PREFIX]);
     // What is written is text and numbers, which nothing but a want of room can hinder.
-    postcard::serialize_with_flavor(message, Writer(vec![0; PREFIX])).map_err(|_| TooLarge)
+    postcard::serialize_with_flavor(message, Writer(frame)).map_err(|_| TooLarge)
 }
 
 /// Writes a frame into one piece of memory, and not beyond the limit.

@@ -10,10 +10,10 @@ use longshore_plugin_abi::{
     Failure, KillReply, ListReply, Listed, Reason, RunReply, Shortfall,
     abi_stable::std_types::{ROption, RStr},
 };
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    ask::{Ask, Raw, Texts},
+    ask::{Ask, Raw, Texts, bytes},
     call::Answer,
     error::{CallError, LoadErrorKind, NotSent},
 };
@@ -22,7 +22,7 @@ use crate::{
 const MAGIC: [u8; 4] = *b"LsRn";
 
 /// The version of all that follows.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// What the host's first frame begins with, in every version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,11 +149,6 @@ pub(crate) enum NotMade<'a> {
     OutOfTime,
     ShutDown,
     Other(&'a str),
-}
-
-/// In one piece, and not byte by byte.
-fn bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_bytes(bytes)
 }
 
 impl<'a> From<&'a Failure> for Failed<'a> {
