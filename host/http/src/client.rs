@@ -20,9 +20,9 @@ use crate::{
     wire::{
         AddPlugin, AddedPlugin, Admitted, Applied, CleanUpQuery, CleanedUp, ClusterStatus, Clusters,
         ClustersQuery, DeleteQuery, ErrorBody, HISTORY_PAGE_LIMIT, HistoryPage, HistoryQuery, HostInfo,
-        Planned, PluginList, Providers, Reconnect, Reconnecting, Release, Released, RemovedPlugin, Resolve,
-        Scale, ServerDetails, ServerQuery, Swap, SwapOutcome, WAIT_LIMIT, WORKERS_PAGE_LIMIT, WorkerPage,
-        WorkerView, WorkersQuery,
+        Planned, PluginList, Providers, ProvidersQuery, Reconnect, Reconnecting, Release, Released,
+        RemovedPlugin, Resolve, Scale, ServerDetails, ServerQuery, Swap, SwapOutcome, WAIT_LIMIT,
+        WORKERS_PAGE_LIMIT, WorkerPage, WorkerView, WorkersQuery,
     },
 };
 
@@ -270,6 +270,18 @@ impl Client {
         self.send(self.request(Method::GET, "/v1/providers"), NO_WAIT).await
     }
 
+    /// Asks how providers are, what their processes say of their calls, and what these take of the machine.
+    pub async fn providers_with_runners(&self) -> Result<Providers, ClientError> {
+        let query = ProvidersQuery { runners: true };
+        self.send(self.request(Method::GET, "/v1/providers").query(&query), NO_WAIT).await
+    }
+
+    /// Asks for the host's figures, in the text format of Prometheus.
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let body = self.ask(self.request(Method::GET, "/v1/metrics"), NO_WAIT).await?;
+        String::from_utf8(body).map_err(|error| self.broken(&error, error.as_bytes()))
+    }
+
     /// Asks for a provider to be swapped to another version of its plugin.
     pub async fn swap(&self, provider: &str, swap: &Swap) -> Result<SwapOutcome, ClientError> {
         self.send(self.of_provider(provider, "/swap")?.json(swap), APPLY_LIMIT).await
@@ -333,13 +345,19 @@ impl Client {
         request: RequestBuilder,
         waits: Duration,
     ) -> Result<T, ClientError> {
+        let body = self.ask(request, waits).await?;
+        serde_json::from_slice(&body).map_err(|error| self.broken(&error, &body))
+    }
+
+    /// The body of an answer, whatever it is.
+    async fn ask(&self, request: RequestBuilder, waits: Duration) -> Result<Vec<u8>, ClientError> {
         let limit = waits + self.patience;
         let failed = |error: reqwest::Error| self.failed(&error, limit);
         let response = request.timeout(limit).send().await.map_err(failed)?;
         let status = response.status();
         let body = self.body(response, limit).await?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.broken(&error, &body));
+            return Ok(body);
         }
         let problem = serde_json::from_slice::<ErrorBody>(&body);
         let problem = problem.map_err(|_| self.broken(&format_args!("status {status}"), &body))?;

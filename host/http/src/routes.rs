@@ -27,14 +27,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     backend::{clean_up, server},
     extract::{Document, Name, Params, Text},
+    metrics::metrics,
     plugins::{add_plugin, plugins, release, remove_plugin},
     problem::{Problem, ProblemKind},
     recovery::{history, reconnect, resolve},
     swap::{rollback, swap},
     wire::{
         Admitted, Applied, AppliedCluster, AppliedProvider, ClusterStatus, Clusters, ClustersQuery,
-        DeleteQuery, HostInfo, Planned, Providers, Scale, WAIT_LIMIT, WORKERS_PAGE, WORKERS_PAGE_LIMIT,
-        WorkerPage, WorkersQuery,
+        DeleteQuery, HostInfo, Planned, Providers, ProvidersQuery, Scale, WAIT_LIMIT, WORKERS_PAGE,
+        WORKERS_PAGE_LIMIT, WorkerPage, WorkersQuery,
     },
 };
 
@@ -57,7 +58,7 @@ pub(crate) const APPLY_LIMIT: Duration = Duration::from_mins(15);
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) host: Arc<Host>,
-    started: Instant,
+    pub(crate) started: Instant,
     configs: Arc<Semaphore>,
     /// Cancelled when the server closes: nobody waits for news any longer.
     closing: CancellationToken,
@@ -89,6 +90,7 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/plugins", get(plugins).post(add_plugin))
         .route("/v1/plugins/release", post(release))
         .route("/v1/plugins/{plugin}", delete_route(remove_plugin))
+        .route("/v1/metrics", get(metrics))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(REQUEST_LIMIT, request, next)));
     let slow = Router::new()
@@ -100,9 +102,20 @@ pub(crate) fn router(desk: Desk) -> Router {
         .route("/v1/providers/{name}/rollback", post(rollback))
         .layer(DefaultBodyLimit::max(CONFIG_LIMIT))
         .layer(middleware::from_fn(|request: Request, next: Next| within(APPLY_LIMIT, request, next)));
-    Router::new()
-        .merge(quick)
-        .merge(slow)
+    with_fallbacks(Router::new().merge(quick).merge(slow), desk)
+}
+
+/// The figures alone, which change nothing, for those who may see no more; also where Prometheus looks unless it is told otherwise.
+pub(crate) fn metrics_router(desk: Desk) -> Router {
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/v1/metrics", get(metrics))
+        .layer(middleware::from_fn(|request: Request, next: Next| within(REQUEST_LIMIT, request, next)));
+    with_fallbacks(routes, desk)
+}
+
+fn with_fallbacks(routes: Router<Desk>, desk: Desk) -> Router {
+    routes
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
@@ -296,6 +309,11 @@ async fn delete(
     command(&desk, name, Command::Delete { force: query.force }).await
 }
 
-async fn providers(State(desk): State<Desk>) -> Json<Providers> {
-    Json(Providers { providers: desk.host.providers() })
+async fn providers(
+    State(desk): State<Desk>,
+    Params(ProvidersQuery { runners }): Params<ProvidersQuery>,
+) -> Json<Providers> {
+    let host = &desk.host;
+    let providers = if runners { host.providers_with_runners().await } else { host.providers() };
+    Json(Providers { providers })
 }

@@ -1,7 +1,7 @@
-//! Serves the routes on the host's socket: so many connections at once, each with limits on how long it may dawdle, and an
-//! end that waits for what is under way, but not for ever.
+//! Serves the routes on the host's socket, and the figures over TCP where that is wanted: so many connections at once, each with
+//! limits on how long it may dawdle, and an end that waits for what is under way, but not for ever.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fmt::Display, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -12,7 +12,8 @@ use hyper_util::{
 };
 use longshore_runtime::Host;
 use tokio::{
-    net::UnixStream,
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
@@ -20,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    routes::{Desk, router},
+    routes::{Desk, metrics_router, router},
     socket::Socket,
 };
 
@@ -40,18 +41,41 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub async fn serve(host: Arc<Host>, socket: Socket, shutdown: impl Future<Output = ()>) {
     let closing = CancellationToken::new();
     let router = router(Desk::new(host, closing.clone()));
+    let path = socket.path().to_owned();
+    let accept = async move || socket.accept().await;
+    answer(accept, &path.display(), router, &closing, shutdown).await;
+}
+
+/// Serves the host's figures over TCP, and nothing else: whoever can connect reads them, and changes nothing. It closes as
+/// [`serve`] does.
+pub async fn serve_metrics(host: Arc<Host>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    let closing = CancellationToken::new();
+    let router = metrics_router(Desk::new(host, closing.clone()));
+    let place = listener.local_addr().map_or_else(|_| "its address".to_owned(), |place| place.to_string());
+    let accept = async move || listener.accept().await.map(|(stream, _)| stream);
+    answer(accept, &place, router, &closing, shutdown).await;
+}
+
+/// Answers whoever connects until it is told to close.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    accept: impl AsyncFn() -> io::Result<S>,
+    place: &dyn Display,
+    router: Router,
+    closing: &CancellationToken,
+    shutdown: impl Future<Output = ()>,
+) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
-            accepted = accept(&socket, &places) => match accepted {
+            accepted = next(&accept, &places) => match accepted {
                 Ok((stream, place)) => {
                     connections.spawn(talk(stream, router.clone(), graceful.watcher(), place));
                 }
                 Err(error) => {
-                    tracing::warn!("a connection to {} failed: {error}", socket.path().display());
+                    tracing::warn!("a connection to {place} failed: {error}");
                     sleep(ACCEPT_RETRY).await;
                 }
             },
@@ -60,19 +84,27 @@ pub async fn serve(host: Arc<Host>, socket: Socket, shutdown: impl Future<Output
         }
     }
     // Nobody finds the socket from here on; connections that are open go on.
-    drop(socket);
+    drop(accept);
     closing.cancel();
     if timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("{} requests were cut off as the host ended", connections.len());
     }
 }
 
-async fn accept(socket: &Socket, places: &Arc<Semaphore>) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
+async fn next<S>(
+    accept: &impl AsyncFn() -> io::Result<S>,
+    places: &Arc<Semaphore>,
+) -> io::Result<(S, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    Ok((socket.accept().await?, place))
+    Ok((accept().await?, place))
 }
 
-async fn talk(stream: UnixStream, router: Router, watcher: Watcher, _place: OwnedSemaphorePermit) {
+async fn talk<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    router: Router,
+    watcher: Watcher,
+    _place: OwnedSemaphorePermit,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)

@@ -1,4 +1,4 @@
-//! The documents that cross the socket, all of them JSON. A field may be added to a document; none is renamed or removed
+//! The documents that cross the socket, all of them JSON but the figures. A field may be added to a document; none is renamed or removed
 //! within `/v1`.
 //!
 //! | route | body | answer |
@@ -19,13 +19,14 @@
 //! | `GET /v1/clusters/{name}/history?before&limit` | | [`HistoryPage`]; see [`HistoryQuery`] |
 //! | `POST /v1/clusters/{name}/resolve` | [`Resolve`] | [`Admitted`] |
 //! | `POST /v1/clusters/{name}/reconnect` | [`Reconnect`] | [`Reconnecting`] |
-//! | `GET /v1/providers` | | [`Providers`] |
+//! | `GET /v1/providers?runners` | | [`Providers`]; see [`ProvidersQuery`] |
 //! | `POST /v1/providers/{name}/swap` | [`Swap`] | [`SwapOutcome`] |
 //! | `POST /v1/providers/{name}/rollback` | | [`SwapOutcome`] |
 //! | `GET /v1/plugins` | | [`PluginList`] |
 //! | `POST /v1/plugins` | [`AddPlugin`] | [`AddedPlugin`] |
 //! | `DELETE /v1/plugins/{plugin}` | | [`RemovedPlugin`]; `{plugin}` is `NAME`, `NAME@VERSION`, or a hash |
 //! | `POST /v1/plugins/release` | [`Release`] | [`Released`] |
+//! | `GET /v1/metrics` | | text: figures for Prometheus, in its own format, or as `OpenMetrics` where that is preferred |
 //!
 //! An update is answered when the provider has told fresh statuses, or after 30 seconds; a reconnect of a cluster that the
 //! host does not have, when the provider has listed its workers; a cleanup when the provider is done; a swap and a rollback
@@ -40,7 +41,7 @@ use longshore_config::Config;
 pub use longshore_config::Isolation;
 use longshore_plugin_api::MAX_WORKERS_ON_A_HANDLE;
 use longshore_providers::MAX_HANDLE_BYTES;
-pub use longshore_providers::{FunctionFigures, Latency};
+pub use longshore_providers::{FunctionFigures, Latency, LatencyBucket, Resources, RunnerLoad};
 pub use longshore_runtime::{
     AddedPlugin, BreakerPhase, BreakerStatus, ClusterStatus, Compared, Effect, Explanation, GenerationState,
     GenerationStatus, HistoryEntry, HistoryPage, Plugin, PluginList, PluginPlace, Preview, ProviderStatus,
@@ -285,6 +286,15 @@ pub struct Admitted {
     pub cluster: String,
     /// The generation that a status must have reached to speak of what was asked for here.
     pub generation: u64,
+}
+
+/// What is wanted of providers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProvidersQuery {
+    /// Also what their processes say of their calls and take of the machine, for which each of them is asked: one that does not
+    /// answer holds the answer up for half a second.
+    pub runners: bool,
 }
 
 /// How providers are.

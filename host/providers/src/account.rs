@@ -14,7 +14,7 @@ use crate::{
     call::Answer,
     control::Control,
     error::{CallError, Function},
-    figures::{Tally, Unsent},
+    figures::{Tally, Took, Unsent},
 };
 
 /// What is kept of a provider's calls.
@@ -63,10 +63,10 @@ impl Account {
         self.tell(News::Fault(Fault::Deadline));
     }
 
-    fn ended<T>(&self, answer: &Answer<T>) {
+    fn ended<T>(&self, answer: &Answer<T>, inside: Option<Duration>) {
         let (now, deadline) = (Instant::now(), self.control.deadline());
         let late = now >= deadline;
-        let took = (now + self.budget).saturating_duration_since(deadline);
+        let took = Took { whole: (now + self.budget).saturating_duration_since(deadline), inside };
         self.books.tally.ended(self.function, answer, late, took);
         self.tell(News::of(answer, late));
     }
@@ -74,7 +74,7 @@ impl Account {
     fn was_forgotten(&self) {
         if !self.control.is_abandoned() {
             // Whoever had it is gone: one of our own threads died, or the runtime ends.
-            return self.ended::<()>(&Err(CallError::Gone));
+            return self.ended::<()>(&Err(CallError::Gone), None);
         }
         let late = self.control.remaining().is_zero();
         let (why, news) = if late {
@@ -102,10 +102,10 @@ impl Settlement {
         Self(Some(account))
     }
 
-    /// The call ended so.
-    pub(crate) fn ended<T>(mut self, answer: &Answer<T>) {
+    /// The call ended so, and was inside the plugin for so long, where that is known.
+    pub(crate) fn ended<T>(mut self, answer: &Answer<T>, inside: Option<Duration>) {
         if let Some(account) = self.0.take() {
-            account.ended(answer);
+            account.ended(answer, inside);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a provider's calls came to, counted where each of them ends: how many there were, how many went wrong and in what
-//! way, and how long they took. It judges nothing, and a call waits for nobody here: it costs a few atomics, and a lock only
-//! where its answer broke the contract.
+//! way, how long they took, and how much of that inside the plugin. It judges nothing, and a call waits for nobody here: it costs
+//! a few atomics, and a lock only where its answer broke the contract.
 
 mod latency;
 
@@ -24,7 +24,7 @@ use crate::{
     error::{CallError, Function, NotSent},
 };
 use latency::Histogram;
-pub use latency::Latency;
+pub use latency::{LATENCY_BOUNDS, Latency, LatencyBucket};
 
 /// What a provider's calls came to since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +83,19 @@ pub struct FunctionFigures {
     /// How long those took that came back, their time in the queue included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
+    /// How much of that they were inside the plugin: what is left is the queue, the socket of a runner and its threads. A runner
+    /// measures it, and is believed no more than the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Latency>,
+}
+
+/// How long a call took that came back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Took {
+    /// From its beginning to its end, as the host sees it.
+    pub(crate) whole: Duration,
+    /// Inside the plugin, as whoever called into it says, where that is known.
+    pub(crate) inside: Option<Duration>,
 }
 
 /// The kinds of a provider's error, and what each is called. One that this host does not know is counted as the first.
@@ -181,6 +194,7 @@ struct OfFunction {
     not_sent: [AtomicU64; Unsent::ALL.len()],
     violations: Mutex<BTreeMap<Clause, u64>>,
     latency: Histogram,
+    inside: Histogram,
 }
 
 impl Tally {
@@ -195,32 +209,32 @@ impl Tally {
     }
 
     /// Counts a call that ends, `late` where that is after its deadline.
-    pub(crate) fn ended<T>(&self, function: Function, answer: &Answer<T>, late: bool, took: Duration) {
+    pub(crate) fn ended<T>(&self, function: Function, answer: &Answer<T>, late: bool, took: Took) {
         let of = self.of(function);
         match answer {
             Err(CallError::NotSent { reason }) => return self.not_sent(function, Unsent::of(reason)),
             Err(CallError::Died { .. }) => add(&of.died),
             Err(CallError::Gone) => add(&of.lost),
             Err(CallError::Violation(violation)) => {
-                of.latency.count(took);
+                of.took(took);
                 let mut violations = of.violations.lock().unwrap_or_else(PoisonError::into_inner);
                 *violations.entry(violation.clause).or_default() += 1;
             }
             Err(CallError::Failed(error)) if error.kind() == PANIC => {
-                of.latency.count(took);
+                of.took(took);
                 add(of.of_kind(PANIC));
             }
             Err(CallError::Deadline { .. }) => add(&of.late),
             Ok(_) | Err(CallError::Failed(_)) if late => {
-                of.latency.count(took);
+                of.took(took);
                 add(&of.late);
             }
             Err(CallError::Failed(error)) => {
-                of.latency.count(took);
+                of.took(took);
                 add(of.of_kind(error.kind()));
             }
             Ok(_) => {
-                of.latency.count(took);
+                of.took(took);
                 add(&of.answered);
             }
         }
@@ -288,6 +302,7 @@ impl Tally {
                 lost: read(&of.lost),
                 not_sent: not_sent.filter_map(some).collect(),
                 latency: of.latency.read(),
+                inside: of.inside.read(),
             }
         };
         let all = Function::ALL.iter().map(told);
@@ -296,6 +311,14 @@ impl Tally {
 }
 
 impl OfFunction {
+    fn took(&self, Took { whole, inside }: Took) {
+        self.latency.count(whole);
+        if let Some(inside) = inside {
+            // A runner's word goes no further than what the host has seen itself: no call is inside for longer than it lasts.
+            self.inside.count(inside.min(whole));
+        }
+    }
+
     fn of_kind(&self, kind: ErrorKind) -> &AtomicU64 {
         let place = KINDS.iter().position(|(known, _)| *known == kind);
         &self.failed[place.unwrap_or(0)]

@@ -68,20 +68,21 @@ impl InProcess {
     pub(crate) fn submit(&self, errand: Errand) {
         let Errand { control, budget, cluster, verbose, span, ask, end } = errand;
         let Some(made) = self.made.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
-            return end(Err(CallError::NotSent { reason: NotSent::ShutDown }));
+            return end(Err(CallError::NotSent { reason: NotSent::ShutDown }), None);
         };
         let (log, slow) = (self.log, ask.function().is_slow());
         let work = {
             let control = Arc::clone(&control);
             move |begin: Result<(), NotSent>| {
-                let outcome = match begin {
-                    Err(reason) => Err(CallError::NotSent { reason }),
+                let (outcome, inside) = match begin {
+                    Err(reason) => (Err(CallError::NotSent { reason }), None),
                     Ok(()) => span.in_scope(|| {
                         let ask = ask.with(|handles| Texts::from(&**handles), String::as_str);
-                        made.call(&control, &cluster, verbose, log.logger(), &ask)
+                        let (outcome, inside) = made.call(&control, &cluster, verbose, log.logger(), &ask);
+                        (outcome, Some(inside))
                     }),
                 };
-                end(outcome);
+                end(outcome, inside);
                 // The last holder destroys the instance, which may hang: only now that the answer is out.
                 drop(made);
             }

@@ -47,7 +47,7 @@ pub use error::{
     CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
     check_command,
 };
-pub use figures::{Figures, FunctionFigures, Latency};
+pub use figures::{Figures, FunctionFigures, LATENCY_BOUNDS, Latency, LatencyBucket};
 pub use library::Library;
 pub use locate::{Located, locate};
 pub use log::{MAX_LINE_BYTES, TARGET as LOG_TARGET, Veil, Veiled};
@@ -55,8 +55,8 @@ pub use pool::{CallLimits, HANG_GRACE, ProviderLoad};
 pub use provider::{Handles, Housing, Provider};
 pub use registry::{LOAD_LIMIT, MAX_LIBRARIES};
 pub use runner::{
-    DEATHS_LIMIT, DEATHS_WINDOW, RESTART_WAIT, RunnerProgram, RunnerSetup, RunnerState, SHUTDOWN_LIMIT,
-    STABLE, intercept,
+    DEATHS_LIMIT, DEATHS_WINDOW, RESTART_WAIT, Resources, RunnerLoad, RunnerProgram, RunnerSetup,
+    RunnerState, SHUTDOWN_LIMIT, STABLE, intercept,
 };
 pub use sealed::Sealed;
 pub use shelf::{

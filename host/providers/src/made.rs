@@ -2,7 +2,11 @@
 //! last of them lets go, on a thread that may hang.
 #![expect(unsafe_code, reason = "an instance is destroyed on a thread of our choice")]
 
-use std::{mem::ManuallyDrop, thread};
+use std::{
+    mem::ManuallyDrop,
+    thread,
+    time::{Duration, Instant},
+};
 
 use longshore_plugin_abi::Logger;
 
@@ -29,7 +33,8 @@ impl Made {
         Self { instance: ManuallyDrop::new(instance), provider: provider.to_owned(), gone: Some(gone) }
     }
 
-    /// Makes a call, on a thread for which that may take long.
+    /// Makes a call, on a thread for which that may take long. Tells also how long it was inside the plugin: two readings of the
+    /// clock, and no more.
     pub(crate) fn call(
         &self,
         control: &Control,
@@ -37,8 +42,12 @@ impl Made {
         verbose: u8,
         log: Logger,
         ask: &Ask<Texts<'_>, &str>,
-    ) -> Answer<Raw> {
-        control.inside(cluster, verbose, log, |ctx| self.instance.call(ctx, ask))
+    ) -> (Answer<Raw>, Duration) {
+        control.inside(cluster, verbose, log, |ctx| {
+            let begun = Instant::now();
+            let answer = self.instance.call(ctx, ask);
+            (answer, begun.elapsed())
+        })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     library::Library,
     log,
     pool::{CallLimits, ProviderLoad},
-    runner::{Runner, RunnerSetup, RunnerState},
+    runner::{Resources, Runner, RunnerLoad, RunnerSetup, RunnerState},
     seat::{Errand, Seat},
 };
 
@@ -185,6 +185,18 @@ impl Provider {
     /// How often its runner ended though nobody had asked for it.
     pub fn deaths(&self) -> u64 {
         self.seat.runner().map_or(0, Runner::deaths)
+    }
+
+    /// Where the calls are that its runner has, as that says; it is waited for for half a second at most. Nothing where it does
+    /// not answer, or where there is none.
+    pub async fn runner_load(&self) -> Option<RunnerLoad> {
+        self.seat.runner()?.count().await
+    }
+
+    /// What its runner's process takes of this machine, where there is one and the system says so. Blocks for as long as the
+    /// system takes, which is some ten microseconds as a rule, and some milliseconds for very many descriptors and an old kernel.
+    pub fn runner_resources(&self) -> Option<Resources> {
+        self.seat.runner()?.resources()
     }
 
     /// Lifts a quarantine: the runner is started again at once, also where it only waits to be, and what it died of before
@@ -361,9 +373,9 @@ impl Provider {
             }
         };
         let account = call.open_account(&self.books, pass);
-        let end = move |outcome: Answer<Raw>| {
+        let end = move |outcome: Answer<Raw>, inside: Option<Duration>| {
             let outcome = outcome.and_then(check);
-            account.ended(&outcome);
+            account.ended(&outcome, inside);
             // Nobody listens any more when the `Call` was dropped.
             drop(answer.send(outcome));
         };

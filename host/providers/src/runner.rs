@@ -3,8 +3,8 @@
 //!
 //! `frame` and `wire` are the language. `serve` is the runner's side, with its `fate`: its threads are a `crew` that makes
 //! `calls`, and what it has to say goes through `voice`. On the host's side `process` starts and ends the process, `line` writes
-//! and reads, `desk` has the calls, `spell` is one runner from its start to its end, and `supervisor` keeps one there. `examine`
-//! looks at a library in a process that is thrown away.
+//! and reads, `desk` has the calls, `spell` is one runner from its start to its end, and `supervisor` keeps one there; `resources`
+//! asks the system what one takes of the machine. `examine` looks at a library in a process that is thrown away.
 
 mod calls;
 mod clock;
@@ -19,6 +19,7 @@ mod patience;
 mod process;
 mod program;
 mod ration;
+mod resources;
 mod serve;
 mod spell;
 mod supervisor;
@@ -31,9 +32,11 @@ use longshore_config::Confinement;
 
 use crate::{error::CreateError, library::Library, log::Source, pool::CallLimits};
 
+pub use desk::RunnerLoad;
 pub(crate) use examine::examine;
 pub use patience::{DEATHS_LIMIT, DEATHS_WINDOW, RESTART_WAIT, STABLE};
 pub use program::RunnerProgram;
+pub use resources::Resources;
 pub use serve::intercept;
 pub(crate) use supervisor::Runner;
 pub use supervisor::{RunnerState, SHUTDOWN_LIMIT};

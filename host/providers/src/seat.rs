@@ -28,8 +28,8 @@ pub(crate) struct Errand {
     pub(crate) end: End,
 }
 
-/// Takes what came of a call.
-pub(crate) type End = Box<dyn FnOnce(Answer<Raw>) + Send>;
+/// Takes what came of a call, and how long it was inside the plugin, where that is known.
+pub(crate) type End = Box<dyn FnOnce(Answer<Raw>, Option<Duration>) + Send>;
 
 /// Where an instance is.
 pub(crate) enum Seat {

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_config::Secret;
-use longshore_providers::SearchPath;
+use longshore_providers::{Provider, Resources, RunnerLoad, SearchPath};
 use longshore_scaling::{Command, Desired};
 use tokio::{
     sync::watch,
-    task::JoinSet,
+    task::{JoinSet, spawn_blocking},
     time::{sleep, timeout},
 };
 
@@ -85,6 +85,26 @@ impl Host {
             ProviderStatus::of(it, registry.generations.get(name), users(name), quarantines.holding(name))
         };
         registry.providers.iter().map(status).collect()
+    }
+
+    /// The same, with what the runners say of their calls and what their processes take of the machine: both are asked for now,
+    /// all at once and without the registry held. A runner that does not answer is waited for for half a second.
+    pub async fn providers_with_runners(&self) -> Vec<ProviderStatus> {
+        let mut all = self.providers();
+        let mut asking = JoinSet::new();
+        for (place, status) in all.iter().enumerate().filter(|(_, status)| status.runner.is_some()) {
+            if let Ok(provider) = self.house.shared.made(&status.name) {
+                asking.spawn(async move { (place, look_at_runner(provider).await) });
+            }
+        }
+        while let Some(looked) = asking.join_next().await {
+            // Of one whose look failed, as when the runtime ends, no more is known.
+            let Ok((place, (calls, resources))) = looked else { continue };
+            if let Some(runner) = &mut all[place].runner {
+                (runner.calls, runner.resources) = (calls, resources);
+            }
+        }
+        all
     }
 
     /// How one cluster is right now.
@@ -269,6 +289,15 @@ impl Drop for Host {
             }
         }
     }
+}
+
+/// What a runner says of its calls, and what its process takes.
+async fn look_at_runner(provider: Arc<Provider>) -> (Option<RunnerLoad>, Option<Resources>) {
+    let measured = Arc::clone(&provider);
+    // The system may take its time.
+    let measuring = spawn_blocking(move || measured.runner_resources());
+    let (calls, resources) = tokio::join!(provider.runner_load(), measuring);
+    (calls, resources.ok().flatten())
 }
 
 /// Lets a cluster's loop end between two messages, or ends it.

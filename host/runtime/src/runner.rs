@@ -1,6 +1,6 @@
 //! How a provider's runner is, for those who look.
 
-use longshore_providers::{Provider, RunnerState};
+use longshore_providers::{Provider, Resources, RunnerLoad, RunnerState};
 use serde::{Deserialize, Serialize};
 
 /// How the process is that a provider's code runs in.
@@ -22,6 +22,12 @@ pub struct RunnerStatus {
     /// What is lacking of what its configuration confines it by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacking: Vec<String>,
+    /// Where the calls are that it has, as it says; null where it was not asked, or did not say in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<RunnerLoad>,
+    /// What its process takes of the machine; null where the host was not asked for it, or does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
 }
 
 /// What a runner is doing.
@@ -51,6 +57,8 @@ impl RunnerStatus {
             deaths: provider.deaths(),
             why: None,
             lacking: Vec::new(),
+            calls: None,
+            resources: None,
         };
         match &*state.borrow() {
             RunnerState::Starting => {}

@@ -20,8 +20,20 @@ const FINENESS: u32 = 2;
 const STEPS: usize = 1 << FINENESS;
 const BUCKETS: usize = DOUBLINGS as usize * STEPS;
 
+/// Times, in nanoseconds, up to which [`Latency::up_to`] can tell exactly how many calls took no longer: a doubling apart, from
+/// 8 µs to 9 minutes. They are what a histogram with fewer buckets than these is told by.
+pub const LATENCY_BOUNDS: [u64; 27] = {
+    let mut bounds = [1 << 13; 27];
+    let mut at = 1;
+    while at < bounds.len() {
+        bounds[at] = bounds[at - 1] << 1;
+        at += 1;
+    }
+    bounds
+};
+
 /// How long calls took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// How many calls there are to speak of: those that came back.
     pub count: u64,
@@ -35,6 +47,29 @@ pub struct Latency {
     pub p99_us: u64,
     /// The longest, exactly.
     pub max_us: u64,
+    /// How many took how long, by time: the buckets that hold any.
+    #[serde(default)]
+    pub buckets: Vec<LatencyBucket>,
+}
+
+/// The calls that took about as long as each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyBucket {
+    /// They took longer than this, in nanoseconds.
+    pub above_ns: u64,
+    /// They took no longer than this, in nanoseconds; nothing for what has no bound, from 64 minutes on.
+    pub upto_ns: Option<u64>,
+    /// How many there are, at least one.
+    pub count: u64,
+}
+
+impl Latency {
+    /// How many calls took no longer than so many nanoseconds, as far as whole buckets tell: exactly that many for each of
+    /// [`LATENCY_BOUNDS`], and no more than that for any other time.
+    pub fn up_to(&self, nanos: u64) -> u64 {
+        let within = |bucket: &&LatencyBucket| bucket.upto_ns.is_some_and(|upto| upto <= nanos);
+        self.buckets.iter().filter(within).map(|bucket| bucket.count).sum()
+    }
 }
 
 /// Counts how long calls took.
@@ -80,7 +115,15 @@ impl Histogram {
             });
             micros(reached.map_or(max, |reached| end(reached).min(max)))
         };
+        let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        let told = |(bucket, count): (usize, &u64)| LatencyBucket {
+            above_ns: bucket.checked_sub(1).map_or(0, end),
+            // What is beyond all buckets is in the last one.
+            upto_ns: (bucket + 1 < BUCKETS).then(|| end(bucket)),
+            count: *count,
+        };
         Some(Latency {
+            buckets: filled.map(told).collect(),
             count,
             total_us: micros(self.total_nanos.load(Relaxed)),
             p50_us: percentile(50),
@@ -96,16 +139,16 @@ fn micros(nanos: u64) -> u64 {
     nanos.div_ceil(1000)
 }
 
-/// The bucket of a time.
+/// The bucket of a time. Its end is the longest time that belongs to it, as in the histograms of Prometheus.
 fn bucket(nanos: u64) -> usize {
-    let nanos = nanos.clamp(1 << FIRST, (1 << (FIRST + DOUBLINGS)) - 1);
+    let nanos = nanos.saturating_sub(1).clamp(1 << FIRST, (1 << (FIRST + DOUBLINGS)) - 1);
     let doubling = nanos.ilog2();
     // The bits below the leading one say which quarter of the doubling it is.
     let step = (nanos >> (doubling - FINENESS)) as usize % STEPS;
     (doubling - FIRST) as usize * STEPS + step
 }
 
-/// Where a bucket ends.
+/// Where a bucket ends: what takes so many nanoseconds still belongs to it.
 fn end(bucket: usize) -> u64 {
     ((STEPS + bucket % STEPS + 1) as u64) << (FIRST as usize + bucket / STEPS - FINENESS as usize)
 }
@@ -132,8 +175,16 @@ mod tests {
     #[test]
     fn one_call_is_told_as_it_was() {
         let ms = 1_000_000;
-        let wanted =
-            Latency { count: 1, total_us: 7_000, p50_us: 7_000, p90_us: 7_000, p99_us: 7_000, max_us: 7_000 };
+        let bucket = LatencyBucket { above_ns: 6_291_456, upto_ns: Some(7_340_032), count: 1 };
+        let wanted = Latency {
+            count: 1,
+            total_us: 7_000,
+            p50_us: 7_000,
+            p90_us: 7_000,
+            p99_us: 7_000,
+            max_us: 7_000,
+            buckets: vec![bucket],
+        };
         assert_eq!(read(&[7 * ms]), wanted);
     }
 
@@ -141,14 +192,26 @@ mod tests {
     fn what_is_beyond_all_buckets_is_counted_all_the_same() {
         let latency = read(&[0, 1, u64::MAX]);
         assert_eq!((latency.count, latency.max_us), (3, u64::MAX.div_ceil(1000)));
+        let first = LatencyBucket { above_ns: 0, upto_ns: Some(1_280), count: 2 };
+        let last = LatencyBucket { above_ns: end(BUCKETS - 2), upto_ns: None, count: 1 };
+        assert_eq!(latency.buckets, [first, last]);
+        assert_eq!(latency.up_to(u64::MAX), 2, "of what has no bound nobody says that it took no longer");
     }
 
     #[test]
     fn buckets_follow_each_other_without_a_gap() {
         for bucket in 0..BUCKETS - 1 {
             let end = end(bucket);
-            assert_eq!((super::bucket(end - 1), super::bucket(end)), (bucket, bucket + 1), "at {end} ns");
+            assert_eq!((super::bucket(end), super::bucket(end + 1)), (bucket, bucket + 1), "at {end} ns");
         }
+    }
+
+    #[test]
+    fn each_bound_is_the_end_of_a_bucket() {
+        for bound in LATENCY_BOUNDS {
+            assert_eq!(end(bucket(bound)), bound);
+        }
+        assert!(LATENCY_BOUNDS.is_sorted());
     }
 
     proptest! {
@@ -164,6 +227,24 @@ mod tests {
                 prop_assert!(told <= micros(exact + exact / 4 + 1), "p{percent}: {told} of {exact} ns");
             }
             prop_assert_eq!(latency.max_us, micros(times[times.len() - 1]));
+        }
+
+        #[test]
+        fn the_buckets_hold_each_call_once_and_tell_exactly_how_many_took_no_longer(
+            times in prop::collection::vec(prop_oneof![0_u64..1 << 44, prop::sample::select(&LATENCY_BOUNDS[..])], 1..200),
+        ) {
+            let latency = read(&times);
+            prop_assert_eq!(latency.buckets.iter().map(|bucket| bucket.count).sum::<u64>(), times.len() as u64);
+            for bucket in &latency.buckets {
+                let LatencyBucket { above_ns, upto_ns, count } = *bucket;
+                // What takes no time at all belongs to the first.
+                let within = |nanos: &&u64| (**nanos).max(1) > above_ns && upto_ns.is_none_or(|upto| **nanos <= upto);
+                prop_assert_eq!(times.iter().filter(within).count() as u64, count);
+            }
+            for bound in LATENCY_BOUNDS {
+                let exact = times.iter().filter(|nanos| **nanos <= bound).count() as u64;
+                prop_assert_eq!(latency.up_to(bound), exact, "up to {} ns", bound);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use longshore_plugin_api::Error;
 use super::*;
 use crate::error::Violation;
 
-const TOOK: Duration = Duration::from_millis(3);
+const TOOK: Took = Took { whole: Duration::from_millis(3), inside: Some(Duration::from_millis(2)) };
 
 fn counted(answer: &Answer<()>, late: bool) -> Tally {
     let tally = Tally::default();
@@ -69,8 +69,10 @@ fn a_function_is_told_with_the_kinds_of_its_errors() {
     let told = tally.by_function();
     assert_eq!(told.len(), 1, "of what was never called there is nothing to tell: {told:?}");
     let count = |name: &str, count| BTreeMap::from([(name.to_owned(), count)]);
-    let latency = told[0].latency.expect("some came back");
+    let latency = told[0].latency.clone().expect("some came back");
     assert_eq!((latency.count, latency.max_us), (5, 3_000), "a call that never came back took no time");
+    let inside = told[0].inside.clone().expect("it is known of them");
+    assert_eq!((inside.count, inside.max_us), (5, 2_000), "nor was it inside for any");
     assert_eq!(
         told[0],
         FunctionFigures {
@@ -85,6 +87,7 @@ fn a_function_is_told_with_the_kinds_of_its_errors() {
             lost: 0,
             not_sent: count("queue_full", 1),
             latency: Some(latency),
+            inside: Some(inside),
         }
     );
 }
@@ -98,6 +101,23 @@ fn a_call_is_under_way_until_it_ends() {
     tally.ended(Function::Run, &Ok(()), false, TOOK);
     tally.not_sent(Function::List, Unsent::GivenUp);
     assert_eq!(tally.figures(), Figures { calls: 2, not_sent: 1, ..Figures::default() });
+}
+
+#[test]
+fn nothing_is_inside_for_longer_than_it_lasts_whoever_says_so() {
+    let tally = Tally::default();
+    let whole = Duration::from_millis(3);
+    for inside in
+        [None, Some(Duration::from_millis(1)), Some(Duration::MAX), Some(Duration::from_nanos(u64::MAX))]
+    {
+        tally.begun(Function::List);
+        tally.ended(Function::List, &Ok(()), false, Took { whole, inside });
+    }
+    let told = tally.by_function().remove(0);
+    let (latency, inside) =
+        (told.latency.expect("they came back"), told.inside.expect("it is known of some"));
+    assert_eq!((latency.count, latency.total_us), (4, 12_000));
+    assert_eq!((inside.count, inside.total_us, inside.max_us), (3, 7_000, 3_000));
 }
 
 #[test]
@@ -143,5 +163,6 @@ fn the_figures_add_up_under_many_threads() {
     let told = tally.by_function();
     let sum = |of: fn(&FunctionFigures) -> u64| told.iter().map(of).sum::<u64>();
     assert_eq!(sum(|it| it.answered), all / 2);
-    assert_eq!(sum(|it| it.latency.map_or(0, |latency| latency.count)), all);
+    assert_eq!(sum(|it| it.latency.as_ref().map_or(0, |latency| latency.count)), all);
+    assert_eq!(sum(|it| it.inside.as_ref().map_or(0, |inside| inside.count)), all);
 }

@@ -4,8 +4,11 @@ use std::{
     collections::HashMap,
     io::BufReader,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use longshore_plugin_abi::{Failure, kind};
@@ -35,6 +38,8 @@ pub(super) struct Calls {
     made: Mutex<Option<Arc<Made>>>,
     /// Those under way, by their numbers.
     running: Mutex<HashMap<u64, Arc<Control>>>,
+    /// How many are inside the plugin.
+    inside: AtomicU64,
 }
 
 /// A call that was heard.
@@ -49,7 +54,8 @@ pub(super) struct Heard {
 impl Calls {
     pub(super) fn new(voice: &'static Voice, listener: Listener) -> Self {
         let listener = Mutex::new(BufReader::new(listener));
-        Self { voice, listener, made: Mutex::new(None), running: Mutex::default() }
+        let (made, running, inside) = (Mutex::new(None), Mutex::default(), AtomicU64::new(0));
+        Self { voice, listener, made, running, inside }
     }
 
     /// Lets the instance be called.
@@ -67,17 +73,49 @@ impl Calls {
     }
 
     fn make(&self, Heard { id, control, frame, body }: Heard) {
-        let answering = Answering { calls: self, id, answered: false };
+        let mut answering = Answering { calls: self, id, inside: None, answered: false };
         let Some(made) = lock(&self.made).clone() else {
             return answering.say(&Outcome::NotMade(NotMade::ShutDown));
         };
         if control.remaining().is_zero() {
             return answering.say(&Outcome::NotMade(NotMade::OutOfTime));
         }
-        let answer = voice::during(id, || call(&made, &control, self.voice, &frame[body..]));
+        let answer = voice::during(id, || self.call(&made, &control, &frame[body..], &mut answering.inside));
         answering.answer(answer);
         // The last holder destroys the instance, which may hang: only now that the answer is out.
         drop(made);
+    }
+
+    /// Makes a call that is described in so many bytes, and notes how long it was inside the plugin.
+    fn call(
+        &self,
+        made: &Made,
+        control: &Control,
+        body: &[u8],
+        inside: &mut Option<Duration>,
+    ) -> Answer<Raw> {
+        let Body { cluster, verbose, level, ask } = frame::decode(body)
+            .map_err(|error| CallError::NotSent { reason: NotSent::Unwritable(error.to_string()) })?;
+        let _inside = Inside::new(&self.inside);
+        let (answer, took) = made.call(control, cluster, verbose, self.voice.logger(level), &ask);
+        *inside = Some(took);
+        answer
+    }
+}
+
+/// A call that is counted as inside the plugin.
+struct Inside<'a>(&'a AtomicU64);
+
+impl<'a> Inside<'a> {
+    fn new(calls: &'a AtomicU64) -> Self {
+        calls.fetch_add(1, Relaxed);
+        Self(calls)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -103,6 +141,10 @@ impl Duty for Calls {
                     }
                 }
                 ToRunner::ShutDown => self.shut_down(),
+                // A number fits a frame.
+                ToRunner::Count => {
+                    let _ = self.voice.say(&FromRunner::Inside { calls: self.inside.load(Relaxed) });
+                }
             }
         }
         end_group();
@@ -120,17 +162,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes a call that is described in so many bytes.
-fn call(made: &Made, control: &Control, voice: &'static Voice, body: &[u8]) -> Answer<Raw> {
-    let Body { cluster, verbose, level, ask } = frame::decode(body)
-        .map_err(|error| CallError::NotSent { reason: NotSent::Unwritable(error.to_string()) })?;
-    made.call(control, cluster, verbose, voice.logger(level), &ask)
-}
-
 /// A call whose answer is owed: where it is dropped without one, the host is told that it is lost.
 struct Answering<'a> {
     calls: &'a Calls,
     id: u64,
+    /// How long it was inside the plugin, where it got there.
+    inside: Option<Duration>,
     answered: bool,
 }
 
@@ -154,12 +191,17 @@ impl Answering<'_> {
         self.answered = true;
         let Self { calls: Calls { voice, running, .. }, id, .. } = self;
         lock(running).remove(&id);
-        if voice.say(&(FromRunner::Ended { id }, outcome)).is_err() {
+        if voice.say(&(self.ended(), outcome)).is_err() {
             let message = "its answer is larger than a host takes from a runner";
             let outcome = Outcome::Failed(Failed { kind: kind::UNKNOWN, message, field: "" });
             // A word fits a frame.
-            let _ = voice.say(&(FromRunner::Ended { id }, outcome));
+            let _ = voice.say(&(self.ended(), outcome));
         }
+    }
+
+    fn ended(&self) -> FromRunner<'static> {
+        let nanos = |inside: Duration| u64::try_from(inside.as_nanos()).unwrap_or(u64::MAX);
+        FromRunner::Ended { id: self.id, inside: self.inside.map(nanos) }
     }
 }
 
@@ -167,7 +209,7 @@ impl Drop for Answering<'_> {
     fn drop(&mut self) {
         if !self.answered {
             lock(&self.calls.running).remove(&self.id);
-            let _ = self.calls.voice.say(&(FromRunner::Ended { id: self.id }, Outcome::Lost));
+            let _ = self.calls.voice.say(&(self.ended(), Outcome::Lost));
         }
     }
 }

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, time::timeout};
 use tracing::Span;
 
 use super::{
@@ -29,6 +31,9 @@ use crate::{
     seat::{End, Errand},
 };
 
+/// How long a runner may take to say how many calls are inside its plugin: who listens to the host has nothing else to do.
+pub(super) const COUNT_LIMIT: Duration = Duration::from_millis(500);
+
 /// An answer that is larger is read and looked at on a thread that may take its time.
 const LARGE: usize = 256 * 1024;
 
@@ -39,12 +44,25 @@ const HEADER: usize = 120;
 pub(super) struct Desk {
     state: Mutex<State>,
     next: AtomicU64,
+    /// What the runner said last of the calls that it has.
+    counts: watch::Sender<RunnerLoad>,
 }
 
 struct State {
     lanes: Lanes<Parcel>,
     sent: HashMap<u64, Sent>,
     way: Way,
+    /// Whether the runner is asked how many calls are inside, and has not answered: one that never does is asked once.
+    is_asked: bool,
+}
+
+/// Where the calls are that a runner has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerLoad {
+    /// Inside the plugin, by the runner's word, as far as the host has let in so many.
+    pub inside: usize,
+    /// On their way there or back: in the socket, or waiting in the runner.
+    pub on_the_way: usize,
 }
 
 /// The way to the runner.
@@ -85,6 +103,7 @@ struct Letter {
 #[derive(Default)]
 struct Afterwards {
     letters: Vec<Letter>,
+    /// Those that ended without an answer.
     ended: Vec<(End, Answer<Raw>)>,
 }
 
@@ -105,7 +124,7 @@ impl Afterwards {
             }));
         }
         for (end, answer) in self.ended {
-            end(answer);
+            end(answer, None);
         }
     }
 }
@@ -113,8 +132,9 @@ impl Afterwards {
 impl Desk {
     /// A desk without a way to any runner, for the reason that is given.
     pub(super) fn new(limits: CallLimits, why: NotSent) -> Self {
-        let state = State { lanes: Lanes::new(limits), sent: HashMap::new(), way: Way::Shut(why) };
-        Self { state: Mutex::new(state), next: AtomicU64::new(0) }
+        let (lanes, sent) = (Lanes::new(limits), HashMap::new());
+        let state = Mutex::new(State { lanes, sent, way: Way::Shut(why), is_asked: false });
+        Self { state, next: AtomicU64::new(0), counts: watch::Sender::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -133,7 +153,7 @@ impl Desk {
         let body = Body { cluster: &cluster, verbose, level: log::loudest(), ask };
         // It is written before it waits, so that nobody waits while it is.
         let Ok(frame) = encode_in(&(call, body), room) else {
-            return end(Err(CallError::NotSent { reason: NotSent::TooLarge }));
+            return end(Err(CallError::NotSent { reason: NotSent::TooLarge }), None);
         };
         let mut afterwards = Afterwards::default();
         let mut state = self.state();
@@ -150,8 +170,9 @@ impl Desk {
         afterwards.carry_out();
     }
 
-    /// What came of a call, as the runner tells it.
-    pub(super) fn ended(&self, id: u64, outcome: &[u8]) -> Result<(), FrameError> {
+    /// What came of a call, as the runner tells it, and how long it was inside the plugin, by its word.
+    pub(super) fn ended(&self, id: u64, inside: Option<u64>, outcome: &[u8]) -> Result<(), FrameError> {
+        let inside = inside.map(Duration::from_nanos);
         let mut afterwards = Afterwards::default();
         let mut state = self.state();
         // One that nobody has asked for, or that was told of before.
@@ -163,10 +184,43 @@ impl Desk {
         if outcome.len() > LARGE {
             let outcome = outcome.to_vec();
             // Where it cannot be read, the call is lost, and the runner goes on.
-            tokio::task::spawn_blocking(move || sent.read(&outcome));
+            tokio::task::spawn_blocking(move || sent.read(inside, &outcome));
             return Ok(());
         }
-        sent.read(outcome)
+        sent.read(inside, outcome)
+    }
+
+    /// Asks the runner where the calls are that it has. Nothing where it does not say so within [`COUNT_LIMIT`], or where there
+    /// is none. Whoever asks meanwhile has the same answer.
+    pub(super) async fn count(&self) -> Option<RunnerLoad> {
+        let mut counts = self.counts.subscribe();
+        let line = {
+            let mut state = self.state();
+            let Way::Open(line) = &state.way else { return None };
+            let line = Arc::clone(line);
+            (!std::mem::replace(&mut state.is_asked, true)).then_some(line)
+        };
+        if let Some(line) = line {
+            line.send(encode(&ToRunner::Count).ok()?);
+        }
+        timeout(COUNT_LIMIT, counts.changed()).await.ok()?.ok()?;
+        let load = *counts.borrow();
+        Some(load)
+    }
+
+    /// So many calls are inside the plugin, as the runner tells it.
+    pub(super) fn counted(&self, inside: u64) -> Result<(), FrameError> {
+        let mut state = self.state();
+        // Nobody has asked, or it was told before.
+        if !std::mem::take(&mut state.is_asked) {
+            return Err(senseless());
+        }
+        // Some may have ended since it counted. Whoever lies about the rest has no more than it was given.
+        let sent = state.sent.len();
+        drop(state);
+        let inside = usize::try_from(inside).unwrap_or(usize::MAX).min(sent);
+        self.counts.send_replace(RunnerLoad { inside, on_the_way: sent - inside });
+        Ok(())
     }
 
     /// Lets calls go to a runner.
@@ -175,6 +229,7 @@ impl Desk {
         // Who has been told to shut down stays shut.
         if !matches!(state.way, Way::Shut(NotSent::ShutDown)) {
             state.way = Way::Open(line);
+            state.is_asked = false;
         }
     }
 
@@ -270,7 +325,7 @@ impl State {
 
 impl Sent {
     /// Reads what came of it, and tells who waits. What cannot be read, or is of another kind, leaves the call lost.
-    fn read(self, outcome: &[u8]) -> Result<(), FrameError> {
+    fn read(self, inside: Option<Duration>, outcome: &[u8]) -> Result<(), FrameError> {
         let read = decode::<Outcome<'_>>(outcome).map(|outcome| outcome.into_answer(self.budget));
         let fits = |answer: Answer<Raw>| match answer {
             Ok(raw) if !raw.fits(self.function) => Err(senseless()),
@@ -278,13 +333,16 @@ impl Sent {
         };
         match read.and_then(fits) {
             Ok(answer) => {
-                self.span.in_scope(|| (self.end)(answer));
+                self.span.in_scope(|| (self.end)(answer, inside));
                 Ok(())
             }
             Err(error) => {
-                (self.end)(Err(CallError::Gone));
+                (self.end)(Err(CallError::Gone), None);
                 Err(error)
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,6 +75,12 @@ impl Handle {
         *is_over || matches!(waitid(WaitId::Pid(self.pid), ended), Ok(Some(_)))
     }
 
+    /// Does something while the process's number is certain to be its own; nothing once it is over.
+    pub(super) fn while_there<T>(&self, work: impl FnOnce(u32) -> T) -> Option<T> {
+        let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
+        (!*is_over).then(|| work(self.pid()))
+    }
+
     /// Ends the process, and all that is in its group.
     pub(super) fn kill(&self) {
         let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);

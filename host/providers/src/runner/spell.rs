@@ -177,8 +177,8 @@ impl Spell {
         &self.line
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.process.0.pid()
+    pub(super) fn process(&self) -> &Arc<Handle> {
+        &self.process.0
     }
 
     pub(super) fn lacking(&self) -> &Arc<[String]> {
@@ -278,7 +278,8 @@ impl Spell {
         while let Some(frame) = self.incoming.next()? {
             let (message, rest) = decode_first::<FromRunner<'_>>(frame)?;
             match message {
-                FromRunner::Ended { id } => desk.ended(id, rest)?,
+                FromRunner::Ended { id, inside } => desk.ended(id, inside, rest)?,
+                FromRunner::Inside { calls } => desk.counted(calls)?,
                 FromRunner::Log { call, missed, level, target, line } => {
                     desk.in_span(call, || self.log.take(missed, level, target, line));
                 }

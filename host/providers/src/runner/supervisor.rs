@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -15,8 +15,10 @@ use tokio::{
 };
 
 use super::{
-    desk::Desk,
+    desk::{Desk, RunnerLoad},
     patience::{DEATHS_LIMIT, DEATHS_WINDOW, Patience, Verdict},
+    process::Handle,
+    resources::Resources,
     spell::{Recipe, Spell, Step},
 };
 use crate::{
@@ -69,6 +71,9 @@ struct Wishes {
     releases: u64,
 }
 
+/// The process that was there last, if there was any.
+type Present = Arc<Mutex<Option<Arc<Handle>>>>;
+
 /// An instance in a runner, and the task that looks after that.
 pub(crate) struct Runner {
     desk: Arc<Desk>,
@@ -76,6 +81,7 @@ pub(crate) struct Runner {
     wishes: watch::Sender<Wishes>,
     restarts: Arc<AtomicU64>,
     deaths: Arc<AtomicU64>,
+    process: Present,
     /// Its sender never sends: its end is the news that no runner is there any more.
     gone: watch::Receiver<()>,
 }
@@ -94,12 +100,14 @@ impl Runner {
         let wishes = watch::Sender::new(Wishes::default());
         let (alive, gone) = watch::channel(());
         let (restarts, deaths) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let process = Present::default();
         let runner = Self {
             desk: Arc::clone(&desk),
             state: state.subscribe(),
             wishes: wishes.clone(),
             restarts: Arc::clone(&restarts),
             deaths: Arc::clone(&deaths),
+            process: Arc::clone(&process),
             gone,
         };
         let supervisor = Supervisor {
@@ -109,6 +117,7 @@ impl Runner {
             asked: wishes.subscribe(),
             restarts,
             deaths,
+            process,
             patience: Patience::default(),
             releases: 0,
         };
@@ -171,6 +180,17 @@ impl Runner {
     pub(crate) fn deaths(&self) -> u64 {
         self.deaths.load(Ordering::Relaxed)
     }
+
+    /// Asks the runner where its calls are.
+    pub(crate) async fn count(&self) -> Option<RunnerLoad> {
+        self.desk.count().await
+    }
+
+    /// What its process takes of this machine, where it is there. Blocks for as long as the system takes to say so.
+    pub(crate) fn resources(&self) -> Option<Resources> {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Resources::of(&*process?)
+    }
 }
 
 fn starting() -> NotSent {
@@ -184,6 +204,7 @@ struct Supervisor {
     asked: watch::Receiver<Wishes>,
     restarts: Arc<AtomicU64>,
     deaths: Arc<AtomicU64>,
+    process: Present,
     patience: Patience,
     /// The releases that have been heard of.
     releases: u64,
@@ -273,7 +294,8 @@ impl Supervisor {
 
     fn is_there(&self, spell: &Spell) {
         self.desk.open(Arc::clone(spell.line()));
-        let (pid, lacking) = (spell.pid(), Arc::clone(spell.lacking()));
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(spell.process()));
+        let (pid, lacking) = (spell.process().pid(), Arc::clone(spell.lacking()));
         self.state.send_replace(RunnerState::Running { since: Instant::now(), pid, lacking });
     }
 

@@ -2,7 +2,8 @@
 //! answers once the plugin's instance is there, and from then on each says what it has to say when it has it.
 //!
 //! Both are the same program as a rule, and the version is there for the exception. The host believes a runner nothing that
-//! it can check: what a plugin answered comes as it is, and is held against the contract in the host.
+//! it can check: what a plugin answered comes as it is, and is held against the contract in the host; what a runner says of time
+//! and numbers is cut down to what the host has seen itself.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ use crate::{
 /// What every version begins with: it is spoken by runners alone.
 const MAGIC: [u8; 4] = *b"LsRn";
 
-/// The version of all that follows.
+/// The version of all that follows. The second packs handles in batches, and tells how long a call was inside the plugin and how
+/// many are.
 pub(crate) const VERSION: u32 = 2;
 
 /// What the host's first frame begins with, in every version.
@@ -73,6 +75,8 @@ pub(crate) enum ToRunner {
     },
     /// Lets the instance end, and the runner with it.
     ShutDown,
+    /// Wants to know how many calls are inside the plugin. It is asked again only once it has answered.
+    Count,
 }
 
 /// What a call hands to the plugin.
@@ -102,11 +106,15 @@ pub(crate) enum FromRunner<'a> {
     Created,
     /// The plugin did not make it.
     NotCreated(#[serde(borrow)] Failed<'a>),
-    /// What came of a call: its [`Outcome`] follows in the same frame.
-    Ended { id: u64 },
+    /// What came of a call: its [`Outcome`] follows in the same frame. With it comes how long it was inside the plugin, in
+    /// nanoseconds, where it got there: the runner alone can tell that from the way there and back, and a frame of its own would
+    /// cost more than many a call.
+    Ended { id: u64, inside: Option<u64> },
     /// The plugin logs a line, in a call or on a thread of its own; and so many lines before it are left out, for they were
     /// too many.
     Log { call: Option<u64>, missed: u64, level: u8, target: &'a str, line: &'a str },
+    /// So many calls are inside the plugin: the answer to [`ToRunner::Count`].
+    Inside { calls: u64 },
 }
 
 /// What came of a call, as the plugin left it.

@@ -169,7 +169,7 @@ fn figures_add_up_whoever_calls() {
         assert_eq!(names, ["status", "list"]);
         assert_eq!((told[0].answered, told[1].failed["retryable"]), (calls, calls));
         for figures in &told {
-            let latency = figures.latency.expect("they came back");
+            let latency = figures.latency.as_ref().expect("they came back");
             assert_eq!(latency.count, calls);
             let in_order = [latency.p50_us, latency.p90_us, latency.p99_us, latency.max_us];
             assert!(in_order.is_sorted() && latency.p50_us > 0, "{latency:?}");

@@ -3,6 +3,7 @@
 
 mod ending;
 mod faults;
+mod figures;
 mod greed;
 mod life;
 

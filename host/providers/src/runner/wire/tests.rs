@@ -52,10 +52,10 @@ fn raw() -> impl Strategy<Value = Raw> {
 
 proptest! {
     #[test]
-    fn an_answer_arrives_as_the_plugin_gave_it(raw in raw(), id in any::<u64>()) {
-        let frame = said(&(FromRunner::Ended { id }, Outcome::from(&raw)));
+    fn an_answer_arrives_as_the_plugin_gave_it(raw in raw(), id in any::<u64>(), inside in any::<Option<u64>>()) {
+        let frame = said(&(FromRunner::Ended { id, inside }, Outcome::from(&raw)));
         let (first, rest) = decode_first::<FromRunner<'_>>(&frame).expect("it makes sense");
-        let is_it = matches!(first, FromRunner::Ended { id: told } if told == id);
+        let is_it = matches!(first, FromRunner::Ended { id: told, inside: long } if (told, long) == (id, inside));
         prop_assert!(is_it, "{first:?}");
         let outcome = decode::<Outcome<'_>>(rest).expect("it makes sense");
         let arrived = outcome.into_answer(Duration::ZERO).expect("it is an answer");
