@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
     ArgAction, Args, Parser, Subcommand,
@@ -49,7 +49,7 @@ pub(crate) enum Command {
     Up(Up),
     /// Run a host with what the state folder has; when it ends, leave the workers running, but those of clusters whose
     /// `stop_on_exit` is true
-    Serve(Keeping),
+    Serve(Serve),
     /// Make providers and clusters as a file says
     Apply(Apply),
     /// Say what `apply` would do, and do nothing; where no host listens, the state folder is not looked at
@@ -112,12 +112,31 @@ pub(crate) struct Keeping {
     pub(crate) no_state: bool,
 }
 
+/// Where the host's figures are told beside its socket.
+#[derive(Debug, Args)]
+pub(crate) struct Telling {
+    /// Serve the host's figures for Prometheus at http://ADDR/metrics as well, such as 127.0.0.1:9464. Whoever can connect
+    /// there may read them, and do nothing else
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) keeping: Keeping,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) config: File,
     #[command(flatten)]
     pub(crate) keeping: Keeping,
+    #[command(flatten)]
+    pub(crate) telling: Telling,
     /// When it is interrupted, leave the workers running
     #[arg(long)]
     pub(crate) keep: bool,

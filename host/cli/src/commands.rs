@@ -39,7 +39,7 @@ pub(crate) async fn run(cli: &Cli, output: &Output) -> Result<(), Failure> {
     let global = &cli.global;
     match &cli.command {
         Command::Up(up) => host::up(global, up, output).await,
-        Command::Serve(keeping) => host::serve(global, keeping, output).await,
+        Command::Serve(serve) => host::serve(global, serve, output).await,
         Command::Apply(apply) => configure::apply(&client(global)?, apply, output).await,
         Command::Plan(file) => configure::plan(global, &file.file, output).await,
         Command::Scale(scale) => change::scale(&client(global)?, scale, output).await,

@@ -1,7 +1,7 @@
 //! Serves the routes on the host's socket, and the figures over TCP where that is wanted: so many connections at once, each with
 //! limits on how long it may dawdle, and an end that waits for what is under way, but not for ever.
 
-use std::{fmt::Display, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -41,9 +41,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub async fn serve(host: Arc<Host>, socket: Socket, shutdown: impl Future<Output = ()>) {
     let closing = CancellationToken::new();
     let router = router(Desk::new(host, closing.clone()));
-    let path = socket.path().to_owned();
+    let place = socket.path().display().to_string();
     let accept = async move || socket.accept().await;
-    answer(accept, &path.display(), router, &closing, shutdown).await;
+    answer(accept, &place, router, &closing, shutdown).await;
 }
 
 /// Serves the host's figures over TCP, and nothing else: whoever can connect reads them, and changes nothing. It closes as
@@ -59,7 +59,7 @@ pub async fn serve_metrics(host: Arc<Host>, listener: TcpListener, shutdown: imp
 /// Answers whoever connects until it is told to close.
 async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     accept: impl AsyncFn() -> io::Result<S>,
-    place: &dyn Display,
+    place: &str,
     router: Router,
     closing: &CancellationToken,
     shutdown: impl Future<Output = ()>,

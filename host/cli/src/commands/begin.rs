@@ -1,15 +1,15 @@
 //! How a host begins: with its socket, then its state, then what the state has; and how it says so.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use longshore_http::{Socket, wire};
 use longshore_runtime::{Host, Leaving};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::{net::TcpListener, time::timeout};
 
 use super::{configure::effects, host::END_LIMIT, plugins, socket_path};
 use crate::{
-    args::{Global, Keeping},
+    args::{Global, Keeping, Telling},
     exit::{Exit, Failure},
     output::Output,
     state::State,
@@ -25,6 +25,8 @@ pub(super) struct Listening {
     pid: u32,
     version: &'static str,
     plugin_folders: Vec<String>,
+    /// Where the figures are told over TCP; null where they are not.
+    metrics: Option<String>,
     /// Where the state is kept; null where it is in memory alone.
     state_folder: Option<String>,
     /// What was there of it.
@@ -46,6 +48,8 @@ struct TakenUp {
 pub(super) struct Begun {
     pub(super) host: Arc<Host>,
     pub(super) socket: Socket,
+    /// Where the figures are told beside the socket.
+    pub(super) metrics: Option<TcpListener>,
     pub(super) state_folder: Option<String>,
     taken_up: TakenUp,
 }
@@ -53,9 +57,17 @@ pub(super) struct Begun {
 impl Begun {
     /// Takes socket and state, or fails with nothing done; then takes up what the state has. Nothing is launched or killed
     /// before [`Host::begin`].
-    pub(super) async fn begin(global: &Global, keeping: &Keeping) -> Result<Self, Failure> {
+    pub(super) async fn begin(
+        global: &Global,
+        keeping: &Keeping,
+        telling: &Telling,
+    ) -> Result<Self, Failure> {
         // From here on others can connect; they are answered once all that was asked for is there to be seen.
         let socket = Socket::bind(&socket_path(global)).await?;
+        let metrics = match telling.metrics {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let State { folder, journal } = State::open(keeping).await?;
         let host = Host::prepare_to_begin(plugins(global, folder.as_deref()), journal).await;
         let host = host.map_err(|error| Failure::state(&error))?;
@@ -68,6 +80,7 @@ impl Begun {
         Ok(Self {
             host: Arc::new(host),
             socket,
+            metrics,
             state_folder: folder.map(|folder| folder.display().to_string()),
             taken_up,
         })
@@ -80,6 +93,11 @@ impl Begun {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION"),
             plugin_folders: folders.iter().map(|folder| folder.display().to_string()).collect(),
+            metrics: self
+                .metrics
+                .as_ref()
+                .and_then(|it| it.local_addr().ok())
+                .map(|it| format!("http://{it}/metrics")),
             state_folder: self.state_folder.clone(),
             taken_up: self.taken_up.clone(),
             applied,
@@ -107,6 +125,14 @@ impl Begun {
     }
 }
 
+async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let message =
+            format_args!("the figures cannot be served at {address}: {error}; name another --metrics");
+        Failure::new(Exit::Socket, "socket", message)
+    })
+}
+
 pub(super) fn announce(listening: &Listening, output: &Output) {
     let told = output.either(listening, || {
         let mut text = listening.applied.as_ref().map(effects).unwrap_or_default();
@@ -114,6 +140,10 @@ pub(super) fn announce(listening: &Listening, output: &Output) {
             text.push('\n');
         }
         text.push_str(&state(listening));
+        if let Some(metrics) = &listening.metrics {
+            text.push_str("\nits figures are at ");
+            text.push_str(metrics);
+        }
         format!("{text}\nthe host (process {}) listens at {}", listening.pid, listening.socket)
     });
     // A reader that has gone away is no reason to end.

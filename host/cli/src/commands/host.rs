@@ -1,15 +1,22 @@
 //! Commands that are a host, for as long as they run.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use longshore_config::Config;
 use longshore_http::{Socket, apply_config, wire::Clusters};
 use longshore_runtime::{Host, Leaving};
-use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
 
 use super::begin::{Begun, announce};
 use crate::{
-    args::{Global, Keeping, Up},
+    args::{Global, Serve, Up},
     exit::Failure,
     feed::{Feed, Source},
     output::Output,
@@ -25,22 +32,50 @@ pub(super) const END_LIMIT: Duration = Duration::from_secs(30);
 /// How long a service waits for those workers that stop with it.
 const STOP_LIMIT: Duration = Duration::from_mins(5);
 
-/// A host with its socket.
+/// A host with its socket, and with what else serves it.
 struct Running {
     host: Arc<Host>,
-    server: JoinHandle<()>,
+    servers: Vec<Server>,
+}
+
+/// What answers those who connect.
+struct Server {
+    task: JoinHandle<()>,
     close: oneshot::Sender<()>,
 }
 
-impl Running {
-    fn begin(host: Arc<Host>, socket: Socket) -> Self {
+impl Server {
+    fn begin<S: Future<Output = ()> + Send + 'static>(serve: impl FnOnce(Closed) -> S) -> Self {
         let (close, closed) = oneshot::channel();
-        let closed = async {
-            // Whoever forgets it closes the socket as well.
-            let _ = closed.await;
-        };
-        let server = tokio::spawn(longshore_http::serve(Arc::clone(&host), socket, closed));
-        Self { host, server, close }
+        Self { task: tokio::spawn(serve(Closed(closed))), close }
+    }
+
+    /// Ends it at once, which removes a socket.
+    async fn abort(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+/// Resolves when a server is to close, or whoever had to say so has gone.
+struct Closed(oneshot::Receiver<()>);
+
+impl Future for Closed {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(context).map(drop)
+    }
+}
+
+impl Running {
+    fn begin(host: Arc<Host>, socket: Socket, metrics: Option<TcpListener>) -> Self {
+        let it = || Arc::clone(&host);
+        let mut servers = vec![Server::begin(|closed| longshore_http::serve(it(), socket, closed))];
+        if let Some(listener) = metrics {
+            servers.push(Server::begin(|closed| longshore_http::serve_metrics(it(), listener, closed)));
+        }
+        Self { host, servers }
     }
 
     /// Ends the host, then its socket; a second signal ends the waiting.
@@ -58,39 +93,40 @@ impl Running {
             done = ending => Ok(done),
             () = signals.next() => Err(left_at_once()),
         };
-        // The server may be gone already.
-        let _ = self.close.send(());
-        if done.is_ok() {
-            // It bounds itself.
-            let _ = self.server.await;
-        } else {
-            abort(self.server).await;
+        if done.is_err() {
+            cut_off(self.servers).await;
+            return done;
+        }
+        // All of them are told before one is waited for; one that is gone already needs no telling. They bound themselves.
+        let tasks: Vec<_> =
+            self.servers.into_iter().map(|Server { task, close }| (task, close.send(()))).collect();
+        for (task, _) in tasks {
+            let _ = task.await;
         }
         done
     }
 
     /// Leaves at once. The workers are as they are.
     async fn cut_off(self) {
-        let _ = self.close.send(());
-        abort(self.server).await;
+        cut_off(self.servers).await;
     }
 }
 
-/// Ends a socket's task, which removes the socket.
-async fn abort(server: JoinHandle<()>) {
-    server.abort();
-    let _ = server.await;
+async fn cut_off(servers: Vec<Server>) {
+    for server in servers {
+        server.abort().await;
+    }
 }
 
-pub(super) async fn serve(global: &Global, keeping: &Keeping, output: &Output) -> Result<(), Failure> {
+pub(super) async fn serve(global: &Global, serve: &Serve, output: &Output) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let begun = tokio::select! {
-        begun = Begun::begin(global, keeping) => begun?,
+        begun = Begun::begin(global, &serve.keeping, &serve.telling) => begun?,
         () = signals.next() => return Err(ended_early()),
     };
     let listening = begun.listening(None);
     begun.host.begin();
-    let running = Running::begin(begun.host, begun.socket);
+    let running = Running::begin(begun.host, begun.socket, begun.metrics);
     announce(&listening, output);
     signals.next().await;
     tracing::info!("the host ends; workers go on, but those of clusters with `stop_on_exit`");
@@ -109,7 +145,7 @@ pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), 
     let config = Config::read(&up.config.file)?;
     let mut signals = Signals::listen()?;
     let begun = tokio::select! {
-        begun = Begun::begin(global, &up.keeping) => begun?,
+        begun = Begun::begin(global, &up.keeping, &up.telling) => begun?,
         () = signals.next() => return Err(ended_early()),
     };
     let applied = tokio::select! {
@@ -130,7 +166,7 @@ pub(super) async fn up(global: &Global, up: &Up, output: &Output) -> Result<(), 
         begun.host.begin();
     }
     let mut feed = Feed::new(Source::Here(Arc::clone(&begun.host)));
-    let running = Running::begin(begun.host, begun.socket);
+    let running = Running::begin(begun.host, begun.socket, begun.metrics);
     if let Some(listening) = listening {
         announce(&listening, output);
         tokio::select! {

@@ -1,13 +1,21 @@
-//! The command that shows one provider: how it runs, what its calls came to, and whether they are held back.
+//! The command that shows one provider: how it runs, its generations, what its calls came to, and whether they are held back.
+
+mod times;
+
+use std::time::Duration;
 
 use anstyle::Style;
+use bytesize::ByteSize;
 use longshore_http::{
     Client,
     wire::{
-        BreakerPhase, BreakerStatus, FunctionFigures, Isolation, ProviderStatus, RunnerPhase, RunnerStatus,
+        BreakerPhase, BreakerStatus, FunctionFigures, Isolation, ProviderStatus, Resources, RunnerLoad,
+        RunnerPhase, RunnerStatus,
     },
 };
 
+use self::times::{length, times as histograms};
+use super::swap::generations;
 use crate::{
     exit::{Exit, Failure},
     output::{Output, PENDING},
@@ -16,7 +24,7 @@ use crate::{
 };
 
 pub(super) async fn show(client: &Client, name: &str, output: &Output) -> Result<(), Failure> {
-    let providers = client.providers().await?.providers;
+    let providers = client.providers_with_runners().await?.providers;
     let Some(provider) = providers.iter().find(|provider| provider.name == name) else {
         let names: Vec<_> = providers.iter().map(|provider| provider.name.as_str()).collect();
         let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -33,15 +41,18 @@ fn describe(provider: &ProviderStatus, width: Option<u16>) -> String {
         let (plugin, trouble) = (clean(plugin), clean(&trouble.to_string()));
         return format!("{name}: plugin {plugin}\n  clusters   {users}\n  it is not there: {trouble}");
     }
-    let (busy, stuck, waiting) = (provider.busy, provider.stuck, provider.queued);
     let mut text = format!(
-        "{name}: plugin {} {}\n  file       {}\n  sha256     {hash}\n  clusters   {users}\n  runs       {}\n  calls now  {busy} \
-         in the plugin, {stuck} of them stuck; {waiting} waiting",
+        "{name}: plugin {} {}\n  file       {}\n  sha256     {hash}\n  clusters   {users}\n  runs       {}\n  calls now  {}",
         clean(plugin),
         clean(version),
         clean(path),
         isolation(provider.isolation, provider.runner.as_ref()),
+        calls(provider),
     );
+    if let Some(taken) = provider.runner.as_ref().and_then(|runner| runner.resources) {
+        text.push_str("\n  it takes   ");
+        text.push_str(&resources(&taken));
+    }
     for what in provider.runner.iter().flat_map(|runner| &runner.lacking) {
         text.push_str("\n  lacking    ");
         text.push_str(&clean(what));
@@ -49,6 +60,11 @@ fn describe(provider: &ProviderStatus, width: Option<u16>) -> String {
     if let Some(status) = &provider.breaker {
         text.push_str("\n  breaker    ");
         text.push_str(&breaker(status));
+    }
+    // One that serves, and nothing beside it, is told of above.
+    if provider.generations.len() > 1 || provider.rolled_back.is_some() {
+        text.push_str("\n\n");
+        text.push_str(&generations(std::slice::from_ref(provider), width));
     }
     if provider.functions.is_empty() {
         text.push_str("\n\nit was not called yet");
@@ -60,7 +76,40 @@ fn describe(provider: &ProviderStatus, width: Option<u16>) -> String {
     });
     text.push_str("\n\n");
     text.push_str(&table(&["FUNCTION", "CALLS", "NOW", "P50", "P90", "P99", "MAX", "ERRORS"], rows, width));
+    if let Some(histograms) = histograms(&provider.functions, width) {
+        text.push_str("\n\n");
+        text.push_str(&histograms);
+    }
     text
+}
+
+/// Where the calls are: as the process says, where there is one and it has said so.
+fn calls(provider: &ProviderStatus) -> String {
+    let (busy, stuck, waiting) = (provider.busy, provider.stuck, provider.queued);
+    let said = provider.runner.as_ref().and_then(|runner| runner.calls);
+    let there = match said {
+        Some(RunnerLoad { inside, on_the_way }) if on_the_way > 0 => {
+            format!("{inside} in the plugin, {on_the_way} on the way there or back")
+        }
+        Some(RunnerLoad { inside, .. }) => format!("{inside} in the plugin"),
+        None => format!("{busy} in the plugin"),
+    };
+    let silent =
+        provider.runner.as_ref().is_some_and(|it| it.phase == RunnerPhase::Running && said.is_none());
+    let silent = if silent { "; its process does not say where they are" } else { "" };
+    format!("{there}, {stuck} of them stuck; {waiting} waiting{silent}")
+}
+
+fn resources(taken: &Resources) -> String {
+    let size = |bytes| ByteSize(bytes).display().si();
+    let Resources { resident_bytes, peak_resident_bytes, cpu_ms, threads, descriptors } = *taken;
+    let peak = peak_resident_bytes.map(|bytes| format!(" ({} at most)", size(bytes))).unwrap_or_default();
+    let cpu = length(u64::try_from(Duration::from_millis(cpu_ms).as_micros()).unwrap_or(u64::MAX));
+    let descriptors = descriptors.map(|count| format!(", {count} descriptors")).unwrap_or_default();
+    format!(
+        "{} of memory{peak}, {cpu} of processor time, {threads} threads{descriptors}",
+        size(resident_bytes)
+    )
 }
 
 fn isolation(isolation: Option<Isolation>, runner: Option<&RunnerStatus>) -> String {
@@ -102,7 +151,7 @@ fn breaker(status: &BreakerStatus) -> String {
 
 fn row(figures: &FunctionFigures) -> Vec<String> {
     let time = |micros: Option<u64>| micros.map_or_else(|| "-".to_owned(), length);
-    let latency = figures.latency;
+    let latency = figures.latency.as_ref();
     vec![
         clean(&figures.function),
         figures.calls.to_string(),
@@ -128,17 +177,6 @@ fn errors(figures: &FunctionFigures) -> String {
     if all.is_empty() { "-".to_owned() } else { all.join(", ") }
 }
 
-/// A length of time with two or three digits: `850 µs`, `1.2 ms`, `30 s`.
-fn length(micros: u64) -> String {
-    let (unit, name) = match micros {
-        0..1_000 => (1, "µs"),
-        1_000..1_000_000 => (1_000, "ms"),
-        _ => (1_000_000, "s"),
-    };
-    let (whole, tenths) = (micros / unit, micros % unit * 10 / unit);
-    if unit == 1 || whole >= 10 { format!("{whole} {name}") } else { format!("{whole}.{tenths} {name}") }
-}
-
 fn times(count: u64) -> String {
     match count {
         0 => "never".to_owned(),
@@ -151,29 +189,24 @@ fn times(count: u64) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use longshore_http::wire::Latency;
+    use longshore_http::wire::{GenerationState, GenerationStatus, Latency, LatencyBucket};
 
     use super::*;
 
     #[test]
-    fn lengths_are_short_whatever_their_size() {
-        for (micros, told) in [
-            (1, "1 µs"),
-            (850, "850 µs"),
-            (1_234, "1.2 ms"),
-            (123_456, "123 ms"),
-            (1_500_000, "1.5 s"),
-            (3_600_000_000, "3600 s"),
-        ] {
-            assert_eq!(length(micros), told);
-        }
-    }
-
-    #[test]
     fn a_provider_is_shown_with_its_troubles() {
         let count = |name: &str, count| BTreeMap::from([(name.to_owned(), count)]);
-        let latency =
-            Latency { count: 3, total_us: 9_000, p50_us: 900, p90_us: 1_200, p99_us: 30_000, max_us: 30_000 };
+        let bucket = |above_ns, upto_ns, count| LatencyBucket { above_ns, upto_ns: Some(upto_ns), count };
+        let latency = Latency {
+            count: 3,
+            total_us: 9_000,
+            p50_us: 900,
+            p90_us: 1_200,
+            p99_us: 30_000,
+            max_us: 30_000,
+            buckets: vec![bucket(786_432, 917_504, 2), bucket(29_360_128, 33_554_432, 1)],
+        };
+        let inside = Latency { p50_us: 800, p99_us: 29_000, ..latency.clone() };
         let functions = vec![
             FunctionFigures { function: "run".into(), calls: 2, answered: 2, ..FunctionFigures::default() },
             FunctionFigures {
@@ -187,6 +220,7 @@ mod tests {
                 died: 1,
                 not_sent: count("breaker_open", 3),
                 latency: Some(latency),
+                inside: Some(inside),
                 ..FunctionFigures::default()
             },
         ];
@@ -206,6 +240,27 @@ mod tests {
             deaths: 2,
             why: None,
             lacking: vec![],
+            calls: Some(RunnerLoad { inside: 2, on_the_way: 1 }),
+            resources: Some(Resources {
+                resident_bytes: 8_700_000,
+                peak_resident_bytes: Some(9_100_000),
+                cpu_ms: 1_230,
+                threads: 5,
+                descriptors: Some(14),
+            }),
+        };
+        let generation = |number, state| GenerationStatus {
+            number,
+            state,
+            version: format!("{number}.0.0"),
+            hash: "ab".into(),
+            path: "/plugins/libdocker.so".into(),
+            age_ms: 60_000,
+            watched_ms: None,
+            under_way: 0,
+            calls: 9,
+            errors: 1,
+            violations: 0,
         };
         let provider = ProviderStatus {
             name: "box".into(),
@@ -216,6 +271,7 @@ mod tests {
             busy: 2,
             stuck: 1,
             runner: Some(runner),
+            generations: vec![generation(2, GenerationState::Serving), generation(1, GenerationState::Kept)],
             breaker: Some(breaker),
             functions,
             ..ProviderStatus::default()
@@ -225,15 +281,43 @@ mod tests {
             "box: plugin docker 1.0.0",
             "  clusters   web, db",
             "  runs       as a subprocess: process 42; died 2 times, restarted 2 times",
-            "  calls now  2 in the plugin, 1 of them stuck; 0 waiting",
+            "  calls now  2 in the plugin, 1 on the way there or back, 1 of them stuck; 0 waiting",
+            "  it takes   8.7 MB of memory (9.1 MB at most), 1.2 s of processor time, 5 threads, 14 descriptors",
+            "PROVIDER   GENERATION   STATE     VERSION   SHA256   AGE   UNDER WAY   CALLS   ERRORS",
+            "box        1            kept      1.0.0     ab       1m    0           9       1",
             "  breaker    the provider's circuit breaker is open since yesterday; it has opened once",
             "FUNCTION   CALLS   NOW   P50      P90      P99     MAX     ERRORS",
             "run        2       0     -        -        -       -       -",
             "status     9       1     900 µs   1.2 ms   30 ms   30 ms   2 unreachable, 1 broke STATUS-1, 1 late, 1 died, \
              3 not sent (breaker open)",
+            "FUNCTION   TIME            P50      P99     CALLS THAT TOOK NO LONGER",
+            "status     whole           900 µs   30 ms   1.0 ms: 2, 33 ms: 1",
+            "status     in the plugin   800 µs   29 ms   1.0 ms: 2, 33 ms: 1",
         ] {
             assert!(text.lines().any(|told| told == line), "{line:?} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_process_that_says_nothing_is_told_as_that() {
+        let runner = RunnerStatus {
+            phase: RunnerPhase::Running,
+            pid: Some(42),
+            restarts: 0,
+            deaths: 0,
+            why: None,
+            lacking: vec![],
+            calls: None,
+            resources: None,
+        };
+        let provider = ProviderStatus { busy: 3, runner: Some(runner), ..ProviderStatus::default() };
+        let told = calls(&provider);
+        assert_eq!(
+            told,
+            "3 in the plugin, 0 of them stuck; 0 waiting; its process does not say where they are"
+        );
+        let here = ProviderStatus { busy: 3, runner: None, ..provider };
+        assert_eq!(calls(&here), "3 in the plugin, 0 of them stuck; 0 waiting");
     }
 
     #[test]
