@@ -17,6 +17,8 @@ use crate::{Missing, programs};
 
 /// What is installed for Dask.
 const DASK: &str = include_str!("../python/dask.txt");
+/// What is installed for figures to be read.
+const PROMETHEUS: &str = include_str!("../python/prometheus.txt");
 /// How long making an environment, or installing its packages, may take.
 const LIMIT: Duration = Duration::from_mins(5);
 /// The last lines of what a failed installation has said.
@@ -32,6 +34,11 @@ impl Venv {
     /// An environment with Dask: `dask scheduler`, `dask worker`, and the packages `dask` and `distributed`.
     pub fn dask() -> Result<Self, Missing> {
         Self::with("dask", DASK)
+    }
+
+    /// An environment with the package `prometheus_client`, whose parsers read what a host tells Prometheus.
+    pub fn prometheus() -> Result<Self, Missing> {
+        Self::with("prometheus", PROMETHEUS)
     }
 
     /// A program that one of its packages has brought.
@@ -183,10 +190,12 @@ mod tests {
 
     #[test]
     fn each_version_is_exact_and_has_hashes() {
-        let packages = DASK.lines().filter(|line| !line.starts_with([' ', '#']));
-        assert!(packages.clone().any(|line| line.starts_with("distributed==")));
-        for package in packages {
-            assert!(package.contains("==") && package.ends_with('\\'), "{package}");
+        for (list, wanted) in [(DASK, "distributed=="), (PROMETHEUS, "prometheus-client==")] {
+            let packages = list.lines().filter(|line| !line.starts_with([' ', '#']));
+            assert!(packages.clone().any(|line| line.starts_with(wanted)));
+            for package in packages {
+                assert!(package.contains("==") && package.ends_with('\\'), "{package}");
+            }
         }
     }
 }

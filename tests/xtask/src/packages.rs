@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use longshore_support::{Venv, everything_must_be_here, find_program};
+use longshore_support::{Missing, Venv, everything_must_be_here, find_program};
 use nix::unistd::geteuid;
 
 use crate::Failure;
@@ -64,7 +64,7 @@ const PACKAGES: &[Package] = &[
     },
     Package {
         name: "python3-venv",
-        what_for: "a cluster of Dask",
+        what_for: "a cluster of Dask, and the parsers of Prometheus",
         is_there: || {
             let mut python = Command::new("python3");
             python.args(["-c", "import ensurepip, venv"]).stdin(Stdio::null()).stdout(Stdio::null());
@@ -76,10 +76,15 @@ const PACKAGES: &[Package] = &[
 /// Installs what is missing, or says what is.
 pub(crate) fn install() -> Result<(), Failure> {
     of_debian()?;
-    match Venv::dask() {
-        Err(why) if everything_must_be_here() => Err(Failure::new(format!("tests need Dask: {why}"))),
+    of_python("Dask", Venv::dask())?;
+    of_python("the parsers of Prometheus", Venv::prometheus())
+}
+
+fn of_python(what: &str, found: Result<Venv, Missing>) -> Result<(), Failure> {
+    match found {
+        Err(why) if everything_must_be_here() => Err(Failure::new(format!("tests need {what}: {why}"))),
         Err(why) => {
-            println!("   tests with Dask are skipped, because {why}");
+            println!("   tests with {what} are skipped, because {why}");
             Ok(())
         }
         Ok(_) => Ok(()),

@@ -10,7 +10,8 @@ use crate::house::{House, slow, web};
 fn code_2_a_wrong_command_line() {
     let house = House::without_host();
     let whole = "workers must be a whole number from 0 to 1000000";
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 17] = [
+        (&["serve", "--metrics", "9464"], "--metrics"),
         (&["scale", "web", "-3"], whole),
         (&["scale", "web", "3.5"], whole),
         (&["scale", "web", "many"], whole),
@@ -212,6 +213,10 @@ fn code_9_a_socket_that_cannot_be_used() {
     let long = format!("{}/{}", house.path("x").display(), "x".repeat(120));
     house.run(&["serve", "--socket", &long]).ended(9).tells(&["107"]);
     house.run(&["status", "--socket", &long]).ended(9).tells(&["107"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it has one").to_string();
+    let said = House::without_host().run(&["serve", "--metrics", &address]);
+    said.ended(9).tells(&[&format!("the figures cannot be served at {address}"), "--metrics"]);
 }
 
 #[test]

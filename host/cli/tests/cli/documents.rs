@@ -118,11 +118,29 @@ fn a_provider_with_what_its_calls_came_to() {
     let functions = shown["functions"].as_array().expect("a list");
     let run = functions.iter().find(|figures| figures["function"] == "run").expect("it was called");
     assert_eq!((&run["answered"], &run["late"], &run["failed"]), (&run["calls"], &json!(0), &Value::Null));
-    assert_eq!(run["latency"]["count"], run["calls"]);
+    assert_eq!((&run["latency"]["count"], &run["inside"]["count"]), (&run["calls"], &run["calls"]));
+    let held = |times: &Value| {
+        let buckets = times["buckets"].as_array().expect("a list").iter();
+        buckets.map(|bucket| bucket["count"].as_u64().expect("a number")).sum::<u64>()
+    };
+    assert_eq!(json!([held(&run["latency"]), held(&run["inside"])]), json!([run["calls"], run["calls"]]));
+    assert!(
+        shown["runner"]["resources"]["resident_bytes"].as_u64().is_some_and(|bytes| bytes > 0),
+        "{shown}"
+    );
+    assert!(shown["runner"]["calls"]["inside"].is_u64(), "it says where its calls are: {shown}");
 
     let told = house.run(&["plugin", "show", "memory"]).ok().out;
     let runs = format!("process {pid}; died never, restarted never\n");
-    for words in ["memory: plugin memory ", runs.as_str(), "  breaker    closed\n"] {
+    for words in [
+        "memory: plugin memory ",
+        runs.as_str(),
+        " of memory (",
+        " of processor time, ",
+        "  breaker    closed\n",
+        "CALLS THAT TOOK NO LONGER\n",
+        "in the plugin   ",
+    ] {
         assert!(told.contains(words), "{words:?} is not in\n{told}");
     }
     let row = told.lines().find(|line| line.starts_with("run ")).expect("it was called");

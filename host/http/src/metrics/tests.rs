@@ -169,7 +169,7 @@ fn a_bucket_holds_what_took_no_longer() {
         .collect();
     let told: Vec<_> = buckets.iter().map(|(bound, count)| (bound.as_str(), count.as_str())).collect();
     assert_eq!(told.len(), LATENCY_BOUNDS.len() + 1);
-    assert_eq!(told[..3], [("8.192e-6", "1"), ("0.000016384", "2"), ("0.000032768", "3")]);
+    assert_eq!(told[..3], [("8.192e-06", "1"), ("1.6384e-05", "2"), ("3.2768e-05", "3")]);
     assert_eq!(told[told.len() - 2..], [("549.755813888", "3"), ("+Inf", "4")]);
 }
 

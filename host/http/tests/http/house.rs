@@ -13,7 +13,7 @@ use longshore_store::SqliteJournal;
 use longshore_support::{PATIENCE, library};
 use reqwest::{
     Method, StatusCode,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HeaderValue},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -78,6 +78,12 @@ impl House {
         let kind = response.headers().get(CONTENT_TYPE).cloned();
         assert_eq!(kind.as_ref().map(HeaderValue::as_bytes), Some(&b"application/json"[..]), "{path}");
         Answer { status, json: response.json().await.expect("JSON") }
+    }
+
+    /// Asks for something that is not JSON.
+    pub(crate) async fn get(&self, path: &str, accept: &'static str) -> reqwest::Response {
+        let request = self.http.get(format!("http://host{path}")).header(ACCEPT, accept);
+        timeout(PATIENCE, request.send()).await.expect("in time").expect("an answer")
     }
 
     /// The folder of the plugins that the host keeps.

@@ -4,6 +4,7 @@ mod backend;
 mod client;
 mod errors;
 mod house;
+mod metrics;
 mod news;
 mod plugins;
 mod quarantine;

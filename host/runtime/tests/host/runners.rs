@@ -51,6 +51,33 @@ async fn a_provider_runs_apart_where_that_can_be_unless_it_is_to_run_here() {
 }
 
 #[tokio::test]
+async fn a_runner_is_asked_and_measured_by_who_wants_to_know() {
+    let host = host_with_runners().await;
+    let mut config = one(2, &json!({ "latency_ms": { "run": 20 } }));
+    let mut here = config.providers[0].clone();
+    (here.name, here.isolation) = ("with-us".to_owned(), Some(Isolation::InProcess));
+    config.providers.push(here);
+    host.apply(config).await.expect("legal");
+    until(&host, "web", "up", |status| status.converged && status.running == 2).await;
+    assert_eq!((runner(&host).calls, runner(&host).resources), (None, None), "nobody has asked");
+    let told = host.providers_with_runners().await;
+    assert_eq!(told.len(), 2);
+    for status in &told {
+        let Some(runner) = &status.runner else {
+            assert_eq!(status.name, "with-us");
+            continue;
+        };
+        assert!(runner.calls.is_some(), "it answers: {runner:?}");
+        assert!(runner.resources.is_some_and(|it| it.resident_bytes > 0 && it.threads > 0), "{runner:?}");
+        let run = status.functions.iter().find(|figures| figures.function == "run").expect("it was called");
+        let (whole, inside) =
+            (run.latency.as_ref().expect("it came back"), run.inside.as_ref().expect("and says so"));
+        assert!(inside.total_us >= 20_000 * inside.count && inside.total_us <= whole.total_us, "{run:?}");
+    }
+    assert!(host.shut_down(Leaving::Nothing { patience: PATIENCE }).await);
+}
+
+#[tokio::test]
 async fn a_provider_that_must_run_apart_is_refused_where_that_cannot_be() {
     let host = host().await;
     let mut config = one(2, &json!({}));

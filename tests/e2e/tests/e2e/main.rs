@@ -6,6 +6,7 @@ mod bad_providers;
 mod damage;
 mod discovery;
 mod lifecycle;
+mod metrics;
 mod moves;
 mod outside;
 mod processes;
