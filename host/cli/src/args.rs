@@ -115,8 +115,8 @@ pub(crate) struct Keeping {
 /// Where the host's figures are told beside its socket.
 #[derive(Debug, Args)]
 pub(crate) struct Telling {
-    /// Serve the host's figures for Prometheus at http://ADDR/metrics as well, such as 127.0.0.1:9464. Whoever can connect
-    /// there may read them, and do nothing else
+    /// Serve the host's figures for Prometheus over TCP as well, at this address and port, such as 127.0.0.1:9464, under
+    /// /metrics. Whoever can connect there may read them, and do nothing else
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<SocketAddr>,
 }

@@ -193,6 +193,26 @@ mod tests {
 
     use super::*;
 
+    /// A runner that has died so often.
+    fn running(deaths: u64) -> RunnerStatus {
+        RunnerStatus {
+            phase: RunnerPhase::Running,
+            pid: Some(42),
+            restarts: deaths,
+            deaths,
+            why: None,
+            lacking: vec![],
+            calls: Some(RunnerLoad { inside: 2, on_the_way: 1 }),
+            resources: Some(Resources {
+                resident_bytes: 8_700_000,
+                peak_resident_bytes: Some(9_100_000),
+                cpu_ms: 1_230,
+                threads: 5,
+                descriptors: Some(14),
+            }),
+        }
+    }
+
     #[test]
     fn a_provider_is_shown_with_its_troubles() {
         let count = |name: &str, count| BTreeMap::from([(name.to_owned(), count)]);
@@ -233,22 +253,7 @@ mod tests {
             until: None,
             why: Some(why),
         };
-        let runner = RunnerStatus {
-            phase: RunnerPhase::Running,
-            pid: Some(42),
-            restarts: 2,
-            deaths: 2,
-            why: None,
-            lacking: vec![],
-            calls: Some(RunnerLoad { inside: 2, on_the_way: 1 }),
-            resources: Some(Resources {
-                resident_bytes: 8_700_000,
-                peak_resident_bytes: Some(9_100_000),
-                cpu_ms: 1_230,
-                threads: 5,
-                descriptors: Some(14),
-            }),
-        };
+        let runner = running(2);
         let generation = |number, state| GenerationStatus {
             number,
             state,
@@ -300,16 +305,7 @@ mod tests {
 
     #[test]
     fn a_process_that_says_nothing_is_told_as_that() {
-        let runner = RunnerStatus {
-            phase: RunnerPhase::Running,
-            pid: Some(42),
-            restarts: 0,
-            deaths: 0,
-            why: None,
-            lacking: vec![],
-            calls: None,
-            resources: None,
-        };
+        let runner = RunnerStatus { calls: None, ..running(0) };
         let provider = ProviderStatus { busy: 3, runner: Some(runner), ..ProviderStatus::default() };
         let told = calls(&provider);
         assert_eq!(

@@ -6,8 +6,11 @@ use longshore_runtime::ClusterStatus;
 
 use super::families::{Families, Labels};
 
+/// Reads a number of a cluster.
+type Count = fn(&ClusterStatus) -> u64;
+
 /// How many workers of a cluster are how, as lines of one family.
-const STATES: [(&str, fn(&ClusterStatus) -> u64); 6] = [
+const STATES: [(&str, Count); 6] = [
     ("launching", |it| it.launching),
     ("initializing", |it| it.initializing),
     ("running", |it| it.running),
@@ -33,7 +36,7 @@ pub(super) fn tell(families: &mut Families<'_>, clusters: &[ClusterStatus]) -> f
         None,
         workers,
     )?;
-    let mut each = |name, help, value: fn(&ClusterStatus) -> u64| {
+    let mut each = |name, help, value: Count| {
         families.gauge(name, help, None, clusters.iter().map(|it| (of(it), value(it))))
     };
     each("cluster_workers_expected", "Workers that its user asked for.", |it| u64::from(it.expected))?;

@@ -79,11 +79,12 @@ fn adds_up(family: &str, lines: &[Line]) {
             .filter_map(|(_, with_bound, held)| {
                 let mut without = with_bound.clone();
                 let bound = without.remove("le").expect("a bound");
-                (without == *labels).then(|| (bound.parse::<f64>().expect("a number"), *held))
+                (without == *labels).then(|| (bound.parse::<f64>().expect("a number"), *held as u64))
             })
             .collect();
         assert!(buckets.is_sorted_by(|one, next| one.0 < next.0 && one.1 <= next.1), "{family}: {buckets:?}");
-        assert_eq!(buckets.last(), Some(&(f64::INFINITY, *count)), "{family}");
+        let last = buckets.last().expect("there are some");
+        assert_eq!((last.0.is_infinite(), last.1), (true, *count as u64), "{family}");
         assert_eq!(of("_sum").filter(|(_, with, _)| with == labels).count(), 1, "{family}");
     }
 }
@@ -98,6 +99,12 @@ fn value(lines: &[Line], name: &str, labels: &[(&str, &str)]) -> f64 {
     found[0].2
 }
 
+/// The same, of what is counted.
+#[track_caller]
+fn count(lines: &[Line], name: &str, labels: &[(&str, &str)]) -> u64 {
+    value(lines, name, labels) as u64
+}
+
 #[tokio::test]
 async fn the_figures_tell_what_the_documents_do() {
     let house = House::with_web().await;
@@ -105,20 +112,20 @@ async fn the_figures_tell_what_the_documents_do() {
     let lines = read(&house.client.metrics().await.expect("the host"));
     let web = [("cluster", "web")];
     for (name, labels, wanted) in [
-        ("longshore_cluster_workers", &[("cluster", "web"), ("state", "running")][..], 3.0),
-        ("longshore_cluster_workers", &[("cluster", "web"), ("state", "stray")], 0.0),
-        ("longshore_cluster_workers_expected", &web, 3.0),
-        ("longshore_cluster_workers_desired", &web, 3.0),
-        ("longshore_cluster_workers_missing", &web, 0.0),
-        ("longshore_cluster_handles", &web, 3.0),
-        ("longshore_cluster_converged", &web, 1.0),
-        ("longshore_cluster_info", &[("cluster", "web"), ("provider", "memory")], 1.0),
-        ("longshore_provider_up", &[("provider", "memory")], 1.0),
-        ("longshore_plugin_calls_total", &[("function", "run"), ("outcome", "answered")], 1.0),
-        ("longshore_plugin_call_duration_seconds_count", &[("function", "run")], 1.0),
-        ("longshore_plugin_call_inside_seconds_count", &[("function", "run")], 1.0),
+        ("longshore_cluster_workers", &[("cluster", "web"), ("state", "running")][..], 3),
+        ("longshore_cluster_workers", &[("cluster", "web"), ("state", "stray")], 0),
+        ("longshore_cluster_workers_expected", &web, 3),
+        ("longshore_cluster_workers_desired", &web, 3),
+        ("longshore_cluster_workers_missing", &web, 0),
+        ("longshore_cluster_handles", &web, 3),
+        ("longshore_cluster_converged", &web, 1),
+        ("longshore_cluster_info", &[("cluster", "web"), ("provider", "memory")], 1),
+        ("longshore_provider_up", &[("provider", "memory")], 1),
+        ("longshore_plugin_calls_total", &[("function", "run"), ("outcome", "answered")], 1),
+        ("longshore_plugin_call_duration_seconds_count", &[("function", "run")], 1),
+        ("longshore_plugin_call_inside_seconds_count", &[("function", "run")], 1),
     ] {
-        assert_eq!(value(&lines, name, labels), wanted, "{name} {labels:?}");
+        assert_eq!(count(&lines, name, labels), wanted, "{name} {labels:?}");
     }
     let sum = |name: &str| value(&lines, name, &[("function", "run")]);
     let (whole, inside) =
@@ -127,8 +134,8 @@ async fn the_figures_tell_what_the_documents_do() {
     house.client.stop("web").await.expect("it can be stopped");
     house.until_converged("web").await;
     let lines = read(&house.client.metrics().await.expect("the host"));
-    assert_eq!(value(&lines, "longshore_cluster_workers_desired", &web), 0.0);
-    assert_eq!(value(&lines, "longshore_cluster_workers_expected", &web), 3.0);
+    assert_eq!(count(&lines, "longshore_cluster_workers_desired", &web), 0);
+    assert_eq!(count(&lines, "longshore_cluster_workers_expected", &web), 3);
     house.end().await;
 }
 

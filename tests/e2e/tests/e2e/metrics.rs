@@ -61,6 +61,12 @@ fn value(families: &[Value], name: &str, labels: &[(&str, &str)]) -> f64 {
     found[0]["value"].as_f64().expect("a number")
 }
 
+/// The same, of what is counted.
+#[track_caller]
+fn count(families: &[Value], name: &str, labels: &[(&str, &str)]) -> u64 {
+    value(families, name, labels) as u64
+}
+
 const TEST: &str = "the_figures_of_a_host_are_what_prometheus_reads";
 
 #[test]
@@ -79,7 +85,7 @@ fn the_figures_of_a_host_are_what_prometheus_reads() {
     };
     let status = [("provider", "local"), ("function", "status"), ("generation", "1")];
     let answered = [&status[..], &[("outcome", "answered")]].concat();
-    let calls = |families: &[Value]| value(families, "longshore_plugin_calls_total", &answered);
+    let calls = |families: &[Value]| count(families, "longshore_plugin_calls_total", &answered);
     until("it was looked at the workers", || {
         let known = figures();
         let name = |line: &Value| line["labels"]["function"] == "status";
@@ -90,23 +96,24 @@ fn the_figures_of_a_host_are_what_prometheus_reads() {
 
     let families = figures();
     for (name, labels, wanted) in [
-        ("longshore_cluster_workers", &[("cluster", "web"), ("state", "running")][..], 3.0),
-        ("longshore_cluster_workers_desired", &[("cluster", "web")], 3.0),
-        ("longshore_cluster_workers_missing", &[("cluster", "web")], 0.0),
-        ("longshore_cluster_handles", &[("cluster", "web")], 3.0),
-        ("longshore_provider_up", &[("provider", "local")], 1.0),
-        ("longshore_provider_generations", &[("provider", "local"), ("state", "serving")], 1.0),
-        ("longshore_provider_breaker_state", &[("provider", "local"), ("state", "closed")], 1.0),
-        ("longshore_runner_state", &[("provider", "local"), ("state", "running")], 1.0),
-        ("longshore_runner_restarts_total", &[("provider", "local")], 0.0),
-        ("longshore_runner_responding", &[("provider", "local")], 1.0),
-        ("longshore_plugin_calls_stuck", &[("provider", "local")], 0.0),
+        ("longshore_cluster_workers", &[("cluster", "web"), ("state", "running")][..], 3),
+        ("longshore_cluster_workers_desired", &[("cluster", "web")], 3),
+        ("longshore_cluster_workers_missing", &[("cluster", "web")], 0),
+        ("longshore_cluster_handles", &[("cluster", "web")], 3),
+        ("longshore_provider_up", &[("provider", "local")], 1),
+        ("longshore_provider_generations", &[("provider", "local"), ("state", "serving")], 1),
+        ("longshore_provider_breaker_state", &[("provider", "local"), ("state", "closed")], 1),
+        ("longshore_runner_state", &[("provider", "local"), ("state", "running")], 1),
+        ("longshore_runner_restarts_total", &[("provider", "local")], 0),
+        ("longshore_runner_responding", &[("provider", "local")], 1),
+        ("longshore_plugin_calls_stuck", &[("provider", "local")], 0),
     ] {
-        assert_eq!(value(&families, name, labels), wanted, "{name}");
+        assert_eq!(count(&families, name, labels), wanted, "{name}");
     }
     assert!(value(&families, "longshore_runner_resident_memory_bytes", &[("provider", "local")]) > 1e6);
     let of_status = |name: &str| value(&families, &format!("longshore_plugin_call_{name}"), &status);
-    assert_eq!(of_status("duration_seconds_count"), of_status("inside_seconds_count"));
+    let of_status_counted = |name: &str| of_status(name) as u64;
+    assert_eq!(of_status_counted("duration_seconds_count"), of_status_counted("inside_seconds_count"));
     assert!(of_status("inside_seconds_sum") > 0.0);
     assert!(of_status("inside_seconds_sum") <= of_status("duration_seconds_sum"));
     for (name, kind) in
@@ -135,7 +142,7 @@ fn over_tcp(house: &House, venv: &Venv) {
     let answer = get(connect(), "/metrics", OPEN_METRICS);
     assert!(answer.head.contains("application/openmetrics-text; version=1.0.0"), "{}", answer.head);
     let families = read(venv, "openmetrics", &answer.body);
-    assert_eq!(value(&families, "longshore_cluster_workers_desired", &[("cluster", "web")]), 3.0);
+    assert_eq!(count(&families, "longshore_cluster_workers_desired", &[("cluster", "web")]), 3);
     let cpu =
         families.iter().find(|family| family["name"] == "longshore_runner_cpu_seconds").expect("it is told");
     assert_eq!((&cpu["kind"], &cpu["unit"]), (&"counter".into(), &"seconds".into()));
