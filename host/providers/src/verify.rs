@@ -2,6 +2,8 @@
 //! for, the very bytes that were pinned or that somebody trusted has signed. It reads the file once; what is loaded
 //! afterwards are the bytes that were looked at here, whatever becomes of the file.
 
+#[cfg(unix)]
+mod accounts;
 mod reach;
 mod signature;
 

@@ -18,6 +18,7 @@ pub const PLACES: &[(&str, &str)] = &[
     ("host/providers/src/runner/fate.rs", "a signal's handler is part of the process"),
     ("host/providers/src/runner/voice.rs", "a plugin holds a pointer to where its lines go"),
     ("host/providers/tests/fixtures/", "libraries that are wrong"),
+    ("host/providers/src/verify/accounts.rs", "it goes through the system's users"),
     ("plugins/process/src/spawn.rs", "between fork and exec there is no other way"),
     ("tests/compat/later/", "both sides of the boundary, as a later release may have them"),
     ("tests/compat/released/", "both sides of the boundary, as a release had them"),

@@ -6,7 +6,8 @@
 //! - Each belongs to root or to the host's user.
 //! - None may be written by a group or by everybody. Two exceptions change nothing for others: a *sticky* folder, such as
 //!   `/tmp`, where all may make files and only their owners may replace them; and a group that has nobody in it but root or the
-//!   host's user, such as the user's own group where the usual umask is 002.
+//!   host's user, neither by its list nor by its being their primary group: such as the user's own where the usual umask is 002.
+//!   Where that cannot be told for certain (`accounts.rs`), it is not so.
 //! - An access list (ACL) shows in the bits of the group, and its file counts as written by a group where they allow it.
 //!
 //! An operator who knows better, as with a checkout that is mounted into a container under another user's number, sets
@@ -49,9 +50,12 @@ mod unix {
         path::{self, Component, PathBuf},
     };
 
-    use nix::unistd::{Gid, Group, Uid, User};
+    use nix::unistd::Uid;
 
-    use super::{Fault, Metadata, Path, WRITABLE_VARIABLE, io};
+    use super::{
+        super::accounts::{System, others_in},
+        Fault, Metadata, Path, WRITABLE_VARIABLE, io,
+    };
 
     /// The most symbolic links on the way to a file, as the system has it.
     const MAX_LINKS: usize = 40;
@@ -131,8 +135,12 @@ mod unix {
             user: metadata.uid(),
             mode: metadata.mode(),
         };
-        let is_ours = || !has_access_list(path) && is_private(Gid::from_raw(metadata.gid()));
-        match owned.fault(Uid::effective().as_raw(), is_ours) {
+        let us = Uid::effective().as_raw();
+        let others = || {
+            let listed = has_access_list(path).then(|| "an access list (ACL) says who they are".to_owned());
+            listed.or_else(|| others_in(&System, metadata.gid(), us))
+        };
+        match owned.fault(us, others) {
             None => Ok(metadata),
             Some(why) => Err(Fault::Writable(format!("{} {why}", path.display()))),
         }
@@ -155,8 +163,8 @@ mod unix {
     }
 
     impl Owned {
-        /// Why others than root and a user can change it, if they can. `is_private` says whether its group is nobody else.
-        pub(super) fn fault(self, us: u32, is_private: impl FnOnce() -> bool) -> Option<String> {
+        /// Why others than root and a user can change it, if they can. `others` says why there are some in its group, if there are.
+        pub(super) fn fault(self, us: u32, others: impl FnOnce() -> Option<String>) -> Option<String> {
             let Self { what, user, mode } = self;
             if user != 0 && user != us {
                 return Some(format!(
@@ -170,27 +178,21 @@ mod unix {
             if mode & BY_ALL != 0 {
                 return Some(format!("can be written by everybody (mode {:o})", mode & 0o7777));
             }
-            (mode & BY_GROUP != 0 && !is_private())
-                .then(|| format!("can be written by a group of users (mode {:o})", mode & 0o7777))
+            if mode & BY_GROUP == 0 {
+                return None;
+            }
+            others()
+                .map(|why| format!("can be written by a group of users (mode {:o}): {why}", mode & 0o7777))
         }
     }
 
-    /// Whether a group is root's or the host's user's alone: it has that name, and nobody else in it.
-    fn is_private(group: Gid) -> bool {
-        let Ok(Some(group)) = Group::from_gid(group) else { return false };
-        let us = User::from_uid(Uid::effective()).ok().flatten().map(|user| user.name);
-        is_nobody_elses(&group.name, &group.mem, us.as_deref())
-    }
-
-    pub(super) fn is_nobody_elses(group: &str, members: &[String], us: Option<&str>) -> bool {
-        let is_one = |name: &str| name == "root" || Some(name) == us;
-        is_one(group) && members.iter().all(|member| is_one(member))
-    }
-
-    /// Whether an access list says who may write: the bits of the group are then those of all that it names.
+    /// Whether an access list says who may write, or may do so: the bits of the group are then those of all that it names.
     #[cfg(target_os = "linux")]
     fn has_access_list(path: &Path) -> bool {
-        rustix::fs::lgetxattr_query(path, "system.posix_acl_access").is_ok()
+        use rustix::io::Errno;
+
+        let list = rustix::fs::lgetxattr_query(path, "system.posix_acl_access");
+        !matches!(list, Err(Errno::NODATA | Errno::OPNOTSUPP))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -201,12 +203,13 @@ mod unix {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use super::unix::{Owned, What, is_nobody_elses};
+    use super::unix::{Owned, What};
 
     const US: u32 = 1000;
 
     fn fault(what: What, user: u32, mode: u32, group_is_private: bool) -> Option<String> {
-        Owned { what, user, mode }.fault(US, || group_is_private)
+        let others = || (!group_is_private).then(|| "bob is in it".to_owned());
+        Owned { what, user, mode }.fault(US, others)
     }
 
     #[test]
@@ -235,7 +238,7 @@ mod tests {
         for (what, user, mode, private, words) in [
             (What::File, US, 0o666, true, "by everybody (mode 666)"),
             (What::Folder, 0, 0o777, true, "by everybody (mode 777)"),
-            (What::File, US, 0o664, false, "by a group of users (mode 664)"),
+            (What::File, US, 0o664, false, "by a group of users (mode 664): bob is in it"),
             (What::Folder, US, 0o775, false, "by a group of users (mode 775)"),
             // The bit means something else on a file.
             (What::File, US, 0o1666, true, "by everybody"),
@@ -246,24 +249,6 @@ mod tests {
         ] {
             let why = fault(what, user, mode, private).unwrap_or_default();
             assert!(why.contains(words), "{what:?} {user} {mode:o}: {why:?}");
-        }
-    }
-
-    #[test]
-    fn a_group_is_private_where_nobody_else_is_in_it() {
-        let members = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert!(is_nobody_elses("ann", &members(&[]), Some("ann")));
-        assert!(is_nobody_elses("ann", &members(&["ann", "root"]), Some("ann")));
-        assert!(is_nobody_elses("root", &members(&[]), Some("ann")));
-        assert!(is_nobody_elses("root", &members(&[]), None));
-        for (group, names, us) in [
-            ("ann", &["bob"][..], Some("ann")),
-            ("root", &["bob"], Some("ann")),
-            ("staff", &["ann"], Some("ann")),
-            ("staff", &[], Some("ann")),
-            ("ann", &[], None),
-        ] {
-            assert!(!is_nobody_elses(group, &members(names), us), "{group} {names:?}");
         }
     }
 }

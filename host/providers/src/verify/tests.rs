@@ -1,6 +1,9 @@
 //! What is taken and what is refused before anything runs. Signatures of the real program are in the fixtures; how keys are made
 //! and used for whole plugins is tried from outside.
 
+#[cfg(target_os = "linux")]
+mod groups;
+
 use std::{
     fs,
     io::Write as _,
