@@ -2,7 +2,7 @@
 //! deleted; loading it in place would crash when somebody writes into it.
 //!
 //! On Linux it is loaded from the sealed file in memory. Elsewhere, and where the system does not load such a file, from
-//! one in a new folder of our own that only we may enter. Either way the library does not see the folder that it came
+//! one in a new folder of our own that only we may enter, once it was seen that the copy is still what was read. Either way the library does not see the folder that it came
 //! from: what it needs beside it is not found through `$ORIGIN`.
 #![expect(unsafe_code, reason = "loading a library runs its code")]
 
@@ -30,6 +30,10 @@ impl Failure {
         Self { kind: LoadErrorKind::Open, message: format!("the system's loader refuses it: {message}") }
     }
 
+    fn changed(error: &io::Error) -> Self {
+        Self { kind: LoadErrorKind::Changed, message: format!("its private copy cannot be used: {error}") }
+    }
+
     fn copy(error: &io::Error) -> Self {
         Self {
             kind: LoadErrorKind::Open,
@@ -46,11 +50,11 @@ pub(crate) fn load<T>(
     take: impl FnOnce(&Library) -> Result<T, libloading::Error>,
 ) -> Result<T, Failure> {
     let folder = || {
-        let bytes = sealed.bytes().map_err(|error| Failure::copy(&error))?;
+        let bytes = sealed.same_bytes().map_err(|error| Failure::changed(&error))?;
         in_folder(&bytes, sealed.hash())
     };
     #[cfg(target_os = "linux")]
-    let library = in_memory(sealed.copy()).map_or_else(folder, Ok)?;
+    let library = sealed.in_memory().and_then(in_memory).map_or_else(folder, Ok)?;
     #[cfg(not(target_os = "linux"))]
     let library = folder()?;
     // Never unloaded: its code may be on any thread's stack, and pointers to it are everywhere.
@@ -62,16 +66,11 @@ pub(crate) fn load<T>(
 }
 
 /// Loads from a sealed file in memory; nothing where that does not work, for whatever reason: then the other way finds
-/// the reason, too. A file that is not sealed is not loaded from, lest it change.
+/// the reason, too.
 #[cfg(target_os = "linux")]
 fn in_memory(copy: &fs::File) -> Option<Library> {
     use std::os::fd::{AsRawFd as _, IntoRawFd as _};
 
-    use rustix::fs::{SealFlags, fcntl_get_seals};
-
-    if !fcntl_get_seals(copy).is_ok_and(|seals| seals.contains(SealFlags::WRITE | SealFlags::SEAL)) {
-        return None;
-    }
     let file = copy.try_clone().ok()?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let library = open(Path::new(&path)).ok()?;
@@ -127,7 +126,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_library_is_loaded_from_memory() {
-        let library = in_memory(library().copy()).expect("this system has files in memory");
+        let library = in_memory(library().in_memory().expect("this system has them"))
+            .expect("this system has files in memory");
         assert_eq!(seven(&library), 7);
     }
 

@@ -131,7 +131,8 @@ impl Start {
         line.set_write_timeout(Some(TELL_LIMIT))?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut beside = SendAncillaryBuffer::new(&mut space);
-        let handed_over = [self.sealed.copy().as_fd()];
+        let copy = self.sealed.hand_over()?;
+        let handed_over = [copy.as_fd()];
         if !beside.push(SendAncillaryMessage::ScmRights(&handed_over)) {
             return Err(io::Error::other("there is no room beside a message"));
         }
@@ -139,7 +140,9 @@ impl Start {
         let flags = SendFlags::NOSIGNAL;
         #[cfg(not(target_os = "linux"))]
         let flags = SendFlags::empty();
-        let sent = sendmsg(line, &[IoSlice::new(&self.hello)], &mut beside, flags)?;
+        // A line with a limit is cut off by signals that the host handles.
+        let sent =
+            rustix::io::retry_on_intr(|| sendmsg(line, &[IoSlice::new(&self.hello)], &mut beside, flags))?;
         line.write_all(&self.hello[sent..])?;
         line.set_write_timeout(None)
     }

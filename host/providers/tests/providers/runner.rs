@@ -5,6 +5,7 @@ mod ending;
 mod faults;
 mod figures;
 mod greed;
+mod handing;
 mod life;
 
 use std::{sync::Arc, time::Duration};
