@@ -1,7 +1,37 @@
-//! A runner lives no longer than its host, and neither does anything that it started in its group.
-#![expect(unsafe_code, reason = "a signal's handler is part of the process")]
+//! A runner lives no longer than its host, and neither does anything that it started in its group. Of what its host has open it has
+//! what it is handed, and nothing else.
+#![expect(unsafe_code, reason = "a signal's handler and the descriptors are the whole process's")]
 
-use std::io;
+use std::{fs, io};
+
+use rustix::process::{Resource, getrlimit};
+
+/// Where a process finds what it has open.
+#[cfg(target_os = "linux")]
+const DESCRIPTORS: &str = "/proc/self/fd";
+#[cfg(not(target_os = "linux"))]
+const DESCRIPTORS: &str = "/dev/fd";
+
+/// The most numbers that are tried where it cannot be seen which of them are open.
+const NUMBERS: u64 = 1 << 16;
+
+/// Closes what was open in the host and was not closed in this process when it began: somebody else's, such as what whoever started
+/// the host had left open in it, or a plugin in there. To be called before anything is opened here.
+pub(super) fn let_go_of_what_is_not_ours() {
+    let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let numbers: Vec<libc::c_int> = fs::read_dir(DESCRIPTORS).map_or_else(
+        |_| {
+            let limit = getrlimit(Resource::Nofile).current.unwrap_or(NUMBERS).min(NUMBERS);
+            (0..limit as libc::c_int).collect()
+        },
+        |entries| entries.filter_map(number).collect(),
+    );
+    for number in numbers.into_iter().filter(|number| *number > libc::STDERR_FILENO) {
+        // One of them was that folder, and is closed already.
+        // SAFETY: this process has just begun, and has opened nothing that it would still use.
+        unsafe { libc::close(number) };
+    }
+}
 
 /// Sees to it that this process and its group end with the host's thread that started it.
 pub(super) fn end_with(host: Option<u32>) -> io::Result<()> {

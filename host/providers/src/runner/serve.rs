@@ -22,7 +22,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use super::{
     calls::Calls,
     crew::Crew,
-    fate::{end_group, end_with},
+    fate::{end_group, end_with, let_go_of_what_is_not_ours},
     frame::{self, FrameError},
     program::FLAG,
     voice::Voice,
@@ -52,6 +52,7 @@ pub fn intercept() -> Option<ExitCode> {
 }
 
 fn begin(host: Option<u32>) -> io::Result<ExitCode> {
+    let_go_of_what_is_not_ours();
     let stream = take_line()?;
     end_with(host)?;
     let voice = Voice::new(stream.try_clone()?);
@@ -112,6 +113,11 @@ impl Read for Listener {
         for message in beside.drain() {
             if let RecvAncillaryMessage::ScmRights(mut descriptors) = message {
                 self.handed_over = descriptors.next().or(self.handed_over.take());
+                // What this process starts does not have it; elsewhere that cannot be said as it is received.
+                #[cfg(not(target_os = "linux"))]
+                if let Some(received) = &self.handed_over {
+                    rustix::io::fcntl_setfd(received, rustix::io::FdFlags::CLOEXEC)?;
+                }
             }
         }
         Ok(received.bytes)

@@ -68,6 +68,32 @@ fn a_hundred_thousand_handles_go_there_and_back() {
 }
 
 #[test]
+fn a_runner_has_nothing_open_that_its_host_was_left_with() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    // As a shell leaves a descriptor to what it starts, and so to all that is started by that.
+    let left_open = rustix::io::dup(file.as_file()).expect("there is one more");
+    let open = |process: &str| {
+        let entries =
+            std::fs::read_dir(format!("/proc/{process}/fd")).expect("this system has /proc").flatten();
+        let mut paths = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        paths.any(|path| path == file.path())
+    };
+    assert!(open("self"));
+    let child = std::process::Command::new("sh")
+        .args(["-c", "ls -l /proc/self/fd"])
+        .output()
+        .expect("every system has a shell");
+    let inherited = String::from_utf8_lossy(&child.stdout).contains(&*file.path().to_string_lossy());
+    assert!(inherited, "any other process that is started has it");
+    block_on(async {
+        let provider = Way::runner().create(&memory(), json!({}), CallLimits::default()).await;
+        assert!(!open(&pid(&provider).to_string()));
+        assert!(provider.shut_down(LONG).await);
+    });
+    drop(left_open);
+}
+
+#[test]
 fn repeated_deaths_end_in_quarantine_and_a_release_ends_that() {
     let folder = folder();
     block_on(async {
