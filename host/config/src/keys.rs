@@ -31,7 +31,7 @@
 //! | `cpu_time` | the most time of a processor that one process may use before it is killed; of a runner, over its whole life | no limit | 1 s to 365 days; a part of a second counts as a whole one |
 //! | `read` | the files and folders that it may read and run, beside what each program needs of the system's: absolute, or from the configuration file's folder on | everything; nothing more with `write` | 256 paths |
 //! | `write` | the files and folders that it may change as well | everything; nothing with `read` | 256 paths |
-//! | `seccomp` | whether system calls that no provider needs are refused: of modules, mounts, tracing, the clock, and the like | `false` | |
+//! | `seccomp` | whether system calls that no provider needs are refused: of modules, mounts, tracing, the clock, typing into a terminal, and the like | `false` | |
 //! | `required` | what must be in force, or else the provider is not started: `true` for all that is configured, or a list of `"user"`, `"limits"`, `"no-new-privileges"`, `"paths"`, `"system-calls"` | `false`: nothing | |
 //!
 //! # `[[cluster]]`

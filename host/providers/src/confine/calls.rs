@@ -14,6 +14,9 @@ use seccompiler::{
 /// Calls with the conditions under which they are refused: one of them is enough, and none are needed where there are none.
 type Calls = BTreeMap<i64, Vec<SeccompRule>>;
 
+/// `open_tree_attr`, of Linux 6.15: it has this number on all processors, and no name in `libc` yet.
+const OPEN_TREE_ATTR: c_long = 467;
+
 /// What is refused in any case.
 pub(super) const REFUSED: &[c_long] = &[
     // The kernel's modules, and another kernel in its place.
@@ -29,6 +32,7 @@ pub(super) const REFUSED: &[c_long] = &[
     libc::SYS_pivot_root,
     libc::SYS_move_mount,
     libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
     libc::SYS_fsopen,
     libc::SYS_fsconfig,
     libc::SYS_fsmount,
@@ -77,6 +81,8 @@ const NAMESPACES: &[i32] = &[
     libc::CLONE_NEWPID,
     libc::CLONE_NEWNET,
 ];
+/// The requests of `ioctl` that type into a terminal, as if it was the operator who does: a runner may well have the host's.
+pub(super) const TYPING: &[u64] = &[libc::TIOCSTI, libc::TIOCLINUX];
 /// One more, which `clone` takes for part of a signal's number.
 const NEW_TIME: i32 = 0x80;
 
@@ -104,6 +110,10 @@ fn refused() -> Result<Calls, BackendError> {
     let with = |flags: &[i32]| flags.iter().map(|flag| has_flag(*flag)).collect::<Result<_, _>>();
     calls.insert(libc::SYS_clone, with(NAMESPACES)?);
     calls.insert(libc::SYS_unshare, with(&[NAMESPACES, &[NEW_TIME]].concat())?);
+    calls.insert(
+        libc::SYS_ioctl,
+        TYPING.iter().map(|request| is_request(*request)).collect::<Result<_, _>>()?,
+    );
     Ok(with_x32(calls))
 }
 
@@ -123,10 +133,16 @@ fn has_flag(flag: i32) -> Result<SeccompRule, BackendError> {
     )?])
 }
 
+/// A condition: the second argument is that request, in the 32 bits that the kernel looks at.
+fn is_request(request: u64) -> Result<SeccompRule, BackendError> {
+    SeccompRule::new(vec![SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)?])
+}
+
 /// The same calls under their other numbers: `x86_64` has them a second time, with pointers of 32 bits, and some anew.
 fn with_x32(mut calls: Calls) -> Calls {
     const X32: i64 = 0x4000_0000;
     const ANEW: &[(c_long, i64)] = &[
+        (libc::SYS_ioctl, 514),
         (libc::SYS_ptrace, 521),
         (libc::SYS_kexec_load, 528),
         (libc::SYS_process_vm_readv, 539),
@@ -134,10 +150,7 @@ fn with_x32(mut calls: Calls) -> Calls {
     ];
     if cfg!(target_arch = "x86_64") {
         let again = |(call, rules): (&i64, &Vec<SeccompRule>)| (call | X32, rules.clone());
-        let anew = ANEW
-            .iter()
-            .filter(|(call, _)| calls.contains_key(call))
-            .map(|(_, number)| (number | X32, vec![]));
+        let anew = ANEW.iter().filter_map(|(call, number)| Some((number | X32, calls.get(call)?.clone())));
         let more: Vec<_> = calls.iter().map(again).chain(anew).collect();
         calls.extend(more);
     }

@@ -6,8 +6,11 @@ use nix::{
     sys::ptrace,
 };
 
-use super::{kernel::errno_of, *};
-use crate::confine::calls::REFUSED;
+use super::{
+    kernel::{errno_of, errno_of_request},
+    *,
+};
+use crate::confine::calls::{REFUSED, TYPING};
 
 fn refusing() -> Confinement {
     Confinement { seccomp: true, ..Confinement::default() }
@@ -30,6 +33,18 @@ fn tries_every_call() {
         assert_eq!(errno_of(*call), Errno::EPERM, "{call}");
     }
     assert_eq!(errno_of(libc::SYS_clone3), Errno::ENOSYS);
+}
+
+#[test]
+#[ignore = "the process of the test below"]
+fn types_into_no_terminal() {
+    confine(&refusing());
+    for request in TYPING {
+        assert_eq!(errno_of_request(libc::SYS_ioctl, *request), Errno::EPERM, "{request:x}");
+        // The kernel looks at 32 bits of it.
+        assert_eq!(errno_of_request(libc::SYS_ioctl, request | 1 << 32), Errno::EPERM, "{request:x}");
+    }
+    assert_eq!(errno_of_request(libc::SYS_ioctl, libc::TIOCGWINSZ), Errno::EBADF, "others are let in");
 }
 
 #[test]
@@ -65,6 +80,7 @@ fn has_no_filters() {
 fn calls_that_no_provider_needs_are_refused() {
     if has_filters() {
         succeeds("calls::tries_every_call");
+        succeeds("calls::types_into_no_terminal");
         succeeds("calls::lives_with_the_calls_that_are_left");
     } else {
         succeeds("calls::has_no_filters");

@@ -27,3 +27,11 @@ pub(super) fn errno_of(call: libc::c_long) -> Errno {
     let result = unsafe { libc::syscall(call, 0, 0, 0, 0, 0, 0) };
     if result == -1 { Errno::last() } else { Errno::UnknownErrno }
 }
+
+/// What it says to a request about a descriptor that there is none of, in all 64 bits.
+pub(super) fn errno_of_request(call: libc::c_long, request: u64) -> Errno {
+    const NONE: libc::c_int = -1;
+    // SAFETY: there is no such descriptor, so that nothing is looked at that a request may point to.
+    let result = unsafe { libc::syscall(call, NONE, request, 0, 0, 0, 0) };
+    if result == -1 { Errno::last() } else { Errno::UnknownErrno }
+}
