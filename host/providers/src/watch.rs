@@ -32,7 +32,7 @@ use crate::{
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a file must have looked the same.
 pub const SETTLE: Duration = Duration::from_secs(2);
-/// The most names that are looked at in the folder.
+/// The most names that the folder may have: one with more is not looked at.
 pub const WATCHED_NAMES: usize = 10_000;
 /// The most files that are read at one look; the others have their turn at the next.
 const READS_A_LOOK: usize = 16;
@@ -157,8 +157,13 @@ impl Watcher {
 /// How the libraries of a folder look, by their names alone.
 fn list(folder: &Path) -> io::Result<Listing> {
     let mut listing = Listing::new();
-    for entry in fs::read_dir(folder)?.take(WATCHED_NAMES) {
+    for (number, entry) in fs::read_dir(folder)?.enumerate() {
         let entry = entry?;
+        // Which of them would be looked at nobody could tell, and it could be others each time.
+        if number >= WATCHED_NAMES {
+            let why = format!("it has more than {WATCHED_NAMES} names in it: let it have plugins alone");
+            return Err(io::Error::other(why));
+        }
         if !is_library(&entry.file_name().to_string_lossy()) {
             continue;
         }

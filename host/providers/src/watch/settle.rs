@@ -14,6 +14,8 @@ pub(super) struct Look {
     pub(super) modified: Option<SystemTime>,
     /// The file's number, which another file of its name has not.
     pub(super) number: u64,
+    /// When anything of it changed, be it who may write it.
+    pub(super) changed: (i64, i64),
     /// The size and the time of the signature beside it.
     pub(super) signature: Option<(u64, Option<SystemTime>)>,
 }
@@ -21,11 +23,14 @@ pub(super) struct Look {
 impl Look {
     pub(super) fn of(metadata: &Metadata, signature: Option<&Metadata>) -> Self {
         #[cfg(unix)]
-        let number = std::os::unix::fs::MetadataExt::ino(metadata);
+        let (number, changed) = {
+            use std::os::unix::fs::MetadataExt as _;
+            (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
+        };
         #[cfg(not(unix))]
-        let number = 0;
+        let (number, changed) = (0, (0, 0));
         let signature = signature.map(|it| (it.len(), it.modified().ok()));
-        Self { size: metadata.len(), modified: metadata.modified().ok(), number, signature }
+        Self { size: metadata.len(), modified: metadata.modified().ok(), number, changed, signature }
     }
 }
 
@@ -93,7 +98,7 @@ mod tests {
     const SETTLE: Duration = Duration::from_secs(2);
 
     fn listing(files: &[(&str, u64, u64)]) -> Listing {
-        let look = |size, number| Look { size, modified: None, number, signature: None };
+        let look = |size, number| Look { size, modified: None, number, changed: (0, 0), signature: None };
         files.iter().map(|(name, size, number)| (PathBuf::from(name), look(*size, *number))).collect()
     }
 

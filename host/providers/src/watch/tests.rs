@@ -203,6 +203,37 @@ fn a_folder_that_cannot_be_looked_at_is_told_of_once_and_tried_again() {
 }
 
 #[test]
+fn a_folder_with_too_many_names_is_told_of_and_not_looked_at_in_part() {
+    let mut folder = Folder::new();
+    let plugin = memory();
+    let path = folder.put(&so("memory"), &plugin);
+    for number in 1..=WATCHED_NAMES {
+        folder.put(&format!("note-{number}"), b"");
+    }
+    let told = folder.settle();
+    let [News::Unreadable { why, .. }] = &told[..] else { panic!("{told:?}") };
+    assert!(why.contains("more than 10000 names"), "{why}");
+    fs::remove_file(folder.path("note-1")).expect("it is there");
+    assert_eq!(folder.settle(), [complete(&path, &plugin)], "so many may be there");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_could_write_is_looked_at_again_when_they_cannot() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mut folder = Folder::new();
+    let plugin = memory();
+    let path = folder.put(&so("memory"), &plugin);
+    let set_mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    set_mode(0o666);
+    assert_refused(&folder.settle(), &path, LoadErrorKind::Writable);
+    // As the refusal advises.
+    set_mode(0o644);
+    assert_eq!(folder.settle(), [complete(&path, &plugin)]);
+}
+
+#[test]
 fn the_oldest_content_is_forgotten_first() {
     let mut told = Told::default();
     assert!(told.is_new("first") && !told.is_new("first"));
