@@ -15,6 +15,7 @@ use serde::{
 
 use crate::{
     call::Answer,
+    check::MAX_ENTRIES,
     error::{CallError, Function},
 };
 
@@ -93,7 +94,7 @@ impl<H, D> Ask<H, D> {
 
 /// Handles as they cross the boundary. They point into what they were read from, so that a hundred thousand of them cost
 /// one piece of memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Texts<'a>(pub(crate) Vec<RStr<'a>>);
 
 impl<'a, T: AsRef<str>> From<&'a [T]> for Texts<'a> {
@@ -167,34 +168,73 @@ impl Serialize for Texts<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named = Named::deserialize(deserializer)?;
+        if named.is_whole() { Ok(named.texts) } else { Err(D::Error::custom("there are too many handles")) }
+    }
+}
+
+/// Handles as somebody names them who may name any number: all are counted, and no more than [`MAX_ENTRIES`] are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Named<'a> {
+    /// The first of them.
+    pub(crate) texts: Texts<'a>,
+    /// How many there are.
+    pub(crate) count: usize,
+}
+
+impl Named<'_> {
+    /// Whether all of them are here.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.count == self.texts.0.len()
+    }
+}
+
+impl<'a> From<Texts<'a>> for Named<'a> {
+    fn from(texts: Texts<'a>) -> Self {
+        Self { count: texts.0.len(), texts }
+    }
+}
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.texts.serialize(serializer)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Named<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(Unpacking(PhantomData))
     }
 }
 
 /// Unpacks batches as they come.
-struct Unpacking<'a>(PhantomData<Texts<'a>>);
+struct Unpacking<'a>(PhantomData<Named<'a>>);
 
 impl<'de: 'a, 'a> Visitor<'de> for Unpacking<'a> {
-    type Value = Texts<'a>;
+    type Value = Named<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("handles, in batches")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut batches: A) -> Result<Texts<'a>, A::Error> {
-        let mut texts = Vec::new();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut batches: A) -> Result<Named<'a>, A::Error> {
+        let mut named = Named::default();
         while let Some(batch) = batches.next_element()? {
-            unpack(&batch, &mut texts)
+            unpack(&batch, MAX_ENTRIES, &mut named)
                 .ok_or_else(|| A::Error::custom("the lengths of handles are not those of their text"))?;
         }
-        Ok(Texts(texts))
+        Ok(named)
     }
 }
 
-/// Nothing where the lengths do not add up, or cut a character in two.
-fn unpack<'a>(packed: &Packed<'a>, texts: &mut Vec<RStr<'a>>) -> Option<()> {
-    // One byte a length is all there is as a rule, and there is no more than one handle a byte.
-    texts.reserve(packed.lengths.len());
+/// Adds a batch to those before it, of which at most so many are kept. Nothing where the lengths do not add up, or cut a character in
+/// two.
+fn unpack<'a>(packed: &Packed<'a>, most: usize, named: &mut Named<'a>) -> Option<()> {
+    // A length ends with its first byte that says so.
+    let count = packed.lengths.iter().filter(|byte| **byte & MORE == 0).count();
+    named.count += count;
+    let texts = &mut named.texts.0;
+    texts.reserve(count.min(most - texts.len()));
     let (mut bytes, mut text) = (packed.lengths.iter(), packed.text);
     while let Some(first) = bytes.next() {
         let (mut length, mut byte, mut shift) = (usize::from(first & !MORE), *first, 0);
@@ -205,7 +245,9 @@ fn unpack<'a>(packed: &Packed<'a>, texts: &mut Vec<RStr<'a>>) -> Option<()> {
             length |= usize::from(byte & !MORE).checked_shl(shift)?;
         }
         let (handle, rest) = text.split_at_checked(length)?;
-        texts.push(RStr::from_str(handle));
+        if texts.len() < most {
+            texts.push(RStr::from_str(handle));
+        }
         text = rest;
     }
     text.is_empty().then_some(())
@@ -277,10 +319,17 @@ impl Raw {
 mod tests {
     use super::*;
 
+    /// What is read of batches, of which so many handles are kept.
+    fn named<'a>(batches: &[Packed<'a>], most: usize) -> Option<Named<'a>> {
+        let mut named = Named::default();
+        batches.iter().try_for_each(|batch| unpack(batch, most, &mut named))?;
+        Some(named)
+    }
+
     fn unpacked(lengths: &[u8], text: &str) -> Option<Vec<String>> {
-        let mut texts = vec![];
-        unpack(&Packed { lengths, text }, &mut texts)?;
-        Some(texts.iter().map(|text| text.as_str().to_owned()).collect())
+        let named = named(&[Packed { lengths, text }], usize::MAX)?;
+        assert!(named.is_whole());
+        Some(named.texts.0.iter().map(|text| text.as_str().to_owned()).collect())
     }
 
     #[test]
@@ -320,5 +369,30 @@ mod tests {
         ] {
             assert_eq!(unpacked(lengths, text), None, "{lengths:?} of {text}");
         }
+    }
+
+    #[test]
+    fn more_than_are_kept_are_counted() {
+        let long = "x".repeat(200);
+        let text = format!("a{long}");
+        // A long length is one as well, however many bytes it takes.
+        let packed =
+            [Packed { lengths: &[1, 0x48 | MORE, 1], text: &text }, Packed { lengths: &[1, 1], text: "bc" }];
+        for most in [2, 3] {
+            let named = named(&packed, most).expect("they add up");
+            assert_eq!((named.count, named.is_whole(), named.texts.0.len()), (4, false, most));
+            assert_eq!(named.texts.0[1].as_str(), long);
+        }
+        assert!(named(&packed, 4).expect("they add up").is_whole());
+        // What is not kept must make sense, too.
+        assert!(named(&[Packed { lengths: &[1, 1, 9], text: "abc" }], 2).is_none());
+    }
+
+    #[test]
+    fn no_call_is_about_more_handles_than_an_answer_may_have() {
+        let packed = postcard::to_stdvec(&Packing(&vec![""; MAX_ENTRIES + 1])).expect("there is room");
+        assert!(postcard::from_bytes::<Texts<'_>>(&packed).is_err());
+        let named: Named<'_> = postcard::from_bytes(&packed).expect("they are counted");
+        assert_eq!((named.count, named.texts.0.len()), (MAX_ENTRIES + 1, MAX_ENTRIES));
     }
 }

@@ -9,10 +9,17 @@ use longshore_plugin_api::{
     WorkerStatus,
 };
 
-use crate::error::{Function, Violation};
+use crate::error::{Function, Violation, cut};
 
 /// The longest handle, in bytes.
 pub const MAX_HANDLE_BYTES: usize = 256;
+/// The most entries of one answer: handles of a `run` or a `list`, reasons of a `kill`. A cluster has at most a million workers,
+/// and a call is about no more handles than that.
+pub const MAX_ENTRIES: usize = 1 << 20;
+/// The longest name or address of a server, in bytes: a name in the DNS is no longer.
+pub const MAX_HOST_BYTES: usize = 253;
+/// The longest launch token, in bytes.
+const MAX_TOKEN_BYTES: usize = 64;
 
 /// What a `run` launched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +59,7 @@ pub(crate) fn run(asked: u32, max_workers: u32, reply: RunReply) -> Result<Launc
     let shortfall = reply
         .shortfall
         .into_option()
-        .map(|short| Shortfall { reason: short.reason.into(), retryable: short.retryable });
+        .map(|short| Shortfall { reason: cut(&short.reason).into_owned(), retryable: short.retryable });
 
     let refuse =
         |clause, detail| Err(Violation { claimed: handles.clone(), ..breach(clause, Function::Run, detail) });
@@ -89,6 +96,23 @@ pub(crate) fn run(asked: u32, max_workers: u32, reply: RunReply) -> Result<Launc
     Ok(Launched { handles, shortfall })
 }
 
+/// The breach of an answer that has more entries than any may have, and those handles of it that are known. Where a plugin runs
+/// apart, not all of them ever are: the answer would take too much room.
+pub(crate) fn too_many<'a>(
+    function: Function,
+    entries: usize,
+    named: impl Iterator<Item = &'a str>,
+) -> Violation {
+    let (clause, what) = match function {
+        Function::Run => (Clause::RunNeverMore, "handles"),
+        Function::Kill => (Clause::KillCount, "reasons"),
+        _ => (Clause::ListComplete, "handles"),
+    };
+    let detail = format_args!("it answered with {entries} {what}, of at most {MAX_ENTRIES} in one answer");
+    let (claimed, _) = gather(named);
+    Violation { claimed, ..breach(clause, function, detail) }
+}
+
 /// The valid handles, each once with its number of appearances, and the first fault.
 fn gather<'a>(entries: impl Iterator<Item = &'a str>) -> (Vec<(Arc<str>, u32)>, Option<String>) {
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -109,8 +133,8 @@ fn gather<'a>(entries: impl Iterator<Item = &'a str>) -> (Vec<(Arc<str>, u32)>, 
     (handles, first_fault)
 }
 
-fn reason(text: String) -> String {
-    if text.trim().is_empty() { "the provider gave no reason".to_owned() } else { text }
+fn reason(text: &str) -> String {
+    if text.trim().is_empty() { "the provider gave no reason".to_owned() } else { cut(text).into_owned() }
 }
 
 fn same_count(clause: Clause, function: Function, asked: usize, given: usize) -> Result<(), Violation> {
@@ -168,15 +192,18 @@ pub(crate) fn predicate(function: Function, asked: usize, values: &[u8]) -> Resu
 /// Checks the answer of a `kill` of so many handles. Reasons that belong to no refusal are passed over.
 pub(crate) fn kill(asked: usize, reply: KillReply) -> Result<Vec<Killed>, Violation> {
     same_count(Clause::KillCount, Function::Kill, asked, reply.answers.len())?;
+    if reply.reasons.len() > MAX_ENTRIES {
+        return Err(too_many(Function::Kill, reply.reasons.len(), std::iter::empty()));
+    }
     let mut killed = Vec::with_capacity(asked);
     for (index, value) in reply.answers.iter().enumerate() {
         let stopped = yes_or_no(Clause::KillCount, Function::Kill, index, *value)?;
-        killed.push(if stopped { Killed::Yes } else { Killed::No(reason(String::new())) });
+        killed.push(if stopped { Killed::Yes } else { Killed::No(reason("")) });
     }
     for entry in reply.reasons {
         let place = usize::try_from(entry.index).ok().and_then(|index| killed.get_mut(index));
         if let Some(Killed::No(text)) = place {
-            *text = reason(entry.text.into());
+            *text = reason(&entry.text);
         }
     }
     Ok(killed)
@@ -184,6 +211,9 @@ pub(crate) fn kill(asked: usize, reply: KillReply) -> Result<Vec<Killed>, Violat
 
 /// Checks the answer of a `list`.
 pub(crate) fn list(reply: ListReply) -> Result<Vec<ListedHandle>, Violation> {
+    if reply.entries.len() > MAX_ENTRIES {
+        return Err(too_many(Function::List, reply.entries.len(), std::iter::empty()));
+    }
     let mut seen = std::collections::HashSet::with_capacity(reply.entries.len());
     for entry in &reply.entries {
         let handle = entry.handle.as_str();
@@ -198,6 +228,13 @@ pub(crate) fn list(reply: ListReply) -> Result<Vec<ListedHandle>, Violation> {
             let detail = format_args!(
                 "the handle {handle} is listed with {} workers; the most are {MAX_WORKERS_ON_A_HANDLE}",
                 entry.workers
+            );
+            return Err(breach(Clause::ListComplete, Function::List, detail));
+        }
+        if entry.token.len() > MAX_TOKEN_BYTES {
+            let detail = format_args!(
+                "the handle {handle} is listed with a token of {} bytes; a launch has one of at most {MAX_TOKEN_BYTES}",
+                entry.token.len()
             );
             return Err(breach(Clause::ListComplete, Function::List, detail));
         }
@@ -231,6 +268,13 @@ pub(crate) fn server_address(document: &str) -> Result<ServerAddress, Violation>
     })?;
     if address.host.trim().is_empty() {
         let detail = "the server's address has no host";
+        return Err(breach(Clause::ServerAddress, Function::ServerAddress, detail));
+    }
+    if address.host.len() > MAX_HOST_BYTES {
+        let detail = format_args!(
+            "the server's address has a host of {} bytes, of at most {MAX_HOST_BYTES}",
+            address.host.len()
+        );
         return Err(breach(Clause::ServerAddress, Function::ServerAddress, detail));
     }
     Ok(address)

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use longshore_plugin_abi::{Failure, abi_stable::std_types::RString};
 use longshore_plugin_api::{Clause, ErrorKind};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -136,7 +137,9 @@ impl LoadError {
         Self { path: path.into(), kind, message: one_line(&message.to_string()), detail: None }
     }
 
-    pub(crate) fn with_detail(self, detail: impl Into<Arc<str>>) -> Self {
+    pub(crate) fn with_detail(self, detail: impl AsRef<str>) -> Self {
+        let detail = detail.as_ref();
+        let detail = &detail[..detail.floor_char_boundary(LONGEST_DETAIL)];
         Self { detail: Some(detail.into()), ..self }
     }
 
@@ -186,14 +189,38 @@ impl std::error::Error for LoadError {}
 
 /// The longest message that is shown of a foreign text, in characters.
 const LONGEST_MESSAGE: usize = 300;
+/// The longest full story that is kept of a refusal, in bytes.
+const LONGEST_DETAIL: usize = 1 << 20;
+/// The longest text for a person that is taken over from a plugin, in bytes: why it failed, could not kill, or launched fewer. The
+/// rest is cut off. Such texts are kept in journals and told again and again.
+pub const MAX_TEXT_BYTES: usize = 16 * 1024;
 
-/// A foreign text made fit for one line.
+/// A foreign text made fit for one line. However long it is, no more of it is looked at than is shown.
 pub(crate) fn one_line(text: &str) -> String {
-    let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match joined.char_indices().nth(LONGEST_MESSAGE) {
-        Some((end, _)) => format!("{}…", &joined[..end]),
-        None => joined,
+    let words = text.split_whitespace().flat_map(|word| [" ", word]).skip(1);
+    let mut shown = words.flat_map(str::chars);
+    let line: String = shown.by_ref().take(LONGEST_MESSAGE).collect();
+    if shown.next().is_some() { line + "…" } else { line }
+}
+
+/// A foreign text for a person, as far as it is taken over. What was cut is not cut again.
+pub(crate) fn cut(text: &str) -> Cow<'_, str> {
+    /// For the words that say so.
+    const SAYING_SO: usize = 64;
+    if text.len() <= MAX_TEXT_BYTES {
+        return text.into();
     }
+    let (shown, rest) = text.split_at(text.floor_char_boundary(MAX_TEXT_BYTES - SAYING_SO));
+    format!("{shown}… ({} bytes cut off)", rest.len()).into()
+}
+
+/// What a plugin failed with, as far as it is taken over.
+pub(crate) fn failed(failure: Failure) -> longshore_plugin_api::Error {
+    let short = |text: RString| match cut(&text) {
+        Cow::Owned(short) => short.into(),
+        Cow::Borrowed(_) => text,
+    };
+    Failure { kind: failure.kind, message: short(failure.message), field: short(failure.field) }.into()
 }
 
 /// A provider's configuration that its plugin cannot use.
@@ -498,6 +525,34 @@ mod tests {
         assert!(text.lines().count() <= 5, "{text}");
         assert!(text.contains("/plugins/x.so") && text.contains("LOAD-2"), "{text}");
         assert_eq!(error.detail(), Some(long.as_str()));
+    }
+
+    #[test]
+    fn a_foreign_text_is_taken_over_as_far_as_it_is_for_a_person() {
+        let long = "é".repeat(MAX_TEXT_BYTES);
+        let short = cut(&long);
+        assert!(short.len() <= MAX_TEXT_BYTES && short.ends_with("bytes cut off)"), "{}", short.len());
+        assert!(long.starts_with(&short[..MAX_TEXT_BYTES - 100]), "between characters");
+        assert_eq!(cut(&short), short, "it is not cut again");
+        assert!(matches!(cut(&long[..MAX_TEXT_BYTES]), Cow::Borrowed(_)), "this much is taken over as it is");
+        let failure = Failure { kind: 2, message: long.as_str().into(), field: long.as_str().into() };
+        let error = failed(failure);
+        assert_eq!(
+            (error.kind(), error.message(), error.field()),
+            (ErrorKind::Permanent, &*short, Some(&*short))
+        );
+    }
+
+    #[test]
+    fn one_line_is_made_of_the_beginning_of_a_text() {
+        assert_eq!(one_line(" two\n\twords "), "two words");
+        let most = "x".repeat(LONGEST_MESSAGE);
+        assert_eq!(one_line(&most), most);
+        assert_eq!(one_line(&format!("{most} y")), format!("{most}…"));
+        assert_eq!(one_line(" \n"), "");
+        let error = LoadError::new("/x.so", LoadErrorKind::Layout, "it is odd")
+            .with_detail("é".repeat(LONGEST_DETAIL));
+        assert_eq!(error.detail().map(str::len), Some(LONGEST_DETAIL));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     ask::Texts,
-    error::{CallError, CreateError, NotSent},
+    error::{CallError, CreateError, NotSent, failed},
     instance::Paired,
     library::Library,
     log::Source,
@@ -116,5 +116,5 @@ impl InProcess {
 fn make(library: &Library, log: &'static Source, config: &Value) -> Result<Paired, CreateError> {
     let code = library.code().map_err(|why| CreateError::Load(Box::new(why)))?;
     let made = Paired::make(code, log.logger(), &config.to_string());
-    made.map_err(|failure| longshore_plugin_api::Error::from(failure).into())
+    made.map_err(|failure| failed(failure).into())
 }

@@ -11,7 +11,7 @@ use crate::{
     ask::{Ask, Raw, Texts},
     call::Answer,
     code::{Code, Tables},
-    error::{CallError, Function, NotSent},
+    error::{CallError, Function, NotSent, failed},
 };
 
 /// An instance, and the tables of the library that made it. Dropping it destroys the instance.
@@ -27,7 +27,7 @@ macro_rules! call {
         // SAFETY: the table is one of `self.tables`, and `Paired::make` had the instance from the `create` of the same root
         // module as the tables. The context comes from `Control::inside`, which keeps it valid for longer than the call.
         let reply = unsafe { (table.$function)(&$self.instance, $ctx $(, $argument)?) };
-        reply.into_result().map_err(|failure| CallError::Failed(failure.into()))
+        reply.into_result().map_err(|failure| CallError::Failed(failed(failure)))
     }};
 }
 

@@ -15,6 +15,8 @@ mod control;
 mod discover;
 mod error;
 mod figures;
+#[cfg(test)]
+mod heap;
 mod image;
 mod in_process;
 mod instance;
@@ -40,12 +42,12 @@ pub use breaker::{
     BREAKER_FAILURES, BREAKER_OVER, BREAKER_WAIT, BreakerLimits, BreakerOpen, BreakerState, Fault,
 };
 pub use call::{Call, CallScope};
-pub use check::{Launched, MAX_HANDLE_BYTES};
+pub use check::{Launched, MAX_ENTRIES, MAX_HANDLE_BYTES, MAX_HOST_BYTES};
 pub use confine::{ConfineError, Lacking, apply as confine};
 pub use discover::{Candidate, NotFound, PATH_VARIABLE, Place, SearchPath, is_path, named_plugin};
 pub use error::{
-    CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, NotSent, Violation,
-    check_command,
+    CallError, ConfigError, CreateError, Function, LoadError, LoadErrorKind, MAX_TEXT_BYTES, NotSent,
+    Violation, check_command,
 };
 pub use figures::{Figures, FunctionFigures, LATENCY_BOUNDS, Latency, LatencyBucket};
 pub use library::Library;
@@ -58,6 +60,7 @@ pub use runner::{
     DEATHS_LIMIT, DEATHS_WINDOW, RESTART_WAIT, Resources, RunnerLoad, RunnerProgram, RunnerSetup,
     RunnerState, SHUTDOWN_LIMIT, STABLE, intercept,
 };
+pub use said::MAX_METADATA_BYTES;
 pub use sealed::Sealed;
 pub use shelf::{
     Contents, Named, NotOnShelf, RefusedFile, SHELF_BYTES, SHELF_PLUGINS, Shelf, ShelfError, Shelved,

@@ -19,6 +19,9 @@ pub const TARGET: &str = "longshore_plugin";
 /// The longest line that is taken over, in bytes; the rest is cut off.
 pub const MAX_LINE_BYTES: usize = 16 * 1024;
 
+/// The longest target of a line, in bytes.
+pub(crate) const MAX_TARGET_BYTES: usize = 256;
+
 /// Takes out of a line what must not be in a log; `None` where it has nothing of the kind.
 pub type Veil = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -118,6 +121,8 @@ unsafe extern "C" fn take_line(data: *const (), line_level: u8, target: RStr<'_>
 
 /// Takes over a line. The level of an event is part of its static metadata, so each has a place of its own.
 pub(crate) fn emit(source: &Source, line_level: u8, plugin_target: &str, message: &str) {
+    // It is the path of a module, in any honest plugin.
+    let plugin_target = &plugin_target[..plugin_target.floor_char_boundary(MAX_TARGET_BYTES)];
     macro_rules! event {
         ($level:expr) => {
             tracing::event!(

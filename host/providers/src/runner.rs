@@ -4,7 +4,8 @@
 //! `frame` and `wire` are the language. `serve` is the runner's side, with its `fate`: its threads are a `crew` that makes
 //! `calls`, and what it has to say goes through `voice`. On the host's side `process` starts and ends the process, `line` writes
 //! and reads, `desk` has the calls, `spell` is one runner from its start to its end, and `supervisor` keeps one there; `resources`
-//! asks the system what one takes of the machine. `examine` looks at a library in a process that is thrown away.
+//! asks the system what one takes of the machine. `examine` looks at a library in a process that is thrown away. What a runner says
+//! is bounded: each frame, each part of it that can stand there many times (`few`), and what many take together (`reading`).
 
 mod calls;
 mod clock;
@@ -12,6 +13,7 @@ mod crew;
 mod desk;
 mod examine;
 mod fate;
+mod few;
 mod frame;
 mod line;
 mod output;
@@ -19,6 +21,7 @@ mod patience;
 mod process;
 mod program;
 mod ration;
+mod reading;
 mod resources;
 mod serve;
 mod spell;

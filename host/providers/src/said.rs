@@ -11,6 +11,9 @@ use crate::{
     schema::ConfigSchema,
 };
 
+/// The longest metadata, in bytes: a schema of thousands of fields is shorter, and as a tree of values it takes many times as much.
+pub const MAX_METADATA_BYTES: usize = 1 << 20;
+
 /// A plugin's metadata, and what follows from them.
 pub(crate) struct Said {
     metadata: Metadata,
@@ -20,6 +23,11 @@ pub(crate) struct Said {
 impl Said {
     /// Reads the document that the plugin of that file gives.
     pub(crate) fn read(path: &Path, document: &str) -> Result<Self, LoadError> {
+        if document.len() > MAX_METADATA_BYTES {
+            let message =
+                format_args!("its metadata are {} bytes, of at most {MAX_METADATA_BYTES}", document.len());
+            return Err(LoadError::new(path, LoadErrorKind::Metadata, message));
+        }
         let metadata: Metadata = serde_json::from_str(document).map_err(|error| {
             let message = format_args!("its metadata cannot be read: {error}");
             LoadError::new(path, LoadErrorKind::Metadata, message).with_detail(document)
@@ -79,4 +87,23 @@ fn check_metadata(metadata: &Metadata) -> Result<(), (LoadErrorKind, String)> {
         return Err((LoadErrorKind::Metadata, "its metadata names no version".to_owned()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_that_would_fill_the_memory_are_not_even_read() {
+        let document = |pad: usize| format!("{{\"name\": [{}", "0,".repeat(pad));
+        let refused = |document: &str| {
+            let error = Said::read(Path::new("/x.so"), document).err().expect("they are none");
+            assert_eq!(error.kind(), LoadErrorKind::Metadata);
+            error.to_string()
+        };
+        let error = refused(&document(MAX_METADATA_BYTES));
+        assert!(error.contains("bytes, of at most 1048576") && error.contains("LOAD-4"), "{error}");
+        let error = refused(&document(1_000));
+        assert!(error.contains("cannot be read"), "{error}");
+    }
 }

@@ -11,6 +11,7 @@ pub const PLACES: &[(&str, &str)] = &[
     ("host/providers/src/code.rs", "it takes a plugin's root module from its library"),
     ("host/providers/src/confine/tests/kernel.rs", "it makes system calls to see that they are refused"),
     ("host/providers/src/control.rs", "a plugin holds a pointer to a call's state"),
+    ("host/providers/src/heap.rs", "an allocator that counts, for tests"),
     ("host/providers/src/instance.rs", "the one place that calls into a table"),
     ("host/providers/src/log.rs", "a plugin holds a pointer to where its lines go"),
     ("host/providers/src/made.rs", "it chooses the thread that destroys an instance"),

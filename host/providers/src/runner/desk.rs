@@ -18,11 +18,13 @@ use super::{
     clock,
     frame::{FrameError, decode, encode, encode_in},
     line::Line,
+    reading::Place,
     wire::{Body, Outcome, ToRunner},
 };
 use crate::{
     ask::{Packing, Raw},
     call::Answer,
+    check::MAX_ENTRIES,
     control::Control,
     error::{CallError, Function, NotSent},
     lanes::{Job, Lanes},
@@ -33,9 +35,6 @@ use crate::{
 
 /// How long a runner may take to say how many calls are inside its plugin: who listens to the host has nothing else to do.
 pub(super) const COUNT_LIMIT: Duration = Duration::from_millis(500);
-
-/// An answer that is larger is read and looked at on a thread that may take its time.
-const LARGE: usize = 256 * 1024;
 
 /// About how many bytes a call is described with, its handles or its document not counted.
 const HEADER: usize = 120;
@@ -114,12 +113,12 @@ impl Afterwards {
 
     fn carry_out(self) {
         for Letter { line, id, control, frame } in self.letters {
-            line.send(frame);
+            line.send(Some(id), frame);
             let line = Arc::downgrade(&line);
             // Where it was cancelled meanwhile, that is told at once.
             control.when_cancelled(Box::new(move || {
                 if let (Some(line), Ok(frame)) = (line.upgrade(), encode(&ToRunner::Cancel { id })) {
-                    line.send(frame);
+                    line.send(None, frame);
                 }
             }));
         }
@@ -146,6 +145,9 @@ impl Desk {
     pub(super) fn submit(&self, errand: Errand) {
         let Errand { control, budget, cluster, verbose, span, ask, end } = errand;
         let (id, function) = (self.next.fetch_add(1, Ordering::Relaxed), ask.function());
+        if ask.handles().is_some_and(|handles| handles.len() > MAX_ENTRIES) {
+            return end(Err(CallError::NotSent { reason: NotSent::TooLarge }), None);
+        }
         let slow = function.is_slow();
         let call = ToRunner::Call { id, deadline: clock::after(control.remaining()) };
         let ask = ask.with(|handles| Packing(handles), String::as_str);
@@ -170,24 +172,41 @@ impl Desk {
         afterwards.carry_out();
     }
 
-    /// What came of a call, as the runner tells it, and how long it was inside the plugin, by its word.
-    pub(super) fn ended(&self, id: u64, inside: Option<u64>, outcome: &[u8]) -> Result<(), FrameError> {
+    /// What came of a call, as the runner tells it on its line, and how long it was inside the plugin, by its word. Where the
+    /// outcome needs a place to be read, it has one.
+    pub(super) fn ended(
+        &self,
+        line: &Line,
+        id: u64,
+        inside: Option<u64>,
+        outcome: &[u8],
+        place: Option<Place>,
+    ) -> Result<(), FrameError> {
+        // Were it believed, who never listens could have the host keep what it has to say without end.
+        if !line.has_told(id) {
+            return Err(FrameError::Unasked { call: id });
+        }
         let inside = inside.map(Duration::from_nanos);
         let mut afterwards = Afterwards::default();
         let mut state = self.state();
         // One that nobody has asked for, or that was told of before.
-        let Some(sent) = state.sent.remove(&id) else { return Err(senseless()) };
+        let Some(sent) = state.sent.remove(&id) else { return Err(FrameError::Unasked { call: id }) };
         state.lanes.ended(&sent.control, sent.slow);
         state.send(&mut afterwards);
         drop(state);
         afterwards.carry_out();
-        if outcome.len() > LARGE {
-            let outcome = outcome.to_vec();
+        let Some(place) = place else { return sent.read(inside, outcome) };
+        let outcome = outcome.to_vec();
+        tokio::task::spawn_blocking(move || {
+            let (function, span) = (sent.function, sent.span.clone());
             // Where it cannot be read, the call is lost, and the runner goes on.
-            tokio::task::spawn_blocking(move || sent.read(inside, &outcome));
-            return Ok(());
-        }
-        sent.read(inside, outcome)
+            if let Err(error) = sent.read(inside, &outcome) {
+                span.in_scope(|| tracing::error!("an answer of {function} is lost: {error}"));
+            }
+            drop(outcome);
+            drop(place);
+        });
+        Ok(())
     }
 
     /// Asks the runner where the calls are that it has. Nothing where it does not say so within [`COUNT_LIMIT`], or where there
@@ -201,7 +220,7 @@ impl Desk {
             (!std::mem::replace(&mut state.is_asked, true)).then_some(line)
         };
         if let Some(line) = line {
-            line.send(encode(&ToRunner::Count).ok()?);
+            line.send(None, encode(&ToRunner::Count).ok()?);
         }
         timeout(COUNT_LIMIT, counts.changed()).await.ok()?.ok()?;
         let load = *counts.borrow();
@@ -213,7 +232,7 @@ impl Desk {
         let mut state = self.state();
         // Nobody has asked, or it was told before.
         if !std::mem::take(&mut state.is_asked) {
-            return Err(senseless());
+            return Err(FrameError::Misplaced("how many calls are inside the plugin"));
         }
         // Some may have ended since it counted. Whoever lies about the rest has no more than it was given.
         let sent = state.sent.len();
@@ -283,10 +302,6 @@ impl Desk {
     }
 }
 
-fn senseless() -> FrameError {
-    FrameError::Senseless(postcard::Error::DeserializeBadEncoding)
-}
-
 impl State {
     /// Lets as many calls go as there is room for.
     fn send(&mut self, afterwards: &mut Afterwards) {
@@ -328,7 +343,10 @@ impl Sent {
     fn read(self, inside: Option<Duration>, outcome: &[u8]) -> Result<(), FrameError> {
         let read = decode::<Outcome<'_>>(outcome).map(|outcome| outcome.into_answer(self.budget));
         let fits = |answer: Answer<Raw>| match answer {
-            Ok(raw) if !raw.fits(self.function) => Err(senseless()),
+            Ok(raw) if !raw.fits(self.function) => Err(FrameError::OtherKind(self.function)),
+            Err(CallError::Violation(breach)) if breach.function != self.function => {
+                Err(FrameError::OtherKind(self.function))
+            }
             answer => Ok(answer),
         };
         match read.and_then(fits) {

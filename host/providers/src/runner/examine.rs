@@ -64,11 +64,11 @@ pub(crate) fn examine(sealed: &Arc<Sealed>, program: &RunnerProgram) -> Result<S
                 let message = format!("it has not ended to load within {} s", LOAD_LIMIT.as_secs());
                 return Err(refuse(LoadErrorKind::Stuck, message));
             }
-            Err(error @ (FrameError::TooLong { .. } | FrameError::Senseless(_))) => {
-                return Err(refuse(LoadErrorKind::Crashed, senseless(&error)));
-            }
             Ok(None) | Err(FrameError::CutOff | FrameError::Unreadable(_)) => {
                 return Err(refuse(LoadErrorKind::Crashed, thrown_away.ended()));
+            }
+            Err(error) => {
+                return Err(refuse(LoadErrorKind::Crashed, senseless(&error)));
             }
         }
     }

@@ -9,6 +9,8 @@ use std::{
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Function;
+
 /// The longest frame, in bytes, its length not counted: a call about a hundred thousand handles of the greatest length
 /// needs a third of it.
 pub(crate) const FRAME_LIMIT: usize = 64 << 20;
@@ -19,6 +21,9 @@ const PREFIX: usize = size_of::<u32>();
 /// The room that is kept for the next frames when a large one has been read.
 const KEPT_ROOM: usize = 1 << 20;
 
+/// The room that there is for what comes in, at least, where nobody knows yet how much that is.
+const PIECE: usize = 64 * 1024;
+
 /// Why a stream makes no sense, or has ended.
 #[derive(Debug)]
 pub(crate) enum FrameError {
@@ -26,6 +31,12 @@ pub(crate) enum FrameError {
     TooLong { bytes: usize },
     /// A frame's bytes are no message.
     Senseless(postcard::Error),
+    /// A call is answered that was not asked for, or was answered before.
+    Unasked { call: u64 },
+    /// A call is answered with what another function answers.
+    OtherKind(Function),
+    /// Something is said where it cannot be said.
+    Misplaced(&'static str),
     /// The stream ended within a frame.
     CutOff,
     /// It could not be read.
@@ -39,6 +50,11 @@ impl fmt::Display for FrameError {
                 write!(f, "a frame of {bytes} bytes is announced, of at most {FRAME_LIMIT}")
             }
             Self::Senseless(error) => write!(f, "a frame is no message: {error}"),
+            Self::Unasked { call } => {
+                write!(f, "it answers call {call}, of which it was not told, or not since")
+            }
+            Self::OtherKind(function) => write!(f, "it answers {function} as another function is answered"),
+            Self::Misplaced(what) => write!(f, "it says {what}, which cannot be said then"),
             Self::CutOff => f.write_str("the stream ends within a frame"),
             Self::Unreadable(error) => write!(f, "the stream cannot be read: {error}"),
         }
@@ -144,7 +160,8 @@ pub(crate) fn read(stream: &mut impl Read) -> Result<Option<Vec<u8>>, FrameError
     Ok(Some(frame))
 }
 
-/// What has come in of a stream that is read as its bytes come.
+/// What has come in of a stream that is read as its bytes come. It takes no more memory than the longest frame and one
+/// [`PIECE`], whatever comes, and however it is cut.
 #[derive(Default)]
 pub(crate) struct Incoming {
     bytes: Vec<u8>,
@@ -153,31 +170,42 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// Where more bytes go: behind those that are there.
+    /// Where more bytes go: behind those that are there. There is room for some; whoever reads no more than that is held to it.
     pub(crate) fn room(&mut self) -> &mut Vec<u8> {
-        if self.taken == self.bytes.len() {
-            self.bytes.clear();
+        // What was taken makes room first, be it for the first byte of another frame.
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
+        if self.bytes.is_empty() {
             self.bytes.shrink_to(KEPT_ROOM);
-            self.taken = 0;
+        }
+        let missing = match self.end_of_next() {
+            Ok(Some(end)) if end > self.bytes.len() => end - self.bytes.len(),
+            _ => PIECE,
+        };
+        if self.bytes.capacity() - self.bytes.len() < missing {
+            self.bytes.reserve_exact(missing.max(PIECE));
         }
         &mut self.bytes
     }
 
+    /// How long the next frame is, when it is there as a whole.
+    pub(crate) fn next_length(&self) -> Result<Option<usize>, FrameError> {
+        let end = self.end_of_next()?.filter(|end| *end <= self.bytes.len());
+        Ok(end.map(|end| end - self.taken - PREFIX))
+    }
+
     /// The next frame that is there as a whole.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, FrameError> {
-        let there = &self.bytes[self.taken..];
-        let Some((prefix, rest)) = there.split_first_chunk::<PREFIX>() else { return Ok(None) };
-        let length = length(*prefix)?;
-        if rest.len() < length {
-            // What was taken makes room, so that no more memory is needed than for the longest frame.
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-            self.bytes.reserve((PREFIX + length).saturating_sub(self.bytes.len()));
-            return Ok(None);
-        }
+        let Some(length) = self.next_length()? else { return Ok(None) };
         let begin = self.taken + PREFIX;
         self.taken = begin + length;
-        Ok(Some(&self.bytes[begin..begin + length]))
+        Ok(Some(&self.bytes[begin..self.taken]))
+    }
+
+    /// Where the next frame ends, as soon as its length is there.
+    fn end_of_next(&self) -> Result<Option<usize>, FrameError> {
+        let Some(prefix) = self.bytes[self.taken..].first_chunk::<PREFIX>() else { return Ok(None) };
+        Ok(Some(self.taken + PREFIX + length(*prefix)?))
     }
 }
 

@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore_config::Guard;
 use longshore_plugin_abi::level;
 use longshore_plugin_api::Error;
 use tokio::{
@@ -28,10 +27,11 @@ use super::{
     process::{Ends, Handle, Start, how},
     program::RunnerProgram,
     ration::Ration,
+    reading::{Reading, Room},
     wire::{FromRunner, Hello, Opening, Serve, ToRunner},
 };
 use crate::{
-    error::{CreateError, LoadError},
+    error::{CreateError, LoadError, cut},
     library::Library,
     log::{self, Source},
     pool::{self, CallLimits},
@@ -136,6 +136,10 @@ pub(super) struct Spell {
     cause: Option<String>,
     /// Until when its end is waited for, once it was killed.
     given_up: Option<Instant>,
+    /// Whether what it said last is too large to be read now.
+    reading: Reading,
+    /// How much was heard of it after its end, in bytes.
+    last_words: usize,
 }
 
 /// What a runner has come to.
@@ -170,6 +174,8 @@ impl Spell {
             lacking: Arc::default(),
             cause: None,
             given_up: None,
+            reading: Reading::Free,
+            last_words: 0,
         })
     }
 
@@ -206,7 +212,7 @@ impl Spell {
     pub(super) fn ask_to_shut_down(&self) {
         // A word fits a frame.
         if let Ok(frame) = encode(&ToRunner::ShutDown) {
-            self.line.send(frame);
+            self.line.send(None, frame);
         }
     }
 
@@ -233,15 +239,17 @@ impl Spell {
                 }
             }
             let given_up = self.given_up;
-            let Self { line, ear, incoming, output, errors, log, end, .. } = &mut *self;
+            let Self { line, ear, incoming, output, errors, log, end, reading, .. } = &mut *self;
+            let listens = !reading.is_waiting();
             tokio::select! {
-                read = ear.read(incoming) => if !matches!(read, Ok(1..)) {
+                read = ear.read(incoming), if listens => if !matches!(read, Ok(1..)) {
                     return self.over(desk).await;
                 },
                 () = output.hear(|text| log.written(level::INFO, "stdout", text)) => {}
                 () = errors.hear(|text| log.written(level::WARN, "stderr", text)) => {}
                 _ = end => return self.over(desk).await,
                 () = until(given_up) => return self.over(desk).await,
+                () = reading.had() => {}
                 never = line.write() => match never {},
             }
         }
@@ -254,13 +262,18 @@ impl Spell {
         let ended = timeout_at(by.into(), &mut self.end).await;
         if self.cause.is_none() {
             // A part of a frame may be left over, which is no wonder now.
-            let mut heard = 0;
-            while heard < LAST_WORDS
+            while self.last_words < LAST_WORDS
                 && let Ok(read @ 1..) = self.ear.take(&mut self.incoming)
             {
-                heard += read;
+                self.last_words += read;
             }
-            while let Ok(Some(_)) = self.hear(desk) {}
+            loop {
+                match self.hear(desk) {
+                    Ok(Some(_)) => {}
+                    Ok(None) if self.reading.is_waiting() => self.reading.had().await,
+                    Ok(None) | Err(_) => break,
+                }
+            }
         }
         let Self { output, errors, log, .. } = &mut *self;
         output.finish(|text| log.written(level::INFO, "stdout", text));
@@ -273,29 +286,32 @@ impl Spell {
         })
     }
 
-    /// Takes what has come in as a whole, up to what ends the hearing.
+    /// Takes what has come in as a whole, up to what ends the hearing, or what there is no room for yet.
     fn hear(&mut self, desk: &Desk) -> Result<Option<Step>, FrameError> {
-        while let Some(frame) = self.incoming.next()? {
+        while let Some(bytes) = self.incoming.next_length()? {
+            let Ok(place) = self.reading.place(Room::of_all(), bytes) else { break };
+            let Some(frame) = self.incoming.next()? else { break };
             let (message, rest) = decode_first::<FromRunner<'_>>(frame)?;
             match message {
-                FromRunner::Ended { id, inside } => desk.ended(id, inside, rest)?,
+                FromRunner::Ended { id, inside } => desk.ended(&self.line, id, inside, rest, place)?,
                 FromRunner::Inside { calls } => desk.counted(calls)?,
                 FromRunner::Log { call, missed, level, target, line } => {
                     desk.in_span(call, || self.log.take(missed, level, target, line));
                 }
                 FromRunner::Lacking(what) => {
                     // It is told once, and of each guard.
-                    if !self.lacking.is_empty() || what.len() > Guard::ALL.len() {
-                        return Err(FrameError::Senseless(postcard::Error::DeserializeBadEncoding));
+                    if !self.lacking.is_empty() || !what.is_whole() {
+                        return Err(FrameError::Misplaced("that more guards are lacking than there are"));
                     }
                     let provider = self.log.source.provider();
-                    for lacking in &what {
+                    self.lacking =
+                        what.into_kept().into_iter().map(|lacking| cut(lacking).into_owned()).collect();
+                    for lacking in &*self.lacking {
                         tracing::warn!(
                             provider,
                             "the provider's process is not confined as asked: {lacking}"
                         );
                     }
-                    self.lacking = what.into_iter().map(str::to_owned).collect();
                 }
                 FromRunner::Created => return Ok(Some(Step::Created)),
                 FromRunner::NotCreated(failed) => {
@@ -311,7 +327,7 @@ impl Spell {
                     return Ok(Some(Step::NotCreated(CreateError::Load(Box::new(error)))));
                 }
                 FromRunner::Unconfined(why) => {
-                    let error = CreateError::Unconfined { why: why.to_owned() };
+                    let error = CreateError::Unconfined { why: cut(why).into_owned() };
                     return Ok(Some(Step::NotCreated(error)));
                 }
                 FromRunner::OtherVersion(theirs) => {
@@ -319,7 +335,7 @@ impl Spell {
                     return Ok(Some(Step::NotCreated(error)));
                 }
                 FromRunner::Examined { .. } => {
-                    return Err(FrameError::Senseless(postcard::Error::DeserializeBadEncoding));
+                    return Err(FrameError::Misplaced("what a plugin says of itself"));
                 }
             }
         }

@@ -10,6 +10,7 @@ use std::{
     time::Instant,
 };
 
+use longshore_config::PASSWORD_LIMIT;
 use longshore_plugin_abi::{Logger, abi_stable::std_types::RStr};
 use serde::Serialize;
 
@@ -19,7 +20,7 @@ use super::{
     ration::Ration,
     wire::FromRunner,
 };
-use crate::log::MAX_LINE_BYTES;
+use crate::log::{MAX_LINE_BYTES, MAX_TARGET_BYTES};
 
 thread_local! {
     /// The call that this thread is in.
@@ -64,8 +65,9 @@ impl Voice {
     }
 
     fn log(&self, level: u8, target: &str, message: &str) {
-        let line = &message[..message.floor_char_boundary(MAX_LINE_BYTES + 1)];
-        let target = &target[..target.floor_char_boundary(MAX_LINE_BYTES)];
+        // What the host takes out of a line it must find whole, be it where the line is cut.
+        let line = &message[..message.floor_char_boundary(MAX_LINE_BYTES + PASSWORD_LIMIT)];
+        let target = &target[..target.floor_char_boundary(MAX_TARGET_BYTES)];
         let admitted = {
             let mut ration = self.ration.lock().unwrap_or_else(PoisonError::into_inner);
             ration.admit(Instant::now(), line.len() + target.len())

@@ -7,16 +7,19 @@
 
 use std::time::Duration;
 
+use longshore_config::Guard;
 use longshore_plugin_abi::{
     Failure, KillReply, ListReply, Listed, Reason, RunReply, Shortfall,
     abi_stable::std_types::{ROption, RStr},
 };
 use serde::{Deserialize, Serialize};
 
+use super::few::Few;
 use crate::{
-    ask::{Ask, Raw, Texts, bytes},
+    ask::{Ask, Named, Raw, Texts, bytes},
     call::Answer,
-    error::{CallError, LoadErrorKind, NotSent},
+    check::{self, MAX_ENTRIES},
+    error::{CallError, Function, LoadErrorKind, NotSent, cut},
 };
 
 /// What every version begins with: it is spoken by runners alone.
@@ -95,7 +98,7 @@ pub(crate) enum FromRunner<'a> {
     /// It speaks another version, this one. It is the first in every version.
     OtherVersion(u32),
     /// What confines it is not all in force: what is lacking, for a person.
-    Lacking(#[serde(borrow)] Vec<&'a str>),
+    Lacking(#[serde(borrow)] Few<&'a str, { Guard::ALL.len() }>),
     /// It does not go on, for it is not confined as it must be: why, for a person.
     Unconfined(&'a str),
     /// The plugin is refused.
@@ -124,17 +127,17 @@ pub(crate) enum Outcome<'a> {
     Values(#[serde(serialize_with = "bytes")] &'a [u8]),
     Run {
         #[serde(borrow)]
-        handles: Texts<'a>,
+        handles: Named<'a>,
         shortfall: Option<(&'a str, bool)>,
     },
     Kill {
         #[serde(serialize_with = "bytes")]
         answers: &'a [u8],
         #[serde(borrow)]
-        reasons: Vec<(u64, &'a str)>,
+        reasons: Few<(u64, &'a str), MAX_ENTRIES>,
     },
     /// Handle, token, workers.
-    List(#[serde(borrow)] Vec<(&'a str, &'a str, u32)>),
+    List(#[serde(borrow)] Few<(&'a str, &'a str, u32), MAX_ENTRIES>),
     Status(u8),
     Document(Option<&'a str>),
     Failed(#[serde(borrow)] Failed<'a>),
@@ -166,8 +169,8 @@ impl<'a> From<&'a Failure> for Failed<'a> {
 }
 
 impl From<Failed<'_>> for Failure {
-    fn from(failed: Failed<'_>) -> Self {
-        Self { kind: failed.kind, message: failed.message.into(), field: failed.field.into() }
+    fn from(Failed { kind, message, field }: Failed<'_>) -> Self {
+        Self { kind, message: cut(message).into(), field: cut(field).into() }
     }
 }
 
@@ -177,7 +180,7 @@ impl<'a> From<&'a Raw> for Outcome<'a> {
             Raw::Nothing => Self::Nothing,
             Raw::Values(values) => Self::Values(values),
             Raw::Run(RunReply { handles, shortfall }) => Self::Run {
-                handles: handles.as_slice().into(),
+                handles: Texts::from(handles.as_slice()).into(),
                 shortfall: shortfall.as_ref().map(|short| (&*short.reason, short.retryable)).into_option(),
             },
             Raw::Kill(KillReply { answers, reasons }) => Self::Kill {
@@ -194,23 +197,37 @@ impl<'a> From<&'a Raw> for Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// What the host makes of it. A call that was not made had so much time.
+    /// What the host makes of it. A call that was not made had so much time. An answer of more entries than any may have is
+    /// refused here, before it takes its room.
     pub(crate) fn into_answer(self, budget: Duration) -> Answer<Raw> {
         let text = |text: &str| text.into();
+        let refused = |function, entries| {
+            Err(CallError::Violation(check::too_many(function, entries, std::iter::empty())))
+        };
         Ok(match self {
             Self::Nothing => Raw::Nothing,
             Self::Values(values) => Raw::Values(values.into()),
+            Self::Run { handles, .. } if !handles.is_whole() => {
+                // Those that it did name may be alive.
+                let named = handles.texts.0.iter().map(RStr::as_str);
+                let violation = check::too_many(Function::Run, handles.count, named);
+                return Err(CallError::Violation(violation));
+            }
+            Self::Kill { reasons, .. } if !reasons.is_whole() => {
+                return refused(Function::Kill, reasons.count());
+            }
+            Self::List(entries) if !entries.is_whole() => return refused(Function::List, entries.count()),
             Self::Run { handles, shortfall } => Raw::Run(RunReply {
-                handles: handles.0.into_iter().map(RStr::into).collect(),
+                handles: handles.texts.0.into_iter().map(RStr::into).collect(),
                 shortfall: shortfall
-                    .map(|(reason, retryable)| Shortfall { reason: reason.into(), retryable })
+                    .map(|(reason, retryable)| Shortfall { reason: cut(reason).into(), retryable })
                     .into(),
             }),
             Self::Kill { answers, reasons } => {
-                let reason = |(index, text): (u64, &str)| Reason { index, text: text.into() };
+                let reason = |(index, text): (u64, &str)| Reason { index, text: cut(text).into() };
                 Raw::Kill(KillReply {
                     answers: answers.into(),
-                    reasons: reasons.into_iter().map(reason).collect(),
+                    reasons: reasons.into_kept().into_iter().map(reason).collect(),
                 })
             }
             Self::List(entries) => {
@@ -219,7 +236,7 @@ impl Outcome<'_> {
                     token: token.into(),
                     workers,
                 };
-                Raw::List(ListReply { entries: entries.into_iter().map(listed).collect() })
+                Raw::List(ListReply { entries: entries.into_kept().into_iter().map(listed).collect() })
             }
             Self::Status(value) => Raw::Status(value),
             Self::Document(document) => Raw::Document(ROption::from(document.map(text))),
@@ -228,7 +245,7 @@ impl Outcome<'_> {
                 let reason = match why {
                     NotMade::OutOfTime => NotSent::OutOfTime { waited: budget },
                     NotMade::ShutDown => NotSent::ShutDown,
-                    NotMade::Other(text) => NotSent::NoThread(text.to_owned()),
+                    NotMade::Other(text) => NotSent::NoThread(cut(text).into_owned()),
                 };
                 return Err(CallError::NotSent { reason });
             }

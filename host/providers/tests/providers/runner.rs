@@ -1,6 +1,7 @@
 //! Providers in processes of their own: what a plugin does to its process costs nobody else, and nothing that is certain is
 //! told where it is not.
 
+mod bombs;
 mod ending;
 mod faults;
 mod figures;

@@ -6,7 +6,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     error::Function,
-    runner::frame::{decode, decode_first, encode},
+    heap,
+    runner::{
+        frame::{FrameError, decode, decode_first, encode},
+        reading::weight,
+    },
 };
 
 fn texts() -> impl Strategy<Value = Vec<String>> {
@@ -90,10 +94,92 @@ proptest! {
 
     #[test]
     fn no_garbage_is_worse_than_an_error(garbage in prop::collection::vec(any::<u8>(), 0..256)) {
-        let _ = decode::<FromRunner<'_>>(&garbage).is_ok();
-        let _ = decode::<Outcome<'_>>(&garbage).map(|outcome| outcome.into_answer(Duration::ZERO).is_ok());
-        let _ = decode::<Body<'_>>(&garbage).is_ok();
-        let _ = decode::<(Opening, Hello<'_>)>(&garbage).is_ok();
+        is_bounded(&garbage)?;
+    }
+
+    #[test]
+    fn what_is_cut_short_or_goes_on_is_no_answer(raw in raw(), end in any::<prop::sample::Index>(), more in any::<u8>()) {
+        let frame = said(&Outcome::from(&raw));
+        let cut = &frame[..end.index(frame.len())];
+        prop_assert!(matches!(decode::<Outcome<'_>>(cut), Err(FrameError::Senseless(_))), "{cut:?}");
+        let longer = [&frame[..], &[more]].concat();
+        prop_assert!(matches!(decode::<Outcome<'_>>(&longer), Err(FrameError::Senseless(_))), "{longer:?}");
+        is_bounded(cut)?;
+    }
+
+    #[test]
+    fn what_was_damaged_on_its_way_is_an_error_or_another_answer(
+        raw in raw(),
+        flips in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+    ) {
+        let mut frame = said(&(FromRunner::Ended { id: 7, inside: None }, Outcome::from(&raw)));
+        for flip in flips {
+            let bit = flip.index(frame.len() * 8);
+            frame[bit / 8] ^= 1 << (bit % 8);
+        }
+        is_bounded(&frame)?;
+        if let Ok((_, rest)) = decode_first::<FromRunner<'_>>(&frame) {
+            is_bounded(rest)?;
+        }
+    }
+}
+
+/// Reads bytes as each thing that is said, which makes an error with a name of what is none, and takes no more memory than a frame of
+/// that length may.
+fn is_bounded(bytes: &[u8]) -> Result<(), TestCaseError> {
+    // An error is told in words, which take room as well.
+    const WORDS: usize = 16 << 10;
+    let (error, peak) = heap::peak(|| {
+        let errors = [
+            decode::<FromRunner<'_>>(bytes).err(),
+            decode::<Outcome<'_>>(bytes).map(|outcome| drop(outcome.into_answer(Duration::ZERO))).err(),
+            decode::<Body<'_>>(bytes).err(),
+            decode::<ToRunner>(bytes).err(),
+            decode::<(Opening, Hello<'_>)>(bytes).err(),
+        ];
+        errors.into_iter().flatten().find(|error| !matches!(error, FrameError::Senseless(_)))
+    });
+    prop_assert!(error.is_none(), "{error:?}");
+    prop_assert!(peak <= weight(bytes.len()) + WORDS, "{peak} bytes for {}", bytes.len());
+    Ok(())
+}
+
+#[test]
+fn what_is_announced_takes_no_room_before_it_comes() {
+    // A list, reasons of a kill, and handles of a run, each of as many as a number can say; then guards that are lacking.
+    let many = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    for head in [&[4][..], &[3, 0], &[2], &[1]] {
+        for rest in [0, 1, 1000] {
+            let bytes = [head, &many, &vec![0; rest]].concat();
+            assert!(decode::<Outcome<'_>>(&bytes).is_err() && decode::<FromRunner<'_>>(&bytes).is_err());
+            is_bounded(&bytes).expect("it is bounded");
+        }
+    }
+}
+
+#[test]
+fn more_guards_than_there_are_are_counted_and_not_kept() {
+    let lacking = FromRunner::Lacking(std::iter::repeat_n("", 1 << 20).collect());
+    let frame = said(&lacking);
+    let (heard, peak) = heap::peak(|| match decode::<FromRunner<'_>>(&frame) {
+        Ok(FromRunner::Lacking(lacking)) => (lacking.is_whole(), lacking.count()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(heard, (false, 1 << 20));
+    assert!(peak < 1 << 10, "{peak}");
+}
+
+#[test]
+fn a_text_for_a_person_is_taken_over_as_far_as_it_is_for_one() {
+    let text = "x".repeat(1 << 20);
+    let failed = Failed { kind: 1, message: &text, field: &text };
+    let short = Outcome::Run { handles: Texts(vec![]).into(), shortfall: Some((&text, true)) };
+    let reasons = [(0, text.as_str())].into_iter().collect();
+    for outcome in [short, Outcome::Kill { answers: &[0], reasons }, Outcome::Failed(failed)] {
+        let frame = said(&outcome);
+        let outcome = decode::<Outcome<'_>>(&frame).expect("it makes sense");
+        let told = format!("{:?}", outcome.into_answer(Duration::ZERO));
+        assert!(told.contains("bytes cut off") && told.len() < 64 << 10, "{}", told.len());
     }
 }
 
