@@ -264,13 +264,6 @@ impl Breaker {
         }
     }
 
-    /// Closes it, and forgets what has failed: an operator says so.
-    pub(crate) fn forgive(&self) {
-        let mut kept = self.kept();
-        kept.machine.forgive();
-        self.look_at(&kept);
-    }
-
     pub(crate) fn state(&self) -> BreakerState {
         let kept = self.kept();
         BreakerState { failures: kept.machine.failures(), open: kept.open(), openings: kept.openings }

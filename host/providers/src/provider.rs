@@ -199,15 +199,6 @@ impl Provider {
         self.seat.runner()?.resources()
     }
 
-    /// Lifts a quarantine: the runner is started again at once, also where it only waits to be, and what it died of before
-    /// is forgotten. The circuit breaker is closed as well.
-    pub fn release(&self) {
-        self.books.breaker.forgive();
-        if let Some(runner) = self.seat.runner() {
-            runner.release();
-        }
-    }
-
     /// How busy its threads are.
     pub fn load(&self) -> ProviderLoad {
         self.seat.load()

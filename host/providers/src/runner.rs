@@ -51,8 +51,6 @@ pub struct RunnerSetup {
     pub program: RunnerProgram,
     /// What it may not do.
     pub confine: Option<Confinement>,
-    /// Why it is not to be started, where it is not: until the provider is released.
-    pub quarantined: Option<Arc<str>>,
 }
 
 impl RunnerSetup {
@@ -69,6 +67,6 @@ impl RunnerSetup {
         let (program, library) = (self.program.clone(), Arc::clone(library));
         let limits = CallLimits { threads: limits.threads.max(1), ..limits };
         let recipe = spell::Recipe { program, library, log, config, confine, limits };
-        Runner::create(recipe, self.quarantined.clone()).await
+        Runner::create(recipe).await
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     calls::{listed, traits},
     definition::Definition,
     error::{ApplyError, CommandError, nearest},
+    generations::RolledBack,
     host::Host,
     house::House,
     message::Previewed,
@@ -22,7 +23,7 @@ use crate::{
     reconciler::definition,
     registry::{Cluster, Installed, Made},
     view::{Explanation, Libraries, explanations},
-    workshop::{Risen, failed},
+    workshop::{Failed, Risen, failed},
 };
 
 /// What a configuration did, or would do, to one provider or cluster.
@@ -89,6 +90,8 @@ impl Host {
         finish(async move {
             let _turn = turn;
             let applied = house.bring_all_about(secured.config, providers).await;
+            // One that was not there, and was on trial when the host before ended, goes on with that.
+            house.go_on_with_trials().await;
             house.watch_folders();
             applied
         })
@@ -150,8 +153,8 @@ impl House {
                     self.note_config(wanted).await?;
                     Effect::Unchanged
                 }
-                Prepared::New { definition, provider, effect } => {
-                    self.install(definition, provider).await?;
+                Prepared::New { definition, provider, effect, rolled_back } => {
+                    self.install(definition, provider, rolled_back.clone()).await?;
                     *effect
                 }
             };
@@ -177,8 +180,9 @@ impl House {
                 providers.insert(wanted.name.clone(), prepared);
                 continue;
             }
-            let library = self.workshop.open_library(wanted).await?;
             let current = self.shared.registry().providers.get(&wanted.name).cloned();
+            let made = current.as_ref().map(|current| &current.made);
+            let library = self.workshop.open_library(wanted, made, &self.shared.quarantines).await?;
             let prepared = match current {
                 Some(Installed { made: Ok(provider), config })
                     if is_same(&config, &provider, wanted, &library) =>
@@ -195,7 +199,8 @@ impl House {
                     self.shared.quarantines.admit(&wanted.name, library.hash())?;
                     let effect = if current.is_some() { Effect::Updated } else { Effect::Created };
                     let provider = self.workshop.make(wanted, &library).await?;
-                    Prepared::New { definition: Box::new(wanted.clone().into()), provider, effect }
+                    let definition = Box::new(wanted.clone().into());
+                    Prepared::New { definition, provider, effect, rolled_back: None }
                 }
             };
             providers.insert(wanted.name.clone(), prepared);
@@ -236,12 +241,13 @@ impl House {
         let mut definition = Box::new(Definition { config: wanted.clone(), swapped: Some(swapped) });
         let risen = match self.workshop.bring_up(&definition, &self.shared.quarantines).await {
             // What it was swapped to is not run any more: what the configuration names takes its place, where that may run.
-            Err(ApplyError::Quarantined { .. }) => return Ok(None),
-            risen => risen?,
+            Err(Failed { error: ApplyError::Quarantined { .. }, .. }) => return Ok(None),
+            risen => risen.map_err(|failed| failed.error)?,
         };
-        let Risen { provider, swapped } = risen;
+        let Risen { provider, swapped, left } = risen;
         definition.swapped = swapped;
-        Ok(Some(Prepared::New { definition, provider, effect: Effect::Updated }))
+        let rolled_back = left.map(|left| RolledBack::of(left, self.clock.now()));
+        Ok(Some(Prepared::New { definition, provider, effect: Effect::Updated, rolled_back }))
     }
 
     /// Lets everybody use a provider that was made. It is in the journal before anything relies on it.
@@ -249,9 +255,10 @@ impl House {
         &self,
         definition: &Definition,
         provider: &Arc<Provider>,
+        rolled_back: Option<RolledBack>,
     ) -> Result<(), ApplyError> {
         self.define(definition).await?;
-        self.shared.install(definition.clone(), provider).await;
+        self.shared.install(definition.clone(), provider, rolled_back).await;
         Ok(())
     }
 
@@ -389,7 +396,13 @@ pub(crate) enum Prepared {
     /// In the host just so, or not named by the configuration at all.
     Current(Made),
     /// Made for the configuration.
-    New { definition: Box<Definition>, provider: Arc<Provider>, effect: Effect },
+    New {
+        definition: Box<Definition>,
+        provider: Arc<Provider>,
+        effect: Effect,
+        /// What it was to be made of, where that was given up.
+        rolled_back: Option<RolledBack>,
+    },
 }
 
 pub(crate) fn provider_of(cluster: &ClusterConfig, providers: &BTreeMap<String, Prepared>) -> Made {

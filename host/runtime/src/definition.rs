@@ -9,6 +9,9 @@ use longshore_store::{JournalError, JournalErrorKind, Subject};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// So many libraries that were gone back from are remembered of a provider: the latest.
+const GIVEN_UP_LIMIT: usize = 64;
+
 /// The key beside those of the configuration that says what a swap did.
 const SWAPPED: &str = "swapped";
 
@@ -31,9 +34,57 @@ pub(crate) struct Swapped {
     /// Whether the one that serves still has to prove itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trial: Option<Trial>,
-    /// The SHA-256 of the library that was gone back from last: no watched folder brings it again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) given_up: Option<String>,
+    /// What was gone back from: no watched folder brings it again.
+    #[serde(default, skip_serializing_if = "GivenUp::is_empty")]
+    pub(crate) given_up: GivenUp,
+}
+
+/// The libraries that a provider went back from, by the SHA-256 of their content in hexadecimal, the latest last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub(crate) struct GivenUp(Vec<String>);
+
+/// As it was written: earlier hosts remembered but one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<Written> for GivenUp {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::One(hash) => Self(vec![hash]),
+            Written::Many(hashes) => Self(hashes),
+        }
+    }
+}
+
+impl GivenUp {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// With one more, which is the latest.
+    #[must_use]
+    pub(crate) fn and(self, hash: &str) -> Self {
+        let Self(mut hashes) = self.without(hash);
+        hashes.push(hash.to_owned());
+        Self(hashes.split_off(hashes.len().saturating_sub(GIVEN_UP_LIMIT)))
+    }
+
+    /// Without one: somebody wants it again.
+    #[must_use]
+    pub(crate) fn without(mut self, hash: &str) -> Self {
+        self.0.retain(|known| known != hash);
+        self
+    }
+
+    /// Their hashes.
+    pub(crate) fn into_hashes(self) -> Vec<String> {
+        self.0
+    }
 }
 
 /// A library, by its content, and where that was found.
@@ -77,14 +128,23 @@ impl Swapped {
         choices
     }
 
+    /// Why a host does not begin with what serves, where the host before may have been brought down by it.
+    pub(crate) fn why_not_again(&self) -> Option<String> {
+        let was_cut_off = self.trial.is_some_and(|trial| !trial.is_put_off);
+        was_cut_off.then(|| "its host was cut off while it still had to prove itself".to_owned())
+    }
+
     /// The same, for a host that begins with one of the [`choices`](Self::choices).
     pub(crate) fn begun_with(self, chosen: &Origin) -> Self {
         if *chosen == self.serving && self.trial.is_none_or(|trial| trial.is_put_off) {
             return self;
         }
         let was_cut_off = self.trial.is_some_and(|trial| !trial.is_put_off);
-        let given_up =
-            if was_cut_off && *chosen != self.serving { Some(self.serving.hash) } else { self.given_up };
+        let given_up = if was_cut_off && *chosen != self.serving {
+            self.given_up.and(&self.serving.hash)
+        } else {
+            self.given_up
+        };
         Self { serving: chosen.clone(), before: None, trial: None, given_up }
     }
 }
@@ -137,7 +197,7 @@ mod tests {
 
     fn swapped(trial: Option<bool>) -> Swapped {
         let trial = trial.map(|is_put_off| Trial { watch_ms: 60_000, is_put_off });
-        Swapped { serving: origin("2"), before: Some(origin("1")), trial, given_up: None }
+        Swapped { serving: origin("2"), before: Some(origin("1")), trial, given_up: GivenUp::default() }
     }
 
     fn begins_with(swapped: &Swapped) -> String {
@@ -166,9 +226,21 @@ mod tests {
         let cut_off = swapped(Some(false));
         assert_eq!(begins_with(&cut_off), "1");
         let begun = cut_off.clone().begun_with(&origin("1"));
-        let given_up = Some(origin("2").hash);
+        let given_up = GivenUp::default().and(&origin("2").hash);
         assert_eq!(begun, Swapped { serving: origin("1"), before: None, trial: None, given_up });
         assert_eq!(cut_off.begun_with(&origin("2")).trial, None, "nothing is left to go back to");
         assert_eq!(swapped(None).begun_with(&origin("2")), swapped(None));
+    }
+
+    #[test]
+    fn the_latest_that_were_given_up_are_remembered_each_once() {
+        let read = |written: Value| serde_json::from_value::<GivenUp>(written).expect("legal");
+        assert_eq!(read(json!("a")), GivenUp::default().and("a"), "as an earlier host wrote it");
+        assert_eq!(read(json!(["a", "b"])).and("a").into_hashes(), ["b", "a"]);
+        assert_eq!(read(json!(["a", "b"])).without("a").into_hashes(), ["b"]);
+        let all = (0..1_000).fold(GivenUp::default(), |all, number| all.and(&number.to_string()));
+        assert_eq!(read(serde_json::to_value(&all).expect("it can be written")), all);
+        let hashes = all.into_hashes();
+        assert_eq!((hashes.len(), hashes.last().map(String::as_str)), (GIVEN_UP_LIMIT, Some("999")));
     }
 }

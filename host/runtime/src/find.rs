@@ -57,8 +57,8 @@ impl House {
             ..config.clone()
         };
         let library = match Target::of(request.to.as_deref()) {
-            Target::AsConfigured => self.workshop.open_library(&wanted(&config.plugin)).await?,
-            Target::File(file) => self.workshop.open_library(&wanted(file)).await?,
+            Target::AsConfigured => self.open_new(current, &wanted(&config.plugin)).await?,
+            Target::File(file) => self.open_new(current, &wanted(file)).await?,
             Target::Version { name, version } => self.find_version(current, name, version, wanted).await?,
         };
         let is_same = match &current.made {
@@ -77,6 +77,14 @@ impl House {
         .into())
     }
 
+    async fn open_new(
+        &self,
+        current: &Installed,
+        wanted: &ProviderConfig,
+    ) -> Result<Arc<Library>, ApplyError> {
+        self.workshop.open_library(wanted, Some(&current.made), &self.shared.quarantines).await
+    }
+
     /// A version by its number: the one that served before, or one of the shelf or of the plugin folders.
     async fn find_version(
         &self,
@@ -88,7 +96,7 @@ impl House {
         let (provider, kind) = (&current.config.name, kind(current));
         let name = name.unwrap_or(&kind);
         if name == kind
-            && let Some(library) = self.known_version(current, version).await
+            && let Some(library) = self.known_version(current, version).await?
         {
             return Ok(library);
         }
@@ -96,7 +104,7 @@ impl House {
         let places = [format!("{name}@{version}"), format!("{name}-{version}"), name.to_owned()];
         let mut found = Vec::new();
         for place in &places {
-            let library = match self.workshop.open_library(&wanted(place)).await {
+            let library = match self.open_new(current, &wanted(place)).await {
                 Ok(library) => library,
                 Err(ApplyError::NotFound { .. }) => continue,
                 Err(error) => return Err(error),
@@ -111,22 +119,29 @@ impl House {
     }
 
     /// A version that this host has, or has had.
-    async fn known_version(&self, current: &Installed, version: &str) -> Option<Arc<Library>> {
+    async fn known_version(
+        &self,
+        current: &Installed,
+        version: &str,
+    ) -> Result<Option<Arc<Library>>, ApplyError> {
         if let Ok(serving) = &current.made
             && serving.library().metadata().version == version
         {
-            return Some(Arc::clone(serving.library()));
+            return Ok(Some(Arc::clone(serving.library())));
         }
+        let name = &current.config.name;
         let before = {
             let registry = self.shared.registry();
-            let before = registry.generations.get(&current.config.name)?.before.as_ref();
-            let before = before.filter(|before| before.origin.version == version)?;
-            (before.library.clone(), before.origin.clone())
+            let before = registry.generations.get(name).and_then(|generations| generations.before.as_ref());
+            let before = before.filter(|before| before.origin.version == version);
+            before.map(|before| (before.library.clone(), before.origin.clone()))
         };
-        match before {
-            (Some(library), _) => Some(library),
+        let Some((library, origin)) = before else { return Ok(None) };
+        self.shared.quarantines.admit(name, &origin.hash)?;
+        match library {
+            Some(library) => Ok(Some(library)),
             // Whatever lies there now, the folders may have it as well.
-            (None, origin) => self.workshop.open_exactly(&current.config, &origin).await.ok(),
+            None => Ok(self.workshop.open_exactly(&current.config, &origin).await.ok()),
         }
     }
 }

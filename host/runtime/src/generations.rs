@@ -12,7 +12,10 @@ use longshore_scaling::Time;
 use serde::{Deserialize, Serialize};
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::definition::{Origin, Swapped};
+use crate::{
+    definition::{Origin, Swapped},
+    workshop::Left,
+};
 
 /// The most generations of one provider that are alive. A swap that would be one more is refused: calls hang in those before.
 pub(crate) const GENERATIONS_LIMIT: usize = 8;
@@ -94,6 +97,14 @@ pub struct RolledBack {
     pub reason: String,
 }
 
+impl RolledBack {
+    /// What a provider was to be made of, and was not.
+    pub(crate) fn of(left: Left, at: Time) -> Self {
+        let Left { origin: Origin { version, hash, .. }, why } = left;
+        Self { at, version, hash, reason: why }
+    }
+}
+
 /// What a generation is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -138,7 +149,11 @@ pub struct GenerationStatus {
 
 impl Generations {
     /// A provider that comes to be, after a provider of that name where there was one. Nothing of that one is left.
-    pub(crate) fn first(after: Option<&Self>, swapped: Option<Swapped>) -> Self {
+    pub(crate) fn first(
+        after: Option<&Self>,
+        swapped: Option<Swapped>,
+        rolled_back: Option<RolledBack>,
+    ) -> Self {
         let latest = after.map_or(0, |after| after.latest);
         let before = swapped.as_ref().and_then(|swapped| swapped.before.clone()).map(|origin| Before {
             number: latest + 1,
@@ -157,7 +172,7 @@ impl Generations {
             canary: None,
             watched_until: None,
             retiring: Vec::new(),
-            rolled_back: None,
+            rolled_back,
             keeper: None,
         }
     }

@@ -99,9 +99,9 @@ pub struct Released {
 /// A library is not run, since it is quarantined.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "the library of plugin `{}` {} (sha256 {}) is quarantined: {}; `longshore apply` brings a mended one, and `longshore plugin \
-     release {}` lets this one be tried again",
-    library.plugin, library.version, library.short_hash(), library.quarantine.why, library.short_hash()
+    "the library of plugin `{}` {} (sha256 {}, from {}) is quarantined: {}; `longshore apply` or `longshore swap` brings a mended \
+     one, and `longshore plugin release {}` lets this one be tried again",
+    library.plugin, library.version, library.short_hash(), library.path, library.quarantine.why, library.short_hash()
 )]
 pub struct Quarantined {
     /// Which, and why.
@@ -451,8 +451,9 @@ mod tests {
         let text = refusal("one", library("a1", "one")).to_string();
         assert_eq!(
             text,
-            "provider `one`: the library of plugin `mutant` 0.1.0 (sha256 a1a1a1a1a1a1) is quarantined: signal 11; `longshore \
-             apply` brings a mended one, and `longshore plugin release a1a1a1a1a1a1` lets this one be tried again"
+            "provider `one`: the library of plugin `mutant` 0.1.0 (sha256 a1a1a1a1a1a1, from /p) is quarantined: signal 11; \
+             `longshore apply` or `longshore swap` brings a mended one, and `longshore plugin release a1a1a1a1a1a1` lets this \
+             one be tried again"
         );
     }
 }

@@ -8,12 +8,11 @@ use std::{
 };
 
 use longshore_config::ClusterConfig;
-use longshore_providers::{CreateError, DEATHS_LIMIT, Library};
+use longshore_providers::{CreateError, DEATHS_LIMIT};
 use longshore_scaling::{Cycle, State, Trouble};
 use longshore_store::{Claimed, Journal, Lease};
 use serde::de::DeserializeOwned;
 use tokio::{
-    sync::Mutex as AsyncMutex,
     task::{JoinSet, spawn_blocking},
     time::sleep,
 };
@@ -22,11 +21,12 @@ use crate::{
     clock::Clock,
     definition::Definition,
     error::{ApplyError, OpenError},
+    generations::RolledBack,
     host::Host,
     house::House,
     quarantine::Quarantines,
     registry::{Installed, Shared},
-    workshop::{Plugins, Risen, Workshop},
+    workshop::{Failed, Plugins, Risen, Workshop},
 };
 
 /// How long to wait before a provider that could not be made is tried again: at first, and at most. It doubles in between.
@@ -106,7 +106,7 @@ impl Host {
 
 impl House {
     /// Makes all providers at once, so that one that takes its time does not hold up the others.
-    async fn make_all(&self, providers: Vec<Definition>) {
+    async fn make_all(self: &Arc<Self>, providers: Vec<Definition>) {
         let mut making = JoinSet::new();
         for definition in providers {
             let (workshop, shared) = (self.workshop.clone(), Arc::clone(&self.shared));
@@ -118,17 +118,21 @@ impl House {
             // A panic in there is one of the host's own making.
             let (outcome, mut definition) =
                 joined.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+            let mut rolled_back = None;
             let made = match outcome {
-                Ok(Risen { provider, swapped }) => {
+                Ok(Risen { provider, swapped, left }) => {
                     definition.swapped = swapped;
+                    rolled_back = left.map(|left| RolledBack::of(left, self.clock.now()));
                     Ok(provider)
                 }
                 // It is not tried again before it is released.
-                Err(error @ ApplyError::Quarantined { .. }) => Err(Trouble::new(error.to_string())),
-                Err(error) => Err(self.mend(&definition, &error)),
+                Err(Failed { error: error @ ApplyError::Quarantined { .. }, .. }) => {
+                    Err(Trouble::new(error.to_string()))
+                }
+                Err(Failed { error, .. }) => Err(self.mend(&definition, &error)),
             };
             let there = made.as_ref().ok().cloned();
-            self.shared.registry().place(definition, made);
+            self.shared.registry().place(definition, made, rolled_back);
             if let Some(provider) = there {
                 self.shared.guard(&provider);
             }
@@ -136,7 +140,7 @@ impl House {
     }
 
     /// Sees to it that a provider is tried again; says why it is not there.
-    fn mend(&self, definition: &Definition, error: &ApplyError) -> Trouble {
+    fn mend(self: &Arc<Self>, definition: &Definition, error: &ApplyError) -> Trouble {
         let provider = &definition.config.name;
         tracing::error!(provider, "the provider cannot be made, and is tried again: {error}");
         self.try_again(definition.clone(), PROVIDER_RETRY.0, u64::from(is_death(error)));
@@ -144,13 +148,8 @@ impl House {
     }
 
     /// Makes a provider that is not there, as soon as that can be. It has died so often already while it was made.
-    pub(crate) fn try_again(&self, definition: Definition, wait: Duration, deaths: u64) {
-        let mender = Mender {
-            workshop: self.workshop.clone(),
-            shared: Arc::downgrade(&self.shared),
-            applying: Arc::clone(&self.applying),
-            definition,
-        };
+    pub(crate) fn try_again(self: &Arc<Self>, definition: Definition, wait: Duration, deaths: u64) {
+        let mender = Mender { house: Arc::downgrade(self), definition };
         let mut closing = self.shared.closing();
         // It ends when the provider is there, or the host ends or is gone.
         tokio::spawn(async move {
@@ -164,16 +163,8 @@ impl House {
 
 /// Tries again to make a provider.
 struct Mender {
-    workshop: Workshop,
-    shared: Weak<Shared>,
-    applying: Arc<AsyncMutex<()>>,
+    house: Weak<House>,
     definition: Definition,
-}
-
-/// What an attempt failed at, and with which library where it came so far.
-struct Failed {
-    library: Option<Arc<Library>>,
-    error: ApplyError,
 }
 
 /// Whether the library ended the process in which the provider was to be made.
@@ -186,70 +177,59 @@ impl Mender {
         loop {
             sleep(wait).await;
             wait = (wait * 2).clamp(PROVIDER_RETRY.0, PROVIDER_RETRY.1);
-            if !self.is_wanted() {
+            let Some(house) = self.house.upgrade() else { return };
+            if !self.is_wanted(&house) {
                 return;
             }
-            let Some(shared) = self.shared.upgrade() else { return };
             // It may take long, and holds nobody up: who puts another one in its place meanwhile is first.
-            let outcome = self.attempt(&shared).await;
-            let turn = self.applying.lock().await;
-            if !self.is_wanted() {
+            let outcome = house.workshop.bring_up(&self.definition, &house.shared.quarantines).await;
+            let turn = house.applying.lock().await;
+            if !self.is_wanted(&house) {
                 return;
             }
             let Failed { library, error } = match outcome {
-                Ok(risen) => return self.install(risen).await,
+                Ok(risen) => return self.install(&house, risen).await,
                 Err(failed) => failed,
             };
             if matches!(error, ApplyError::Quarantined { .. }) {
                 // Whoever releases the library has the provider tried again.
-                return self.note(Trouble::new(error.to_string()));
+                return self.note(&house, Trouble::new(error.to_string()));
             }
             if let Some(library) = library.filter(|_| is_death(&error)) {
                 deaths += 1;
                 if deaths >= DEATHS_LIMIT as u64 {
                     drop(turn);
                     let why = format!("{deaths} times in a row, {error}");
-                    return shared.give_up(&self.definition.config.name, &library, &why, deaths).await;
+                    return house.shared.give_up(&self.definition.config.name, &library, &why, deaths).await;
                 }
             } else {
                 deaths = 0;
             }
             let provider = &self.definition.config.name;
             tracing::debug!(provider, "the provider is still not there: {error}");
-            self.note(not_there(&error));
+            self.note(&house, not_there(&error));
         }
     }
 
-    async fn attempt(&self, shared: &Shared) -> Result<Risen, Failed> {
-        let opened = self.workshop.open_again(&self.definition, &shared.quarantines).await;
-        let (library, swapped) = opened.map_err(|error| Failed { library: None, error })?;
-        match self.workshop.make(&self.definition.config, &library).await {
-            Ok(provider) => Ok(Risen { provider, swapped }),
-            Err(error) => Err(Failed { library: Some(library), error }),
-        }
-    }
-
-    fn is_wanted(&self) -> bool {
+    fn is_wanted(&self, house: &House) -> bool {
         let config = &self.definition.config;
-        self.shared.upgrade().is_some_and(|shared| {
-            let registry = shared.registry();
-            let current = registry.providers.get(&config.name);
-            let is_missing = |current: &Installed| current.made.is_err() && current.config == *config;
-            !registry.closed && current.is_some_and(is_missing)
-        })
+        let registry = house.shared.registry();
+        let current = registry.providers.get(&config.name);
+        let is_missing = |current: &Installed| current.made.is_err() && current.config == *config;
+        !registry.closed && current.is_some_and(is_missing)
     }
 
-    async fn install(&self, risen: Risen) {
-        let Some(shared) = self.shared.upgrade() else { return };
-        let Risen { provider, swapped } = risen;
+    async fn install(&self, house: &Arc<House>, risen: Risen) {
+        let Risen { provider, swapped, left } = risen;
         let definition = Definition { swapped, ..self.definition.clone() };
+        let rolled_back = left.map(|left| RolledBack::of(left, house.clock.now()));
         tracing::info!(provider = definition.config.name, "the provider is there again");
-        shared.install(definition, &provider).await;
+        house.shared.install(definition, &provider, rolled_back).await;
+        house.go_on_with_trials().await;
     }
 
-    fn note(&self, trouble: Trouble) {
-        let Some(shared) = self.shared.upgrade() else { return };
-        if let Some(current) = shared.registry().providers.get_mut(&self.definition.config.name) {
+    fn note(&self, house: &House, trouble: Trouble) {
+        if let Some(current) = house.shared.registry().providers.get_mut(&self.definition.config.name) {
             current.made = Err(trouble);
         }
     }

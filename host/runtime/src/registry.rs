@@ -14,8 +14,12 @@ use tokio::{
 };
 
 use crate::{
-    definition::Definition, generations::Generations, message::Message, quarantine::Quarantines,
-    swap::Watched, view::ClusterStatus,
+    definition::Definition,
+    generations::{Generations, RolledBack},
+    message::Message,
+    quarantine::Quarantines,
+    swap::Watched,
+    view::ClusterStatus,
 };
 
 /// A cluster, from outside.
@@ -80,11 +84,12 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Puts a provider, or why there is none, in its place, as the first of its generations.
-    pub(crate) fn place(&mut self, definition: Definition, made: Made) {
+    /// Puts a provider, or why there is none, in its place, as the first of its generations. `rolled_back` is what it was to be
+    /// made of, where the host has given that up.
+    pub(crate) fn place(&mut self, definition: Definition, made: Made, rolled_back: Option<RolledBack>) {
         let Definition { config, swapped } = definition;
         let name = config.name.clone();
-        let generations = Generations::first(self.generations.get(&name), swapped);
+        let generations = Generations::first(self.generations.get(&name), swapped, rolled_back);
         self.generations.insert(name.clone(), generations);
         self.providers.insert(name, Installed { config, made });
     }
@@ -167,9 +172,14 @@ impl Shared {
     }
 
     /// Puts a provider in its place, and lets the clusters that it serves know.
-    pub(crate) async fn install(self: &Arc<Self>, definition: Definition, provider: &Arc<Provider>) {
+    pub(crate) async fn install(
+        self: &Arc<Self>,
+        definition: Definition,
+        provider: &Arc<Provider>,
+        rolled_back: Option<RolledBack>,
+    ) {
         let name = definition.config.name.clone();
-        self.registry().place(definition, Ok(Arc::clone(provider)));
+        self.registry().place(definition, Ok(Arc::clone(provider)), rolled_back);
         self.is_there(&name, provider);
         self.tell(&name, None, provider).await;
     }

@@ -203,7 +203,7 @@ impl House {
         let given_up = {
             let registry = self.shared.registry();
             let swapped = registry.generations.get(&name).and_then(|it| it.swapped.as_ref());
-            swapped.and_then(|it| it.given_up.clone()).filter(|hash| hash != new.library().hash())
+            swapped.map(|it| it.given_up.clone()).unwrap_or_default().without(new.library().hash())
         };
         let swapped = Swapped {
             serving: Origin::of(new.library()),

@@ -18,6 +18,7 @@ use crate::{
     definition::{Definition, Origin, Swapped},
     error::ApplyError,
     quarantine::Quarantines,
+    registry::Made,
 };
 
 /// A provider that was made as the journal has it.
@@ -25,6 +26,34 @@ pub(crate) struct Risen {
     pub(crate) provider: Arc<Provider>,
     /// What is so of an earlier swap.
     pub(crate) swapped: Option<Swapped>,
+    /// What should have served.
+    pub(crate) left: Option<Left>,
+}
+
+/// A library that the journal has as serving, and that another one serves in the place of.
+pub(crate) struct Left {
+    pub(crate) origin: Origin,
+    /// Why.
+    pub(crate) why: String,
+}
+
+/// What an attempt to make a provider failed at, and with which library where it came so far.
+pub(crate) struct Failed {
+    pub(crate) library: Option<Arc<Library>>,
+    pub(crate) error: ApplyError,
+}
+
+impl From<ApplyError> for Failed {
+    fn from(error: ApplyError) -> Self {
+        Self { library: None, error }
+    }
+}
+
+/// The library of a provider as the journal has it, or of what takes its place.
+struct Opened {
+    library: Arc<Library>,
+    swapped: Option<Swapped>,
+    left: Option<Left>,
 }
 
 /// Where the code of a provider runs whose configuration does not say, in a host that has a program for runners.
@@ -91,7 +120,6 @@ impl Workshop {
             (Isolation::Subprocess, Some(program)) => Ok(Housing::Runner(RunnerSetup {
                 program: program.clone(),
                 confine: wanted.confine.clone(),
-                quarantined: None,
             })),
             (Isolation::Subprocess, None) => Err(ApplyError::NoRunner { provider: wanted.name.clone() }),
         }
@@ -102,68 +130,90 @@ impl Workshop {
         &self,
         wanted: &Definition,
         quarantines: &Quarantines,
-    ) -> Result<Risen, ApplyError> {
-        let (library, swapped) = self.open_again(wanted, quarantines).await?;
+    ) -> Result<Risen, Failed> {
+        let config = &wanted.config;
+        let Opened { library, swapped, left } = self.open_again(wanted, quarantines).await?;
+        let error = match self.make(config, &library).await {
+            Ok(provider) => return Ok(Risen { provider, swapped, left }),
+            Err(error) => error,
+        };
         // One that is still on trial is not waited for: the one before is the safe one.
-        let on_trial = swapped.as_ref().filter(|it| it.trial.is_some());
-        let safe = on_trial.and_then(|it| Some((it.before.clone()?, it.serving.hash.clone())));
-        match (self.make(&wanted.config, &library).await, safe) {
-            (Ok(provider), _) => Ok(Risen { provider, swapped }),
-            (Err(error), None) => Err(error),
-            (Err(error), Some((before, given_up))) => {
-                let provider = &wanted.config.name;
-                tracing::error!(provider, "the new version is given up, for it cannot be made: {error}");
-                let library = self.open_exact(&wanted.config, &before, Some(quarantines)).await?;
-                let provider = self.make(&wanted.config, &library).await?;
-                let swapped =
-                    Swapped { serving: before, before: None, trial: None, given_up: Some(given_up) };
-                Ok(Risen { provider, swapped: Some(swapped) })
-            }
-        }
+        let Some(Swapped { serving, before: Some(before), trial: Some(_), given_up }) = swapped else {
+            return Err(Failed { library: Some(library), error });
+        };
+        let provider = &config.name;
+        tracing::error!(provider, "the new version is given up, for it cannot be made: {error}");
+        let library = self.open_exact(config, &before, Some(quarantines)).await?;
+        let made = self.make(config, &library).await;
+        let provider = made.map_err(|error| Failed { library: Some(library), error })?;
+        let given_up = given_up.and(&serving.hash);
+        let left = Some(Left { origin: serving, why: format!("it could not be made: {error}") });
+        let swapped = Some(Swapped { serving: before, before: None, trial: None, given_up });
+        Ok(Risen { provider, swapped, left })
     }
 
     /// The library of a provider as the journal has it, unless that ended in a quarantine, and what is so of an earlier swap.
     /// Where a swap's library is not to be had any more, the next best serves: that which was there before, or what the
     /// configuration names.
-    pub(crate) async fn open_again(
+    async fn open_again(
         &self,
         wanted: &Definition,
         quarantines: &Quarantines,
-    ) -> Result<(Arc<Library>, Option<Swapped>), ApplyError> {
+    ) -> Result<Opened, ApplyError> {
         let Definition { config, swapped } = wanted;
         let provider = &config.name;
+        let mut why = swapped.iter().find_map(Swapped::why_not_again);
+        let left = |library: &Library, why: Option<String>| {
+            let origin = swapped.as_ref().map(|it| it.serving.clone());
+            let (origin, why) = origin.filter(|it| it.hash != library.hash()).zip(why)?;
+            Some(Left { origin, why })
+        };
         for origin in swapped.iter().flat_map(Swapped::choices) {
             match self.open_exact(config, origin, Some(quarantines)).await {
                 Ok(library) => {
-                    return Ok((library, swapped.clone().map(|swapped| swapped.begun_with(origin))));
+                    let left = left(&library, why);
+                    let swapped = swapped.clone().map(|swapped| swapped.begun_with(origin));
+                    return Ok(Opened { library, swapped, left });
                 }
                 // It is there, and waits for an operator.
                 Err(quarantined @ ApplyError::Quarantined { .. }) => return Err(quarantined),
                 Err(error) => {
                     let version = &origin.version;
                     tracing::warn!(provider, version, "the library that served is not to be had: {error}");
+                    why.get_or_insert_with(|| format!("its library is not to be had: {error}"));
                 }
             }
         }
-        Ok((self.open(config, Some(quarantines)).await?, None))
+        let library = self.open(config, |hash| quarantines.admit_again(provider, hash)).await?;
+        let left = left(&library, why);
+        Ok(Opened { library, swapped: None, left })
     }
 
-    /// Finds a provider's plugin and looks at it, if it is what the provider's configuration demands.
-    pub(crate) async fn open_library(&self, wanted: &ProviderConfig) -> Result<Arc<Library>, ApplyError> {
-        self.open(wanted, None).await
+    /// Finds a provider's plugin and looks at it, if it is what the provider's configuration demands and is not quarantined.
+    /// What runs already without harm, `current`, may run.
+    pub(crate) async fn open_library(
+        &self,
+        wanted: &ProviderConfig,
+        current: Option<&Made>,
+        quarantines: &Quarantines,
+    ) -> Result<Arc<Library>, ApplyError> {
+        let running = current.and_then(|made| Some(made.as_ref().ok()?.library().hash()));
+        self.open(wanted, |hash| match running {
+            Some(running) if running == hash => Ok(()),
+            _ => quarantines.admit(&wanted.name, hash),
+        })
+        .await
     }
 
-    /// The same; of a provider that was there before only if that did not end in a quarantine.
+    /// Finds a provider's plugin and looks at it, if it is what the provider's configuration demands and `admit` lets that be
+    /// run: it is asked before any of the code runs, wherever that would be.
     async fn open(
         &self,
         wanted: &ProviderConfig,
-        quarantines: Option<&Quarantines>,
+        admit: impl Fn(&str) -> Result<(), ApplyError>,
     ) -> Result<Arc<Library>, ApplyError> {
         let (located, verified) = self.read(wanted).await?;
-        if let Some(quarantines) = quarantines {
-            // Before any of its code runs, wherever that would be.
-            quarantines.admit_again(&wanted.name, &verified.hash)?;
-        }
+        admit(&verified.hash)?;
         self.look_at(wanted, located, verified).await
     }
 
@@ -193,7 +243,8 @@ impl Workshop {
         looking.await.map_err(|why| not_loaded(wanted, why))
     }
 
-    /// A library that this or an earlier host had before: from its file where that is the same still, or from the shelf.
+    /// A library that this or an earlier host had before: from its file where that is the same still, or from the shelf. Whoever
+    /// calls has seen to it that it is not quarantined.
     pub(crate) async fn open_exactly(
         &self,
         config: &ProviderConfig,
@@ -211,13 +262,15 @@ impl Workshop {
         let trust = Trust { sha256: Some(origin.hash.clone()), ..config.trust.clone() };
         let plugin = origin.path.to_string_lossy().into_owned();
         let wanted = ProviderConfig { plugin, trust, ..config.clone() };
-        let error = match self.open(&wanted, quarantines).await {
+        // Whoever has asked already, for that hash, need not ask again.
+        let admit = |hash: &str| quarantines.map_or(Ok(()), |it| it.admit_again(&config.name, hash));
+        let error = match self.open(&wanted, admit).await {
             Ok(library) => return Ok(library),
             Err(error) => error,
         };
         let Some(path) = self.shelved(origin.hash.clone()).await else { return Err(error) };
         let plugin = path.to_string_lossy().into_owned();
-        self.open(&ProviderConfig { plugin, ..wanted }, quarantines).await
+        self.open(&ProviderConfig { plugin, ..wanted }, admit).await
     }
 
     /// Where the shelf has what has that hash.

@@ -186,7 +186,7 @@ impl Machine {
             (Phase::Open(_), _) if !pass.is_try => None,
             (Phase::Open(open), News::Well) => {
                 let after = now.saturating_duration_since(open.since);
-                self.forgive();
+                self.close();
                 Some(Turn::Closed { after })
             }
             (Phase::Open(open), News::Fault(fault) | News::FaultOfTry(fault)) => {
@@ -204,7 +204,7 @@ impl Machine {
     }
 
     /// Closes it, and forgets what has failed.
-    pub(super) fn forgive(&mut self) {
+    fn close(&mut self) {
         self.phase = Phase::Closed(None);
         self.round += 1;
     }

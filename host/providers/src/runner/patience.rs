@@ -56,11 +56,6 @@ impl Patience {
         self.wait = (wait * 2).min(RESTART_WAIT.1);
         wait
     }
-
-    /// An operator has lifted the quarantine: nothing counts any more.
-    pub(crate) fn forgive(&mut self) {
-        *self = Self::default();
-    }
 }
 
 #[cfg(test)]
@@ -87,15 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn repeated_deaths_end_in_quarantine_until_an_operator_forgives() {
+    fn repeated_deaths_end_in_quarantine() {
         let (mut patience, mut now) = (Patience::default(), Instant::now());
         for _ in 1..DEATHS_LIMIT {
             now += SOON;
             assert!(matches!(patience.died(now, SOON), Verdict::Wait(_)));
         }
         assert_eq!(patience.died(now, STABLE), Verdict::Quarantine);
-        patience.forgive();
-        assert_eq!(patience.died(now, SOON), Verdict::Wait(RESTART_WAIT.0));
     }
 
     #[test]

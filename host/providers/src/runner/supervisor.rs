@@ -54,7 +54,7 @@ pub enum RunnerState {
         /// What became of the last one.
         why: Arc<str>,
     },
-    /// It is not started again, until somebody says so.
+    /// It is not started again: who wants the provider back makes another one.
     Quarantined {
         /// Why.
         why: Arc<str>,
@@ -68,7 +68,6 @@ pub enum RunnerState {
 struct Wishes {
     shut_down: bool,
     end: bool,
-    releases: u64,
 }
 
 /// The process that was there last, if there was any.
@@ -87,15 +86,12 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Starts a runner and has it make the instance; where the provider is quarantined for a reason, it does neither.
+    /// Starts a runner and has it make the instance.
     ///
     /// Needs a tokio runtime with its timer and its network.
-    pub(super) async fn create(recipe: Recipe, quarantined: Option<Arc<str>>) -> Result<Self, CreateError> {
+    pub(super) async fn create(recipe: Recipe) -> Result<Self, CreateError> {
         let desk = Arc::new(Desk::new(recipe.limits, starting()));
-        let first = match &quarantined {
-            None => Some(recipe.begin(&desk).await?),
-            Some(_) => None,
-        };
+        let first = recipe.begin(&desk).await?;
         let state = watch::Sender::new(RunnerState::Starting);
         let wishes = watch::Sender::new(Wishes::default());
         let (alive, gone) = watch::channel(());
@@ -119,12 +115,8 @@ impl Runner {
             deaths,
             process,
             patience: Patience::default(),
-            releases: 0,
         };
-        match (&first, quarantined) {
-            (Some(spell), _) => supervisor.is_there(spell),
-            (None, why) => supervisor.quarantine(why.unwrap_or_default()),
-        }
+        supervisor.is_there(&first);
         tokio::spawn(async move {
             supervisor.run(first).await;
             drop(alive);
@@ -160,11 +152,6 @@ impl Runner {
     pub(crate) async fn gone(&self) {
         // The sender never sends: `changed` ends when it is dropped.
         let _ = self.gone.clone().changed().await;
-    }
-
-    /// Starts it again at once where it waits, also out of quarantine, and forgets how often it has died.
-    pub(crate) fn release(&self) {
-        self.wishes.send_modify(|wishes| wishes.releases += 1);
     }
 
     pub(crate) fn state(&self) -> watch::Receiver<RunnerState> {
@@ -206,8 +193,6 @@ struct Supervisor {
     deaths: Arc<AtomicU64>,
     process: Present,
     patience: Patience,
-    /// The releases that have been heard of.
-    releases: u64,
 }
 
 /// What a wait has come to.
@@ -220,13 +205,12 @@ enum Waited {
 }
 
 impl Supervisor {
-    async fn run(mut self, mut spell: Option<Spell>) {
+    async fn run(mut self, first: Spell) {
+        let mut spell = Some(first);
         loop {
             if let Some(present) = spell.take() {
                 let age = present.age();
                 let how = self.serve(present).await;
-                // What was released before it died has no more to wait for.
-                self.releases = self.asked.borrow().releases;
                 if self.is_shut_down() {
                     break;
                 }
@@ -351,7 +335,7 @@ impl Supervisor {
         self.state.send_replace(RunnerState::Quarantined { why });
     }
 
-    /// Waits until it is time to start a runner: as its state says, or when it is released.
+    /// Waits until it is time to start a runner, as its state says; of one that is quarantined that never comes.
     async fn wait(&mut self) -> Waited {
         let until = match &*self.state.borrow() {
             RunnerState::Waiting { until, .. } => Some(*until),
@@ -368,11 +352,6 @@ impl Supervisor {
             let wishes = *self.asked.borrow_and_update();
             if wishes.shut_down {
                 return Waited::ShutDown;
-            }
-            if wishes.releases != self.releases {
-                self.releases = wishes.releases;
-                self.patience.forgive();
-                return Waited::Enough;
             }
             tokio::select! {
                 () = &mut enough => return Waited::Enough,

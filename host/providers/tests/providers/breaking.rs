@@ -94,7 +94,7 @@ fn it_opens_on_calls_that_hang_and_a_kill_tries_at_once() {
 }
 
 #[test]
-fn a_try_that_hangs_keeps_it_open_and_an_operator_closes_it() {
+fn a_try_that_hangs_keeps_it_open_and_one_that_is_answered_closes_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let release = folder.path().join("release");
     block_on(async {
@@ -104,11 +104,14 @@ fn a_try_that_hangs_keeps_it_open_and_an_operator_closes_it() {
             assert!(matches!(answer, Err(CallError::Deadline { .. })), "{answer:?}");
             assert_eq!(provider.breaker().open.map(|open| open.failures), Some(failures));
         }
-        provider.release();
+        let held_back = provider.status(&scope(LONG), handles(&["x"])).reply().await;
+        assert!(is_held_back(&held_back.expect_err("it is open")));
+        std::fs::write(&release, "").expect("the folder can be written");
+        let killed = provider.kill(&scope(LONG), handles(&["x"])).reply().await;
+        assert_eq!(killed, Ok(vec![Killed::Yes]), "it is the next try");
         assert_eq!(provider.breaker().open, None);
         let statuses = provider.status(&scope(LONG), handles(&["x"])).reply().await;
         assert_eq!(statuses.expect("it is let through").len(), 1);
-        std::fs::write(&release, "").expect("the folder can be written");
     });
 }
 

@@ -105,7 +105,7 @@ fn a_library_can_change_nothing_while_it_is_looked_at() {
     examine(&library, &meddling).expect("it is sound but for that");
     // Where the system cannot forbid it, it is as free as ever, and a provider that is confined tells so.
     let confine = Confinement { read: Some(vec!["/".into()]), ..Confinement::default() };
-    let setup = RunnerSetup { program: program(), confine: Some(confine), quarantined: None };
+    let setup = RunnerSetup { program: program(), confine: Some(confine) };
     let lacking = block_on(async {
         let way = Way(Housing::Runner(setup));
         let provider = way.create(&memory(), json!({}), CallLimits::default()).await;

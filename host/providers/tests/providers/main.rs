@@ -38,7 +38,7 @@ impl Way {
     }
 
     fn runner() -> Self {
-        Self(Housing::Runner(RunnerSetup { program: program(), confine: None, quarantined: None }))
+        Self(Housing::Runner(RunnerSetup { program: program(), confine: None }))
     }
 
     async fn create(&self, library: &Arc<Library>, config: Value, limits: CallLimits) -> Arc<Provider> {

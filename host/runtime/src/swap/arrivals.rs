@@ -54,8 +54,9 @@ impl House {
             let known = installed.made.as_ref().ok().map(|provider| provider.library().hash().to_owned());
             // What was gone back from stays so, for the next host as well.
             let swapped = registry.generations.get(name).and_then(|it| it.swapped.as_ref());
-            let given_up = swapped.and_then(|it| it.given_up.clone());
-            let watcher = Watcher::new(folder.clone(), trust, known.into_iter().chain(given_up));
+            let given_up = swapped.map(|it| it.given_up.clone()).unwrap_or_default();
+            let known = known.into_iter().chain(given_up.into_hashes());
+            let watcher = Watcher::new(folder.clone(), trust, known);
             let arrivals = Arrivals { house: Arc::downgrade(self), provider: name.clone() };
             let mut closing = self.shared.closing();
             let task = tokio::spawn(async move {

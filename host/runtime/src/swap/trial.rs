@@ -115,7 +115,7 @@ impl House {
     /// What a provider can go back to, made anew where it is not kept.
     async fn way_back(&self, name: &str) -> Result<Back, ApplyError> {
         let nothing = || SwapError::NothingBefore { provider: name.to_owned() };
-        let (current, canary, before, served, is_on_trial) = {
+        let (current, canary, before, swapped, is_on_trial) = {
             let registry = self.shared.registry();
             let current = installed(&registry, name)?;
             let generations = registry.generations.get(name).ok_or_else(nothing)?;
@@ -123,13 +123,14 @@ impl House {
             let canary = canary.map(|canary| (canary.cluster.clone(), Arc::clone(&canary.provider)));
             let before = generations.before.as_ref();
             let before = before.map(|it| (it.origin.clone(), it.library.clone(), it.provider.clone()));
-            let served = generations.swapped.as_ref().map(|swapped| swapped.serving.clone());
-            (current, canary, before, served, generations.is_on_trial())
+            (current, canary, before, generations.swapped.clone(), generations.is_on_trial())
         };
+        let (served, given_up) = swapped.map(|it| (it.serving, it.given_up)).unzip();
+        let given_up = given_up.unwrap_or_default();
         if canary.is_some() {
             let provider = current.made.clone().map_err(|_| nothing())?;
             let before = before.map(|(origin, ..)| origin);
-            let given_up = canary.as_ref().map(|(_, it)| it.library().hash().to_owned());
+            let given_up = canary.iter().fold(given_up, |all, (_, it)| all.and(it.library().hash()));
             let swapped = Swapped { serving: Origin::of(provider.library()), before, trial: None, given_up };
             return Ok(Back { current, provider, swapped, served, canary, is_on_trial });
         }
@@ -145,7 +146,7 @@ impl House {
                 self.workshop.make(config, &library).await?
             }
         };
-        let given_up = served.as_ref().map(|it| it.hash.clone());
+        let given_up = served.iter().fold(given_up, |all, it| all.and(&it.hash));
         let swapped =
             Swapped { serving: Origin::of(provider.library()), before: None, trial: None, given_up };
         Ok(Back { current, provider, swapped, served, canary, is_on_trial })

@@ -77,7 +77,7 @@ impl Depot {
         fs::remove_file(self.folder.path().join(name)).expect("the file was put there");
     }
 
-    /// Lets [`bad`] do this wrong from now on.
+    /// Lets [`bad`] do this wrong from now on; nothing, where it is empty.
     pub(crate) fn fault(&self, fault: &str) {
         // It is there whole or not at all.
         let unfinished = self.folder.path().join("unfinished");
@@ -103,6 +103,27 @@ impl Depot {
         let launches: Vec<_> = launches.collect();
         let workers = launches.iter().map(|(_, workers)| workers.parse::<u64>().expect("a number"));
         (launches.iter().map(|(token, _)| (*token).to_owned()).collect(), workers.sum())
+    }
+
+    /// The instances that were made and not let go, each by its version and the process that it is in. One whose process has died
+    /// is not there.
+    pub(crate) fn instances(&self) -> Vec<(String, u32)> {
+        let text = fs::read_to_string(self.folder.path().join("lives")).unwrap_or_default();
+        let mut living = Vec::new();
+        for line in text.lines() {
+            let mut words = line.split(' ');
+            let mut next = || words.next().unwrap_or_default();
+            let (what, version, process) = (next(), next(), next());
+            let instance = (version.to_owned(), process.parse::<u32>().expect("a number"));
+            if what == "made" {
+                living.push(instance);
+            } else if let Some(at) = living.iter().position(|it| *it == instance) {
+                living.swap_remove(at);
+            }
+        }
+        living.retain(|(_, process)| Path::new("/proc").join(process.to_string()).join("exe").exists());
+        living.sort();
+        living
     }
 
     /// How many workers were killed.

@@ -11,7 +11,7 @@ use longshore_store::Journal;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::{PATIENCE, eventually, host, host_with, journals::Fragile, one, until};
+use crate::{PATIENCE, eventually, fragile::Fragile, host, host_with, one, until};
 
 #[tokio::test]
 async fn nothing_is_applied_after_the_end() {

@@ -12,7 +12,7 @@ use longshore_store::{Entry, Journal, SqliteJournal};
 use serde_json::{Value, json};
 use tokio::{task::yield_now, time::timeout};
 
-use crate::{PATIENCE, config, eventually, folder, host, host_with, journals::Fragile, one, until};
+use crate::{PATIENCE, config, eventually, folder, fragile::Fragile, host, host_with, one, until};
 
 fn journal() -> Arc<dyn Journal> {
     Arc::new(SqliteJournal::in_memory())

@@ -1,114 +1,16 @@
 //! A journal that fails: nothing is done that it did not take, and nothing is lost that was seen meanwhile.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use longshore_runtime::CommandError;
-use longshore_scaling::{Command, Snapshot};
-use longshore_store::{
-    Appended, Claimed, Entry, Journal, JournalError, JournalErrorKind, Journaling, Lease, Numbered,
-    SqliteJournal,
-};
-use serde_json::{Value, json};
+use longshore_scaling::Command;
+use longshore_store::Journal;
+use serde_json::json;
 
-use crate::{host_with, one, until};
-
-/// A journal that can be broken and mended, or whose device stops answering.
-pub(crate) struct Fragile {
-    inner: SqliteJournal,
-    pub(crate) broken: AtomicBool,
-    pub(crate) hangs: AtomicBool,
-    /// Whether it takes new entries and cannot remove old ones.
-    pub(crate) keeps: AtomicBool,
-}
-
-impl Default for Fragile {
-    fn default() -> Self {
-        let inner = SqliteJournal::in_memory();
-        Self {
-            inner,
-            broken: AtomicBool::default(),
-            hangs: AtomicBool::default(),
-            keeps: AtomicBool::default(),
-        }
-    }
-}
-
-impl Fragile {
-    async fn check(&self, cluster: &str) -> Result<(), JournalError> {
-        if self.hangs.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        if self.broken.load(Ordering::SeqCst) { Err(full(cluster, "written")) } else { Ok(()) }
-    }
-}
-
-fn full(cluster: &str, action: &'static str) -> JournalError {
-    JournalError::of_cluster(cluster, action, JournalErrorKind::NoRoom, "no space left on device")
-}
-
-impl Journal for Fragile {
-    fn providers(&self) -> Journaling<'_, Vec<(String, Value)>> {
-        self.inner.providers()
-    }
-
-    fn define_provider<'a>(&'a self, name: &'a str, definition: Option<Value>) -> Journaling<'a, ()> {
-        self.inner.define_provider(name, definition)
-    }
-
-    fn libraries(&self) -> Journaling<'_, Vec<(String, Value)>> {
-        self.inner.libraries()
-    }
-
-    fn define_library<'a>(&'a self, hash: &'a str, document: Option<Value>) -> Journaling<'a, ()> {
-        Box::pin(async move {
-            self.check("web").await?;
-            self.inner.define_library(hash, document).await
-        })
-    }
-
-    fn clusters(&self) -> Journaling<'_, Vec<String>> {
-        self.inner.clusters()
-    }
-
-    fn claim<'a>(&'a self, cluster: &'a str) -> Journaling<'a, Claimed> {
-        self.inner.claim(cluster)
-    }
-
-    fn append<'a>(&'a self, lease: &'a Lease, entries: Vec<Entry>) -> Journaling<'a, Appended> {
-        Box::pin(async move {
-            self.check(&lease.cluster).await?;
-            self.inner.append(lease, entries).await
-        })
-    }
-
-    fn compact<'a>(&'a self, lease: &'a Lease, snapshot: Snapshot) -> Journaling<'a, ()> {
-        self.inner.compact(lease, snapshot)
-    }
-
-    fn history<'a>(
-        &'a self,
-        cluster: &'a str,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Journaling<'a, Vec<Numbered>> {
-        self.inner.history(cluster, before, limit)
-    }
-
-    fn remove<'a>(&'a self, lease: &'a Lease) -> Journaling<'a, ()> {
-        Box::pin(async move {
-            if self.keeps.load(Ordering::SeqCst) {
-                return Err(full(&lease.cluster, "removed"));
-            }
-            self.inner.remove(lease).await
-        })
-    }
-}
+use crate::{fragile::Fragile, host_with, one, until};
 
 #[tokio::test]
 async fn nothing_is_done_that_the_journal_did_not_take() {

@@ -6,6 +6,7 @@ mod breaker;
 mod depot;
 mod ends;
 mod faults;
+mod fragile;
 mod journals;
 mod many;
 mod moves;
@@ -24,8 +25,10 @@ mod swap_load;
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use longshore_config::Config;
-use longshore_providers::SearchPath;
-use longshore_runtime::{ApplyError, ClusterStatus, CommandError, Effect, Host, Leaving, WorkerPhase};
+use longshore_providers::{RunnerProgram, SearchPath};
+use longshore_runtime::{
+    ApplyError, ClusterStatus, CommandError, Effect, Host, Leaving, Plugins, WorkerPhase,
+};
 use longshore_scaling::{Command, Denied, Desired, State};
 use longshore_store::{Journal, SqliteJournal};
 use serde_json::{Value, json};
@@ -45,6 +48,13 @@ async fn host_with(journal: Arc<dyn Journal>) -> Host {
 
 async fn host() -> Host {
     host_with(Arc::new(SqliteJournal::in_memory())).await
+}
+
+/// A host whose providers run in processes of their own, unless they are to run in this one.
+async fn host_with_runners(journal: Arc<dyn Journal>) -> Host {
+    let program = RunnerProgram::at(longshore_support::program("longshore-cli", "longshore"));
+    let plugins = Plugins { search: SearchPath::of([folder()]), runner: Some(program), ..Plugins::default() };
+    Host::open(plugins, journal).await.expect("the journal is sound")
 }
 
 fn config(providers: &Value, clusters: &Value) -> Config {

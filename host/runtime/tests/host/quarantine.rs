@@ -9,14 +9,14 @@ use std::{
 };
 
 use longshore_config::Config;
-use longshore_providers::{RunnerProgram, SearchPath};
-use longshore_runtime::{ApplyError, CommandError, Host, LibraryRecord, OpenError, Plugins, Quarantine};
+use longshore_providers::SearchPath;
+use longshore_runtime::{ApplyError, CommandError, Host, LibraryRecord, OpenError, Quarantine};
 use longshore_scaling::{Command, Time};
 use longshore_store::Journal;
-use longshore_support::{example, program};
+use longshore_support::example;
 use serde_json::{Value, json};
 
-use crate::{config, eventually, folder, host_with, journals::Fragile, one, until};
+use crate::{config, eventually, folder, fragile::Fragile, host_with, host_with_runners, one, until};
 
 /// A journal in which a cluster has three workers on a provider whose library is quarantined for these, with the library's hash.
 async fn quarantined(settings: &Value, providers: &[&str]) -> (Arc<Fragile>, String) {
@@ -137,13 +137,6 @@ async fn what_is_known_of_a_library_must_make_sense() {
     );
 }
 
-/// A host whose providers run in processes of their own.
-async fn with_runners(journal: &Arc<Fragile>) -> Host {
-    let runner = Some(RunnerProgram::at(program("longshore-cli", "longshore")));
-    let plugins = Plugins { search: SearchPath::of([folder()]), runner, ..Plugins::default() };
-    Host::open(plugins, Arc::clone(journal) as Arc<dyn Journal>).await.expect("the journal is sound")
-}
-
 /// A cluster of records on a specimen that ends its process in a function, unless a file of the folder mends it.
 fn dying(folder: &Path, function: &str) -> Config {
     let crash = json!({ "function": function, "how": "abort", "unless": folder.join("mended") });
@@ -164,7 +157,7 @@ async fn a_quarantine_that_the_journal_does_not_take_counts_all_the_same_and_is_
     let (folder, journal) = (tempfile::tempdir().expect("a folder"), Arc::new(Fragile::default()));
     let mended = folder.path().join("mended");
     fs::write(&mended, "").expect("a file");
-    let host = with_runners(&journal).await;
+    let host = host_with_runners(Arc::clone(&journal) as Arc<dyn Journal>).await;
     host.apply(dying(folder.path(), "status")).await.expect("it is mended");
     until(&host, "web", "up", |status| status.converged && status.running == 3).await;
 
@@ -186,12 +179,12 @@ async fn who_dies_again_and_again_while_it_is_made_is_quarantined_too() {
     let (folder, journal) = (tempfile::tempdir().expect("a folder"), Arc::new(Fragile::default()));
     let mended = folder.path().join("mended");
     fs::write(&mended, "").expect("a file");
-    let before = with_runners(&journal).await;
+    let before = host_with_runners(Arc::clone(&journal) as Arc<dyn Journal>).await;
     before.apply(dying(folder.path(), "create")).await.expect("it is mended");
     until(&before, "web", "up", |status| status.converged && status.running == 3).await;
     drop(before);
     fs::remove_file(&mended).expect("it is there");
-    let host = with_runners(&journal).await;
+    let host = host_with_runners(Arc::clone(&journal) as Arc<dyn Journal>).await;
     eventually("it is quarantined", async || host.providers()[0].quarantined.is_some()).await;
     let why = host.quarantined().remove(0).quarantine.why;
     assert!(why.contains("5 times") && why.contains("signal 6 (SIGABRT)"), "{why}");
@@ -207,7 +200,7 @@ async fn a_provider_that_is_lost_while_it_is_left_holds_up_its_own_side_alone() 
     let (folder, journal) = (tempfile::tempdir().expect("a folder"), Arc::new(Fragile::default()));
     let mended = folder.path().join("mended");
     fs::write(&mended, "").expect("a file");
-    let host = with_runners(&journal).await;
+    let host = host_with_runners(Arc::clone(&journal) as Arc<dyn Journal>).await;
     let on = |provider: &str, workers: u32| {
         let mut config = dying(folder.path(), "status");
         // Nobody is at work there while this test lasts, so that nobody goes from where they are.

@@ -3,19 +3,16 @@
 use std::{process, sync::Arc};
 
 use longshore_config::{Config, Isolation};
-use longshore_providers::{RunnerProgram, SearchPath};
-use longshore_runtime::{ApplyError, Host, Leaving, Plugins, RunnerPhase, RunnerStatus};
+use longshore_runtime::{ApplyError, Host, Leaving, RunnerPhase, RunnerStatus};
 use longshore_scaling::Command;
 use longshore_store::SqliteJournal;
 use serde_json::json;
 
-use crate::{PATIENCE, config, eventually, folder, host, one, until};
+use crate::{PATIENCE, config, eventually, host, host_with_runners, one, until};
 
-/// A host that can start runners.
-async fn host_with_runners() -> Host {
-    let program = RunnerProgram::at(longshore_support::program("longshore-cli", "longshore"));
-    let plugins = Plugins { search: SearchPath::of([folder()]), runner: Some(program), ..Plugins::default() };
-    Host::open(plugins, Arc::new(SqliteJournal::in_memory())).await.expect("there is nothing to read")
+/// A host that can start runners, and remembers nothing.
+async fn runners() -> Host {
+    host_with_runners(Arc::new(SqliteJournal::in_memory())).await
 }
 
 /// Three workers that outlive their provider: records in a folder.
@@ -33,7 +30,7 @@ fn runner(host: &Host) -> RunnerStatus {
 
 #[tokio::test]
 async fn a_provider_runs_apart_where_that_can_be_unless_it_is_to_run_here() {
-    let host = host_with_runners().await;
+    let host = runners().await;
     host.apply(one(2, &json!({}))).await.expect("legal");
     until(&host, "web", "up", |status| status.converged && status.running == 2).await;
     assert_eq!(host.providers()[0].isolation, Some(Isolation::Subprocess));
@@ -42,7 +39,7 @@ async fn a_provider_runs_apart_where_that_can_be_unless_it_is_to_run_here() {
     assert!(apart.pid.is_some_and(|pid| pid != process::id()), "{apart:?}");
     assert!(host.shut_down(Leaving::Nothing { patience: PATIENCE }).await);
 
-    let host = host_with_runners().await;
+    let host = runners().await;
     let mut config = one(2, &json!({}));
     config.providers[0].isolation = Some(Isolation::InProcess);
     host.apply(config).await.expect("legal");
@@ -91,7 +88,7 @@ async fn a_provider_that_must_run_apart_is_refused_where_that_cannot_be() {
 #[tokio::test]
 async fn a_provider_whose_process_dies_is_back_and_no_worker_is_lost_or_doubled() {
     let root = tempfile::tempdir().expect("a folder");
-    let host = host_with_runners().await;
+    let host = runners().await;
     host.apply(durable(root.path())).await.expect("legal");
     until(&host, "web", "up", |status| status.converged && status.running == 3).await;
     let before = host.workers("web", 0, 10).await.expect("there").workers;

@@ -1,101 +1,17 @@
 //! A host that is cut off in the middle of a swap, wherever that is: the next one has either version, and every worker.
 
-use std::{
-    future::poll_fn,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use longshore_providers::SearchPath;
 use longshore_runtime::{GenerationState, Host, Leaving, SwapRequest};
-use longshore_scaling::Snapshot;
-use longshore_store::{Appended, Claimed, Entry, Journal, Journaling, Lease, Numbered, SqliteJournal};
-use serde_json::Value;
+use longshore_store::{Journal, SqliteJournal};
 
 use crate::{
     depot::{Depot, bad, copied, generations, known, provider, serving, to, version},
-    eventually, until,
+    eventually,
+    fragile::Fragile,
+    until,
 };
-
-/// A journal whose host is cut off at the writing of a provider's definition: from then on nothing of it comes back.
-struct Cut {
-    journal: Arc<SqliteJournal>,
-    /// So many definitions are still written.
-    left: AtomicUsize,
-    /// Whether the one at which it is cut off is written.
-    is_written: bool,
-    is_reached: AtomicBool,
-}
-
-impl Cut {
-    async fn define(
-        &self,
-        name: &str,
-        definition: Option<Value>,
-    ) -> Result<(), longshore_store::JournalError> {
-        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        if left.is_ok() {
-            return self.journal.define_provider(name, definition).await;
-        }
-        if self.is_written {
-            self.journal.define_provider(name, definition).await?;
-        }
-        self.is_reached.store(true, Ordering::SeqCst);
-        std::future::pending().await
-    }
-}
-
-impl Journal for Cut {
-    fn providers(&self) -> Journaling<'_, Vec<(String, Value)>> {
-        self.journal.providers()
-    }
-
-    fn define_provider<'a>(&'a self, name: &'a str, definition: Option<Value>) -> Journaling<'a, ()> {
-        Box::pin(self.define(name, definition))
-    }
-
-    fn libraries(&self) -> Journaling<'_, Vec<(String, Value)>> {
-        self.journal.libraries()
-    }
-
-    fn define_library<'a>(&'a self, hash: &'a str, document: Option<Value>) -> Journaling<'a, ()> {
-        self.journal.define_library(hash, document)
-    }
-
-    fn clusters(&self) -> Journaling<'_, Vec<String>> {
-        self.journal.clusters()
-    }
-
-    fn claim<'a>(&'a self, cluster: &'a str) -> Journaling<'a, Claimed> {
-        self.journal.claim(cluster)
-    }
-
-    fn append<'a>(&'a self, lease: &'a Lease, entries: Vec<Entry>) -> Journaling<'a, Appended> {
-        self.journal.append(lease, entries)
-    }
-
-    fn compact<'a>(&'a self, lease: &'a Lease, snapshot: Snapshot) -> Journaling<'a, ()> {
-        self.journal.compact(lease, snapshot)
-    }
-
-    fn history<'a>(
-        &'a self,
-        cluster: &'a str,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Journaling<'a, Vec<Numbered>> {
-        self.journal.history(cluster, before, limit)
-    }
-
-    fn remove<'a>(&'a self, lease: &'a Lease) -> Journaling<'a, ()> {
-        self.journal.remove(lease)
-    }
-}
 
 async fn open(journal: Arc<dyn Journal>) -> Host {
     Host::open(SearchPath::default(), journal).await.expect("the journal is sound")
@@ -146,13 +62,7 @@ async fn a_host_that_is_cut_off_at_any_step_of_the_journal_comes_back_with_one_o
         (2, true, LONG, rollback, "1.0.0"),
     ] {
         let (depot, journal) = (Depot::new(), Arc::new(SqliteJournal::in_memory()));
-        let cut = Cut {
-            journal: Arc::clone(&journal),
-            left: AtomicUsize::new(left),
-            is_written,
-            is_reached: AtomicBool::new(false),
-        };
-        let cut = Arc::new(cut);
+        let cut = Arc::new(Fragile::cut_after(Arc::clone(&journal), left, is_written));
         let host = open(Arc::clone(&cut) as Arc<dyn Journal>).await;
         host.apply(depot.config(&version("1.0.0"), &[("web", 8)])).await.expect("legal");
         until(&host, "web", "up", |status| status.converged).await;
@@ -169,7 +79,7 @@ async fn a_host_that_is_cut_off_at_any_step_of_the_journal_comes_back_with_one_o
         });
         // Where a trial has no end, it is cut off while it is under way.
         let on_trial = || watch == LONG && doing.is_finished();
-        eventually("cut off", async || cut.is_reached.load(Ordering::SeqCst) || on_trial()).await;
+        eventually("cut off", async || cut.is_cut() || on_trial()).await;
         doing.abort();
         drop(host);
         drop(comes_back(&journal, &depot, wanted, 8).await);

@@ -22,7 +22,7 @@ const DESCRIPTORS: u32 = 128;
 fn confined() -> Way {
     let confine =
         Confinement { memory: Some(MEMORY), descriptors: Some(DESCRIPTORS), ..Confinement::default() };
-    Way(Housing::Runner(RunnerSetup { program: program(), confine: Some(confine), quarantined: None }))
+    Way(Housing::Runner(RunnerSetup { program: program(), confine: Some(confine) }))
 }
 
 /// Each function is greedy in the given way, and what became of it is looked at.

@@ -9,7 +9,7 @@ use longshore_providers::{
 };
 use serde_json::json;
 
-use super::{crashing, death, folder, is_alive, pid, specimen, until_back, until_it};
+use super::{crashing, death, folder, pid, specimen, until_back, until_it};
 use crate::{LONG, Way, block_on, handles, memory, program, request, scope};
 
 #[test]
@@ -94,11 +94,14 @@ fn a_runner_has_nothing_open_that_its_host_was_left_with() {
 }
 
 #[test]
-fn repeated_deaths_end_in_quarantine_and_a_release_ends_that() {
+fn repeated_deaths_end_in_quarantine_and_who_is_made_anew_begins_afresh() {
     let folder = folder();
     block_on(async {
-        let config = crashing(folder.path(), "status", "segfault");
-        let provider = Way::runner().create(&specimen(), config, CallLimits::default()).await;
+        let made = async || {
+            let config = crashing(folder.path(), "status", "segfault");
+            Way::runner().create(&specimen(), config, CallLimits::default()).await
+        };
+        let provider = made().await;
         for number in 0..DEATHS_LIMIT {
             until_back(&provider, number as u64).await;
             death(provider.status(&scope(LONG), handles(&["x"])).reply().await);
@@ -108,33 +111,13 @@ fn repeated_deaths_end_in_quarantine_and_a_release_ends_that() {
         assert!(why.contains("5 of its processes died") && why.contains("SIGSEGV"), "{why}");
         let error = provider.list(&scope(LONG)).reply().await.expect_err("it is quarantined");
         assert_eq!(error, CallError::NotSent { reason: NotSent::Quarantined { why: why.to_string() } });
-        let restarts = provider.restarts();
-        assert_eq!(restarts, DEATHS_LIMIT as u64 - 1);
-        provider.release();
-        until_back(&provider, restarts + 1).await;
-        assert_eq!(provider.list(&scope(LONG)).reply().await, Ok(Vec::new()), "it is served again");
-        death(provider.status(&scope(LONG), handles(&["x"])).reply().await);
-        until_back(&provider, restarts + 2).await;
-    });
-}
-
-#[test]
-fn a_provider_can_begin_in_quarantine() {
-    let folder = folder();
-    block_on(async {
-        let setup =
-            RunnerSetup { program: program(), confine: None, quarantined: Some("it was bad before".into()) };
-        let config = json!({ "root": folder.path() });
-        let limits = CallLimits::default();
-        let provider =
-            Provider::create_in(&Housing::Runner(setup), &specimen(), "test", config, limits, ()).await;
-        let provider = provider.expect("nothing of it is run");
-        let error = provider.list(&scope(LONG)).reply().await.expect_err("it is quarantined");
-        assert_eq!(error.to_string(), "not sent: the provider is quarantined: it was bad before");
-        provider.release();
-        until_back(&provider, 1).await;
-        assert_eq!(provider.list(&scope(LONG)).reply().await, Ok(Vec::new()));
-        assert!(is_alive(pid(&provider)));
+        assert_eq!(provider.restarts(), DEATHS_LIMIT as u64 - 1);
+        // Nothing of it is there, and another one's deaths are its own.
+        let another = made().await;
+        assert_eq!(another.list(&scope(LONG)).reply().await, Ok(Vec::new()), "it is served again");
+        death(another.status(&scope(LONG), handles(&["x"])).reply().await);
+        until_back(&another, 1).await;
+        assert!(provider.shut_down(LONG).await, "nor does the one that was given up hold anything up");
     });
 }
 
@@ -143,8 +126,6 @@ fn a_provider_in_this_process_has_no_runner() {
     block_on(async {
         let provider = Way::here().create(&memory(), json!({}), CallLimits::default()).await;
         assert!(provider.runner().is_none() && provider.restarts() == 0);
-        // There is nothing to release.
-        provider.release();
         assert_eq!(provider.list(&scope(LONG)).reply().await, Ok(Vec::new()));
     });
 }
@@ -161,7 +142,7 @@ fn a_provider_is_confined_before_any_of_its_code_runs() {
             write: Some(vec![allowed.clone()]),
             ..Confinement::default()
         };
-        let setup = RunnerSetup { program: program(), confine: Some(confine), quarantined: None };
+        let setup = RunnerSetup { program: program(), confine: Some(confine) };
         let (way, limits) = (Housing::Runner(setup), CallLimits::default());
         let made = async |root: &std::path::Path| {
             Provider::create_in(&way, &specimen(), "bound", json!({ "root": root }), limits, ()).await
@@ -186,7 +167,7 @@ fn a_provider_is_confined_before_any_of_its_code_runs() {
 fn a_provider_that_cannot_be_confined_as_it_must_be_is_not_made() {
     block_on(async {
         let confine = Confinement { user: Some("nobody-of-that-name".into()), ..Confinement::default() };
-        let setup = RunnerSetup { program: program(), confine: Some(confine), quarantined: None };
+        let setup = RunnerSetup { program: program(), confine: Some(confine) };
         let (way, limits) = (Housing::Runner(setup), CallLimits::default());
         let error = Provider::create_in(&way, &memory(), "unbound", json!({}), limits, ()).await;
         let error = error.expect_err("there is no such user");

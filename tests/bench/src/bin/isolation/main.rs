@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     let library = Library::open(&path).expect("the plugin is loaded");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let program = RunnerProgram::own().expect("the system knows this program");
-    let runner = Housing::Runner(RunnerSetup { program, confine: None, quarantined: None });
+    let runner = Housing::Runner(RunnerSetup { program, confine: None });
     let peer = go_plugin::build();
 
     let mut ways: Vec<Box<dyn Way>> = vec![
