@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use longshore_http::wire::{ClusterStatus, ServerLife, ServerStatus};
-use longshore_scaling::{Desired, Reason};
+use longshore_http::wire::{ClusterStatus, ServerLife, ServerStatus, ServingStatus, TriedStatus};
+use longshore_scaling::{Desired, Reason, Standing, Time};
+
+/// How much of a hash tells it from others.
+const SHOWN_OF_HASH: usize = 12;
 
 /// A foreign text for one line: control characters become spaces.
 pub(crate) fn clean(text: &str) -> String {
@@ -42,6 +45,30 @@ pub(crate) fn provider(cluster: &ClusterStatus) -> String {
         Some(left) => format!("{} <- {}", cluster.provider, left.provider),
         None => cluster.provider.clone(),
     }
+}
+
+/// What a cluster's calls go to, and whether that is on trial, in a line.
+pub(crate) fn serving(provider: &str, serving: &ServingStatus, now: Time) -> String {
+    let ServingStatus { generation, version: number, hash, standing, watched_until, tried } = serving;
+    let version = |version: &str, hash: &str| format!("{} ({})", clean(version), short(hash));
+    let mut text = format!("provider {provider}: generation {generation}, {}", version(number, hash));
+    if *standing == Standing::Tried {
+        text.push_str("; this cluster alone tries it");
+    }
+    if let Some(until) = watched_until {
+        text.push_str(&format!("; watched for another {}", span(until.since(now))));
+    }
+    if let Some(tried) = tried {
+        let TriedStatus { cluster, generation, version: number, hash } = tried;
+        let tried = version(number, hash);
+        text.push_str(&format!("; cluster {cluster} tries generation {generation}, {tried}"));
+    }
+    text
+}
+
+/// As much of a hash as tells it from others.
+pub(crate) fn short(hash: &str) -> &str {
+    hash.get(..SHOWN_OF_HASH).unwrap_or(hash)
 }
 
 /// What a cluster shall be.
@@ -137,6 +164,29 @@ mod tests {
             assert_eq!(span(Duration::from_secs(seconds)), text);
         }
         assert_eq!(span(Duration::from_millis(1_999)), "1s");
+    }
+
+    #[test]
+    fn what_serves_a_cluster_is_a_line() {
+        let (now, hash) = (Time::from_millis(1_000), "ab".repeat(32));
+        let settled = ServingStatus {
+            generation: 1,
+            version: "1.0.0".to_owned(),
+            hash: hash.clone(),
+            standing: Standing::Settled,
+            watched_until: None,
+            tried: None,
+        };
+        assert_eq!(serving("depot", &settled, now), "provider depot: generation 1, 1.0.0 (abababababab)");
+        let until = Some(Time::from_millis(43_000));
+        let watched = ServingStatus { standing: Standing::Watched, watched_until: until, ..settled.clone() };
+        assert!(serving("depot", &watched, now).ends_with(" (abababababab); watched for another 42s"));
+        let canary = ServingStatus { standing: Standing::Tried, ..watched };
+        let told = serving("depot", &canary, now);
+        assert!(told.ends_with("; this cluster alone tries it; watched for another 42s"), "{told}");
+        let tried = TriedStatus { cluster: "db".to_owned(), generation: 2, version: "2.0.0".to_owned(), hash };
+        let told = serving("depot", &ServingStatus { tried: Some(tried), ..settled }, now);
+        assert!(told.ends_with("; cluster db tries generation 2, 2.0.0 (abababababab)"), "{told}");
     }
 
     #[test]

@@ -367,12 +367,19 @@ impl House {
         if running.is_some() {
             records.extend(admit(&State::replay(&records), now, &Command::Reconnect).map_err(denied)?);
         }
-        let state = State::replay(&records);
+        let mut state = State::replay(&records);
+        // What it begins with, the history says as well.
+        let serve = self.shared.at_hand(&cluster.provider, &name).introduction(state.side());
+        let served = serve.map(|serve| admit(&state, now, &serve)).transpose().map_err(denied)?;
+        for record in served.unwrap_or_default() {
+            state.apply(&record);
+            records.push(record);
+        }
         let mut entries = vec![definition(&cluster).map_err(CommandError::from)?];
         entries.extend(records.into_iter().map(Entry::Happened));
         let lease = self.claim_anew(&name).await.map_err(CommandError::from)?;
         self.journal.append(&lease, entries).await.map_err(CommandError::from)?;
-        Ok(self.start(cluster, Cycle::new(state), lease, Ok(provider))?)
+        Ok(self.start(cluster, Cycle::new(state), lease)?)
     }
 
     /// Claims a cluster that the host does not have. What the journal still has under its name is of one that is gone, or

@@ -8,7 +8,7 @@ use std::{
 };
 
 use longshore_providers::{Library, Provider};
-use longshore_scaling::Time;
+use longshore_scaling::{Time, Trouble, Turn};
 use serde::{Deserialize, Serialize};
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -35,6 +35,8 @@ pub(crate) struct Generations {
     pub(crate) canary: Option<Canary>,
     /// Until when the newest is watched, while it is.
     pub(crate) watched_until: Option<Instant>,
+    /// How the one that serves came to serve.
+    pub(crate) turn: Turn,
     /// Those that nothing is asked of any more.
     retiring: Vec<Retiring>,
     /// What was given up by the host itself, last.
@@ -171,6 +173,10 @@ impl Generations {
             before,
             canary: None,
             watched_until: None,
+            turn: match &rolled_back {
+                Some(it) => Turn::RolledBack { fault: Some(Trouble::new(it.reason.clone())) },
+                None => Turn::Begun,
+            },
             retiring: Vec::new(),
             rolled_back,
             keeper: None,
@@ -185,6 +191,11 @@ impl Generations {
     /// The number of the newest.
     pub(crate) fn latest(&self) -> u64 {
         self.latest
+    }
+
+    /// For how long the newest is watched still, while it is.
+    pub(crate) fn watched_for(&self) -> Option<Duration> {
+        self.watched_until.map(|until| until.saturating_duration_since(Instant::now()))
     }
 
     /// Whether the newest still has to prove itself.
@@ -210,14 +221,18 @@ impl Generations {
         });
         if let Some(canary) = self.canary.take() {
             (self.number, self.since) = (canary.number, canary.since);
+            self.turn = Turn::Promoted { canary: canary.cluster.into() };
         } else {
+            self.turn = Turn::Swapped;
             self.latest += 1;
             (self.number, self.since) = (self.latest, Instant::now());
         }
     }
 
-    /// The one before serves again; `new` is the one that did. There is nothing to go back to then.
-    pub(crate) fn go_back(&mut self, new: Option<&Arc<Provider>>) {
+    /// The one before serves again; `new` is the one that did. There is nothing to go back to then. `fault` is why, where nobody
+    /// asked for it.
+    pub(crate) fn go_back(&mut self, new: Option<&Arc<Provider>>, fault: Option<&str>) {
+        self.turn = Turn::RolledBack { fault: fault.map(Trouble::new) };
         if let Some(canary) = self.canary.take() {
             self.retire(canary.number, canary.since, &canary.provider);
         } else {
@@ -270,7 +285,7 @@ impl Generations {
     pub(crate) fn told(&self, serving: Option<&Arc<Provider>>) -> Vec<GenerationStatus> {
         let mut told = BTreeMap::new();
         let now = Instant::now();
-        let watched = self.watched_until.map(|until| millis(until.saturating_duration_since(now)));
+        let watched = self.watched_for().map(millis);
         let mut tell = |number, state, since: Instant, provider: &Provider| {
             let watched_ms = watched.filter(|_| number == self.latest);
             told.insert(number, status(number, state, millis(now - since), watched_ms, provider));

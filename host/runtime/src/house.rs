@@ -13,7 +13,7 @@ use crate::{
     error::{ApplyError, CommandError, nearest},
     message::{INBOX, Message, Obeyed, Previewed},
     reconciler::{Birth, Reconciler},
-    registry::{Cluster, Made, Shared},
+    registry::{Cluster, Shared},
     workshop::Workshop,
 };
 
@@ -108,13 +108,13 @@ impl House {
         config: ClusterConfig,
         cycle: Cycle,
         lease: Lease,
-        provider: Made,
     ) -> Result<(), CommandError> {
         let (inbox, receiver) = mpsc::channel(INBOX);
         let name = config.name.clone();
         let state = cycle.state();
-        let left = state.leaving().map(|left| OneSide::new(left.side(), self.shared.made(left.provider())));
-        let here = OneSide::new(state.side(), provider);
+        let at_hand = |provider: &str| self.shared.at_hand(provider, &name);
+        let left = state.leaving().map(|left| OneSide::new(left.side(), at_hand(left.provider())));
+        let here = OneSide::new(state.side(), at_hand(&config.provider));
         let caller = Caller::new(name.as_str().into(), here, left, inbox.clone());
         let (reconciler, status) = Reconciler::new(Birth {
             config,

@@ -25,6 +25,7 @@ mod reconnect;
 mod recover;
 mod registry;
 mod runner;
+mod serving;
 mod swap;
 mod view;
 mod watch;
@@ -43,6 +44,7 @@ pub use plugins::{
 };
 pub use quarantine::{LibraryRecord, Quarantine, Quarantined, QuarantinedLibrary, Released};
 pub use runner::{RunnerPhase, RunnerStatus};
+pub use serving::{ServingStatus, TriedStatus};
 pub use swap::{Canary, ProviderVersion, SwapError, SwapOutcome, SwapRequest};
 pub use view::{
     ClusterStatus, Explanation, LeavingStatus, ProviderStatus, ServerLife, ServerStatus, WorkerPage,

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use longshore_config::ClusterConfig;
-use longshore_providers::Provider;
-use longshore_scaling::{Action, Command, HandleId, Observation, PlanReport, Side, Trouble};
+use longshore_scaling::{Action, Command, HandleId, Observation, PlanReport, Side};
 use tokio::sync::oneshot;
 
 use crate::{
     error::CommandError,
+    serving::AtHand,
     view::{ClusterStatus, WorkerPage},
 };
 
@@ -25,10 +25,8 @@ pub(crate) enum Message {
     },
     /// A reply of a side's provider.
     Seen(Side, Observation),
-    /// The provider of that name is there now, or another one is.
-    Provider(Arc<Provider>),
-    /// The provider of that name is not there any more, and why.
-    ProviderLost { provider: Arc<str>, trouble: Trouble },
+    /// What the cluster has of a provider is another one by now, is not there any more, or is another in what is told of it.
+    Provider(Box<AtHand>),
     /// What would come of a command, and of the definition that comes with it?
     Preview {
         command: Command,
@@ -58,7 +56,7 @@ pub(crate) enum Message {
 impl Message {
     /// Whether it may have changed the cluster; a question does not.
     pub(crate) fn moves(&self) -> bool {
-        matches!(self, Self::Command { .. } | Self::Seen(..) | Self::Provider(_) | Self::ProviderLost { .. })
+        matches!(self, Self::Command { .. } | Self::Seen(..) | Self::Provider(_))
     }
 }
 

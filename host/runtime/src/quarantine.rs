@@ -20,7 +20,6 @@ use crate::{
     definition::Definition,
     error::{ApplyError, CommandError, OpenError},
     host::Host,
-    message::Message,
     registry::{Made, Shared},
 };
 
@@ -378,24 +377,12 @@ impl Shared {
         let Some(held) = self.quarantines.holding(provider) else { return written };
         let trouble = Trouble::new(refusal(provider, held).to_string());
         tracing::error!(provider, "{trouble}");
-        let inboxes = {
-            let mut registry = self.registry();
-            match registry.providers.get_mut(provider).filter(|current| is_it(&current.made)) {
-                Some(current) => current.made = Err(trouble.clone()),
-                None => return written,
-            }
-            // The cluster that tries another one has that.
-            let canary = registry.generations.get(provider).and_then(|it| it.canary.as_ref());
-            let canary = canary.map(|canary| canary.cluster.as_str());
-            let served = registry.served_names(provider).filter(|name| canary != Some(name.as_str()));
-            served.flat_map(|name| registry.inboxes(provider, Some(&name))).collect::<Vec<_>>()
-        };
-        for inbox in inboxes {
-            // One that is gone meanwhile needs to know nothing.
-            let lost = Message::ProviderLost { provider: provider.into(), trouble: trouble.clone() };
-            let _ = inbox.send(lost).await;
+        match self.registry().providers.get_mut(provider).filter(|current| is_it(&current.made)) {
+            Some(current) => current.made = Err(trouble),
+            None => return written,
         }
-        self.note_change();
+        // A cluster that tries another one has that.
+        self.tell(provider).await;
         written
     }
 

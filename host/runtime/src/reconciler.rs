@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_config::{ClusterConfig, ServerConfig, ServerSource};
-use longshore_providers::{Provider, check_command};
+use longshore_providers::check_command;
 use longshore_scaling::{
     Action, Change, Command, Cycle, Denied, Handle, HandleId, Launch, LaunchPhase, Leaving, Phase,
     PlanReport, Reason, Record, Route, Side, Step, Time, Trouble, admit, plan,
@@ -21,6 +21,7 @@ use crate::{
     error::CommandError,
     message::{INBOX, Live, Message, Obeyed, Previewed},
     registry::Shared,
+    serving::AtHand,
     view::{ClusterStatus, Explanation, Libraries, WorkerPage, WorkerView},
 };
 
@@ -56,7 +57,7 @@ pub(crate) struct Reconciler {
     journal_trouble: Option<Trouble>,
     /// What the log was last told of a journal that fails.
     told_trouble: Option<String>,
-    /// The sides of which the core knows what the provider at hand can do.
+    /// The sides of which the core knows what the provider at hand can do and is made of.
     attached: Vec<Side>,
     /// Whether the provider was asked to remove what the cluster, which is deleted, has left behind.
     is_tidied: bool,
@@ -82,7 +83,8 @@ impl Reconciler {
         let Birth { config, cycle, caller, lease, journal, clock, shared } = birth;
         let report = plan(cycle.state(), clock.now()).1;
         let libraries = caller.libraries();
-        let status = ClusterStatus::of(&config.name, &config.provider, libraries, cycle.state(), report);
+        let mut status = ClusterStatus::of(&config.name, &config.provider, libraries, cycle.state(), report);
+        status.serving = caller.serving().cloned();
         let (status, receiver) = watch::channel(status);
         let reconciler = Self {
             name: config.name.as_str().into(),
@@ -222,14 +224,9 @@ impl Reconciler {
         let now = self.clock.now();
         match message {
             // What is another host's changes no more here.
-            Message::Seen(..) | Message::Provider(_) | Message::ProviderLost { .. } if self.is_fenced => {}
+            Message::Seen(..) | Message::Provider(_) if self.is_fenced => {}
             Message::Seen(side, observation) => self.cycle.see(side, observation),
-            Message::Provider(provider) => self.turn_to(provider).await,
-            Message::ProviderLost { provider, trouble } => {
-                if let Some(side) = self.side_of_provider(&provider) {
-                    self.caller.do_without(side, trouble);
-                }
-            }
+            Message::Provider(at_hand) => self.turn_to(*at_hand).await,
             Message::Command { command, config, reply } => {
                 let outcome = self.obey(&command, config.as_deref()).await;
                 if outcome.is_ok() {
@@ -352,7 +349,7 @@ impl Reconciler {
             self.config = config.clone();
         }
         let (shared, provider) = (&self.shared, &self.config.provider);
-        self.caller.follow(self.cycle.state(), || shared.made(provider));
+        self.caller.follow(self.cycle.state(), || shared.at_hand(provider, &self.name));
         let generation = self.cycle.state().generation();
         tracing::info!(cluster = &*self.name, generation, changed, "admitted: {command:?}");
         Ok(Obeyed { generation, changed })
@@ -390,27 +387,29 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Lets the core know what the providers at hand can do, before anything is decided that relies on it.
+    /// Lets the core know what the providers at hand can do and are made of, before anything is decided that relies on it.
     async fn attach(&mut self) -> Result<(), JournalError> {
-        let sides = self.caller.traits();
-        self.attached.retain(|attached| sides.iter().any(|(side, _)| side == attached));
-        for (side, traits) in sides {
+        let sides = self.caller.called_sides();
+        self.attached.retain(|attached| sides.contains(&Some(*attached)));
+        for side in sides.into_iter().flatten() {
             if self.attached.contains(&side) {
                 continue;
             }
-            self.catch_up().await?;
-            // It is never denied.
-            let admitted = self.cycle.admit(self.clock.now(), &Command::Attach { side, traits });
-            self.write(admitted.unwrap_or_default()).await?;
+            for command in self.caller.introductions(side) {
+                self.catch_up().await?;
+                // It is never denied.
+                let admitted = self.cycle.admit(self.clock.now(), &command);
+                self.write(admitted.unwrap_or_default()).await?;
+            }
             self.attached.push(side);
         }
         Ok(())
     }
 
-    /// Goes on with another provider, and tries at once what failed before.
-    async fn turn_to(&mut self, provider: Arc<Provider>) {
-        let Some(side) = self.side_of_provider(provider.name()) else { return };
-        let is_other = self.caller.turn_to(side, provider);
+    /// Goes on with what there is of a provider by now, and tries at once what failed before where it is another one.
+    async fn turn_to(&mut self, at_hand: AtHand) {
+        let Some(side) = self.side_of_provider(&at_hand.provider) else { return };
+        let is_other = self.caller.turn_to(side, at_hand);
         self.attached.retain(|attached| *attached != side);
         // What it can do is taken in before anything else is done.
         if !is_other || self.is_over() {
@@ -641,6 +640,7 @@ impl Reconciler {
     fn view(&self, report: PlanReport) -> ClusterStatus {
         let (libraries, state) = (self.caller.libraries(), self.cycle.state());
         let mut status = ClusterStatus::of(&self.name, &self.config.provider, libraries, state, report);
+        status.serving = self.caller.serving().cloned();
         let Some(trouble) = self.journal_trouble.clone() else { return status };
         status.converged = false;
         if self.is_fenced {

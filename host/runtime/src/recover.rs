@@ -79,7 +79,7 @@ impl Host {
 
         let clock = Clock::start(latest);
         let quarantines = Quarantines::of(journal.libraries().await?, Arc::clone(&journal), clock)?;
-        let shared = Arc::new(Shared::new(quarantines));
+        let shared = Arc::new(Shared::new(quarantines, clock));
         let (workshop, applying) = (Workshop::new(plugins.into()), Arc::default());
         let house = Arc::new(House { workshop, shared, journal, clock, applying });
         {
@@ -87,10 +87,9 @@ impl Host {
             let _turn = house.applying.lock().await;
             house.make_all(providers).await;
             for Found { config, state, lease } in found {
-                let made = house.shared.made(&config.provider);
                 let cycle = Cycle::recover(state, house.clock.now(), lease.term);
                 // Nobody has the host yet who could end it.
-                let _ = house.start(config, cycle, lease, made);
+                let _ = house.start(config, cycle, lease);
             }
         }
         house.go_on_with_trials().await;

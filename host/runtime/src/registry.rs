@@ -14,10 +14,12 @@ use tokio::{
 };
 
 use crate::{
+    clock::Clock,
     definition::Definition,
     generations::{Generations, RolledBack},
     message::Message,
     quarantine::Quarantines,
+    serving::AtHand,
     swap::Watched,
     view::ClusterStatus,
 };
@@ -94,21 +96,26 @@ impl Registry {
         self.providers.insert(name, Installed { config, made });
     }
 
+    /// The provider of that name, or why there is none.
+    pub(crate) fn made(&self, provider: &str) -> Made {
+        let found = self.providers.get(provider).map(|installed| installed.made.clone());
+        found.unwrap_or_else(|| {
+            Err(Trouble::new(format!(
+                "provider `{provider}` is not in the journal: apply its configuration again"
+            )))
+        })
+    }
+
     /// The names of the clusters that a provider serves: those that leave it are among them.
     pub(crate) fn served_names(&self, provider: &str) -> impl Iterator<Item = String> {
         let clusters = self.clusters.iter().filter(move |(_, cluster)| cluster.uses(provider));
         clusters.map(|(name, _)| name.clone())
     }
 
-    /// The clusters that a provider serves; `only` the one, where one is named.
-    fn served<'a>(&'a self, provider: &'a str, only: Option<&'a str>) -> impl Iterator<Item = &'a Cluster> {
-        let clusters = self.clusters.iter().filter(move |(name, _)| only.is_none_or(|only| only == *name));
-        clusters.map(|(_, cluster)| cluster).filter(move |cluster| cluster.uses(provider))
-    }
-
-    /// The ways to the clusters that a provider serves; `only` to the one, where one is named.
-    pub(crate) fn inboxes(&self, provider: &str, only: Option<&str>) -> Vec<mpsc::Sender<Message>> {
-        self.served(provider, only).map(|cluster| cluster.inbox.clone()).collect()
+    /// The clusters that a provider serves, and the ways to them.
+    fn served_inboxes(&self, provider: &str) -> Vec<(String, mpsc::Sender<Message>)> {
+        let served = self.clusters.iter().filter(|(_, cluster)| cluster.uses(provider));
+        served.map(|(name, cluster)| (name.clone(), cluster.inbox.clone())).collect()
     }
 }
 
@@ -121,11 +128,13 @@ pub(crate) struct Shared {
     /// Whether the host ends; as [`Registry::closed`], for those who wait for it.
     closing: watch::Sender<bool>,
     pub(crate) quarantines: Arc<Quarantines>,
+    pub(crate) clock: Clock,
 }
 
 impl Shared {
-    pub(crate) fn new(quarantines: Quarantines) -> Self {
+    pub(crate) fn new(quarantines: Quarantines, clock: Clock) -> Self {
         Self {
+            clock,
             quarantines: Arc::new(quarantines),
             registry: Mutex::default(),
             version: watch::Sender::new(0),
@@ -181,7 +190,7 @@ impl Shared {
         let name = definition.config.name.clone();
         self.registry().place(definition, Ok(Arc::clone(provider)), rolled_back);
         self.is_there(&name, provider);
-        self.tell(&name, None, provider).await;
+        self.tell(&name).await;
     }
 
     /// Lets another generation of a provider serve from now on, and its clusters know. `change` is told which one did.
@@ -200,7 +209,7 @@ impl Shared {
             }
         }
         self.is_there(name, provider);
-        self.tell(name, None, provider).await;
+        self.tell(name).await;
     }
 
     /// Nothing is waited for any more, and what dies too often from now on is taken away.
@@ -209,25 +218,16 @@ impl Shared {
         self.guard(provider);
     }
 
-    /// Lets the clusters that a provider serves know of it; `only` the one, where one is named.
-    pub(crate) async fn tell(&self, name: &str, only: Option<&str>, provider: &Arc<Provider>) {
-        let inboxes = self.registry().inboxes(name, only);
-        for inbox in inboxes {
+    /// Lets each of the clusters that a provider serves know what it has of it by now: that it is another one, that it is trusted
+    /// more or less than before, or that it is not there.
+    pub(crate) async fn tell(&self, name: &str) {
+        let served: Vec<_> = self.registry().served_inboxes(name);
+        for (cluster, inbox) in served {
+            let at_hand: Box<AtHand> = Box::new(self.at_hand(name, &cluster));
             // One that is gone meanwhile needs no provider.
-            let _ = inbox.send(Message::Provider(Arc::clone(provider))).await;
+            let _ = inbox.send(Message::Provider(at_hand)).await;
         }
         self.note_change();
-    }
-
-    /// The provider of that name, or why there is none.
-    pub(crate) fn made(&self, provider: &str) -> Made {
-        let registry = self.registry();
-        let found = registry.providers.get(provider).map(|installed| installed.made.clone());
-        found.unwrap_or_else(|| {
-            Err(Trouble::new(format!(
-                "provider `{provider}` is not in the journal: apply its configuration again"
-            )))
-        })
     }
 
     pub(crate) fn note_change(&self) {

@@ -224,7 +224,7 @@ impl House {
                 generations.watched_until = watched_until;
             }
             self.shared.guard(&new);
-            self.shared.tell(&name, Some(cluster), &new).await;
+            self.shared.tell(&name).await;
         } else {
             let change = |generations: &mut Generations, old| {
                 generations.advance(old);

@@ -16,6 +16,7 @@ use crate::{
     quarantine::QuarantinedLibrary,
     registry::Installed,
     runner::RunnerStatus,
+    serving::ServingStatus,
 };
 
 /// How a cluster is.
@@ -28,6 +29,9 @@ pub struct ClusterStatus {
     /// The provider that it leaves, while it moves to that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<LeavingStatus>,
+    /// What the calls to that one go to, where it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<ServingStatus>,
     /// Whether it shall have workers.
     pub desired: Desired,
     /// Whether the host is leaving, and the workers with it: it shall have none, until the next host comes.
@@ -80,6 +84,7 @@ impl ClusterStatus {
                 since: left.since(),
                 left: state.left_behind(),
             }),
+            serving: None,
             desired: state.desired(),
             resting: state.is_resting(),
             expected: state.expected(),

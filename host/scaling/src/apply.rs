@@ -11,6 +11,7 @@ use crate::{
     policy::{Desired, Policy, ProviderTraits},
     record::{Change, KillReason, NewHandle, Record},
     server::ServerPhase,
+    serving::{Serving, Standing},
     state::{Call, Calls, Launch, LaunchPhase, State, Stray, Suspicion},
     time::Time,
     trouble::Trouble,
@@ -73,6 +74,11 @@ impl State {
                 }
             }
             Change::Attached { side, traits } => self.attach(*side, *traits),
+            Change::Served { side, serving, .. } => *self.on(*side).serving = Some(serving.clone()),
+            Change::Unserved { side, build, .. } => {
+                let lost = Serving { build: build.clone(), standing: Standing::Lost };
+                *self.on(*side).serving = Some(lost);
+            }
             Change::MoveStarted { from, side, .. } => self.set_out(from, *side, now),
             Change::MoveEnded { .. } => self.arrive(),
             Change::Rested => self.resting = true,

@@ -10,8 +10,10 @@ use crate::{
     policy::{Desired, Policy, PolicyError, ProviderTraits},
     record::{Change, Record},
     server::{ServerKind, ServerPolicy},
+    serving::{Build, Serving, Turn},
     state::{LaunchPhase, State},
     time::Time,
+    trouble::Trouble,
 };
 
 /// What an operator may ask of a cluster.
@@ -63,6 +65,28 @@ pub enum Command {
         side: Side,
         /// What it can do.
         traits: ProviderTraits,
+    },
+    /// A provider of it is made of this library from now on, and trusted so far.
+    Serve {
+        /// The side whose provider it is.
+        side: Side,
+        /// Its name.
+        provider: Arc<str>,
+        /// The library, and how far it is trusted.
+        serving: Serving,
+        /// How that came about.
+        turn: Turn,
+    },
+    /// A provider of it is not there, for its library is quarantined.
+    Lose {
+        /// The side whose provider it is.
+        side: Side,
+        /// Its name.
+        provider: Arc<str>,
+        /// The library.
+        build: Build,
+        /// Why.
+        trouble: Trouble,
     },
     /// Run the expected number of workers.
     Start,
@@ -211,6 +235,8 @@ pub fn admit(state: &State, now: Time, command: &Command) -> Result<Vec<Record>,
         Command::Resolve { token, handles } => Some(resolve(state, token, handles)?),
         Command::Attach { side, traits } => (state.has_side(*side) && *traits != state.traits_of(*side))
             .then_some(Change::Attached { side: *side, traits: *traits }),
+        Command::Serve { side, provider, serving, turn } => state.serve(*side, provider, serving, turn),
+        Command::Lose { side, provider, build, trouble } => state.lose(*side, provider, build, trouble),
         Command::Rest => (!state.resting).then_some(Change::Rested),
         _ if gone => return Err(Denied::BeingDeleted),
         Command::Scale { expected } => {

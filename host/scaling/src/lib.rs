@@ -27,6 +27,7 @@ mod policy;
 mod record;
 mod report;
 mod server;
+mod serving;
 mod snapshot;
 mod state;
 mod story;
@@ -46,6 +47,7 @@ pub use policy::{Desired, Policy, PolicyError, ProviderTraits, Strays, WORKERS_L
 pub use record::{Aim, Change, KillReason, NewHandle, Record, StopReason};
 pub use report::{PlanReport, Reason, Remedy};
 pub use server::{Address, OnRestart, Server, ServerKind, ServerPhase, ServerPolicy, ServerSeen};
+pub use serving::{Build, Serving, Standing, Turn};
 pub use snapshot::{KeptHandle, Snapshot, SnapshotError, SnapshotHead};
 pub use state::{Call, Launch, LaunchPhase, State, Stray};
 pub use story::{Names, tell};

@@ -10,6 +10,7 @@ use crate::{
     backoff::Backoff,
     ids::Side,
     policy::ProviderTraits,
+    serving::Serving,
     state::{SideCalls, State, Suspicion},
     time::Time,
     trouble::Trouble,
@@ -31,6 +32,8 @@ pub struct Leaving {
     pub(crate) provider: Arc<str>,
     pub(crate) since: Time,
     pub(crate) traits: ProviderTraits,
+    #[serde(default)]
+    pub(crate) serving: Option<Serving>,
     pub(crate) suspicion: Option<Suspicion>,
     pub(crate) launch_backoff: Backoff,
     pub(crate) launch_trouble: Option<Trouble>,

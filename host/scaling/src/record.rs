@@ -9,6 +9,7 @@ use crate::{
     ids::{HandleId, LaunchId, Side},
     policy::{Desired, Policy, ProviderTraits},
     server::{Address, ServerPolicy},
+    serving::{Build, Serving, Turn},
     time::Time,
     trouble::Trouble,
 };
@@ -130,6 +131,32 @@ pub enum Change {
         side: Side,
         /// What it can do.
         traits: ProviderTraits,
+    },
+    /// A provider of it is made of another library than before, or that is trusted more or less than before.
+    Served {
+        /// Whose.
+        #[serde(default, skip_serializing_if = "Side::is_first")]
+        side: Side,
+        /// Its name.
+        provider: Arc<str>,
+        /// What was recorded before; none where nothing was.
+        before: Option<Serving>,
+        /// What serves from now on.
+        serving: Serving,
+        /// How that came about.
+        turn: Turn,
+    },
+    /// The library of a provider of it is quarantined, and the provider is not there.
+    Unserved {
+        /// Whose.
+        #[serde(default, skip_serializing_if = "Side::is_first")]
+        side: Side,
+        /// Its name.
+        provider: Arc<str>,
+        /// The library.
+        build: Build,
+        /// Why.
+        trouble: Trouble,
     },
     /// It goes to another provider: workers are launched there from now on, and those of before are replaced.
     MoveStarted {
@@ -415,6 +442,7 @@ impl Change {
         match self {
             Self::LaunchUnknown { trouble, .. }
             | Self::KillFailed { trouble, .. }
+            | Self::Unserved { trouble, .. }
             | Self::ServerLost { trouble } => Some(trouble),
             Self::LaunchSettled { trouble, .. }
             | Self::StatusEnded { trouble, .. }

@@ -11,6 +11,7 @@ use crate::{
     moving::Leaving,
     policy::{Desired, Policy, ProviderTraits},
     server::Server,
+    serving::Serving,
     state::{Calls, Launch, State, Stray, Suspicion},
     time::Time,
     trouble::Trouble,
@@ -62,6 +63,8 @@ pub struct SnapshotHead {
     latest_side: Side,
     #[serde(default)]
     leaving: Option<Leaving>,
+    #[serde(default)]
+    serving: Option<Serving>,
 }
 
 fn one() -> u32 {
@@ -129,6 +132,7 @@ impl State {
             side: self.side,
             latest_side: self.latest_side,
             leaving: self.leaving.clone(),
+            serving: self.serving.clone(),
         };
         Snapshot { head, handles }
     }
@@ -181,6 +185,7 @@ impl State {
             side: head.side,
             latest_side: head.latest_side,
             leaving: head.leaving,
+            serving: head.serving,
             calls: Calls::default(),
         })
     }

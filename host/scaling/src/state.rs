@@ -14,6 +14,7 @@ use crate::{
     moving::Leaving,
     policy::{Desired, Policy, ProviderTraits},
     server::{Server, ServerKind, ServerPhase},
+    serving::Serving,
     time::Time,
     trouble::Trouble,
 };
@@ -154,6 +155,8 @@ pub struct State {
     pub(crate) latest_side: Side,
     pub(crate) leaving: Option<Leaving>,
     pub(crate) traits: ProviderTraits,
+    /// What the provider is made of, as it was recorded last.
+    pub(crate) serving: Option<Serving>,
     pub(crate) desired: Desired,
     pub(crate) forgotten: bool,
     /// The host leaves, and its workers with it.

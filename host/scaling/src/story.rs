@@ -8,6 +8,7 @@ use crate::{
     policy::Desired,
     record::{Aim, Change, KillReason, NewHandle, StopReason},
     report::Workers,
+    serving::tell_serving,
 };
 
 /// So many handles are named; the others are counted.
@@ -62,6 +63,12 @@ pub fn tell(change: &Change, names: &dyn Names) -> String {
         }
         Change::MoveStarted { from, to, .. } => format!("moving from provider `{from}` to `{to}`"),
         Change::MoveEnded { from } => format!("moved: nothing is left on provider `{from}`"),
+        Change::Served { provider, before, serving, turn, .. } => {
+            tell_serving(provider, before.as_ref(), serving, turn)
+        }
+        Change::Unserved { provider, build, trouble, .. } => {
+            format!("provider `{provider}` is not there, and {build} is not run any more: {trouble}")
+        }
         Change::Attached { .. } => "its provider can do something else than before".to_owned(),
         Change::Forgotten => "deleted by force: whatever is left is forgotten".to_owned(),
         Change::Refreshed => "asked to look again, and to try again what failed".to_owned(),

@@ -13,8 +13,8 @@ pub(crate) const APPLICATION_ID: i32 = 0x4c53_4a31;
 
 /// The format that is written today. Format 2 has the same tables as format 1, and clusters with servers in them: a host that
 /// knows format 1 alone must not take those records for damaged ones. Format 3 has a table more, of what is known of libraries.
-/// Format 4 has the same tables, and clusters that move from one provider to another.
-pub const FORMAT: u32 = 4;
+/// Format 4 has the same tables, and clusters that move from one provider to another; format 5 such whose providers are swapped.
+pub const FORMAT: u32 = 5;
 
 /// The tables of today's format, as `SQLite` keeps them.
 pub(crate) const TABLES: &[&str] = &[
@@ -57,6 +57,8 @@ pub(crate) const LADDER: &[Migration] = &[
     },
     // No cluster of format 3 moves.
     Migration { from: 3, step: |_| Ok(()) },
+    // None of format 4 says what its provider is made of.
+    Migration { from: 4, step: |_| Ok(()) },
 ];
 
 /// What is wrong with a file's shape.

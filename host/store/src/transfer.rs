@@ -2,7 +2,7 @@
 //!
 //! An export is UTF-8, one JSON document a line:
 //!
-//! 1. `{"longshore_journal": {"version": 4, "written": TIME, "term": N}}`: what it is. `term` is the latest lease's, or
+//! 1. `{"longshore_journal": {"version": 5, "written": TIME, "term": N}}`: what it is. `term` is the latest lease's, or
 //!    that of the import which the journal began with.
 //! 2. `{"provider": {"name", "definition"}}`: one a provider.
 //! 3. `{"library": {"hash", "document"}}`: one a library that something is known of.
@@ -28,9 +28,9 @@ pub use export::export;
 pub use import::import;
 
 /// The version of the text. Version 2 has the same lines as version 1, and clusters with servers in them, which whoever knows
-/// version 1 alone must not take for damage. Version 3 has lines about libraries, and version 4 clusters that move between
-/// providers.
-pub const EXPORT_VERSION: u32 = 4;
+/// version 1 alone must not take for damage. Version 3 has lines about libraries, version 4 clusters that move between
+/// providers, and version 5 clusters that say what their providers are made of.
+pub const EXPORT_VERSION: u32 = 5;
 
 /// The longest line that is read, in bytes: what the largest payload can come to as text.
 pub const LINE_LIMIT: u64 = 1 << 30;

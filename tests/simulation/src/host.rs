@@ -43,7 +43,7 @@ pub(crate) struct Host {
     /// The cluster, where it has one.
     pub(crate) core: Option<Core>,
     pub(crate) inbox: VecDeque<Message>,
-    /// Whether the core knows what the provider of this host can do.
+    /// Whether the core knows what the provider of this host can do and is made of.
     is_attached: bool,
     /// A command that is decided on once all that was seen before counts.
     command: Option<Command>,
@@ -176,7 +176,7 @@ impl World {
         true
     }
 
-    /// Lets the core know what the providers at hand can do, before anything is decided that relies on it.
+    /// Lets the core know what the providers at hand can do and are made of, before anything is decided that relies on it.
     fn attach(&mut self, id: HostId, now: Time) -> bool {
         let Some(host) = self.hosts.get_mut(&id) else { return false };
         let Some(core) = &mut host.core else { return false };
@@ -185,18 +185,22 @@ impl World {
         }
         let left = core.state().leaving().map(longshore_scaling::Leaving::side);
         for side in [Some(core.state().side()), left].into_iter().flatten() {
-            self.coverage.count("command", "attach");
-            let traits = self.traits_of(side);
-            let core = self.hosts.get_mut(&id).and_then(|host| host.core.as_mut());
-            match core
-                .map_or_else(|| Ok(Vec::new()), |core| core.admit(now, &Command::Attach { side, traits }))
-            {
-                Ok(records) if records.is_empty() => {}
-                Ok(records) => return self.append(id, records, Purpose::Attach),
-                Err(denied) => {
-                    let saw = format!("a host is denied to tell what its provider can do: {denied}");
-                    self.checkers.fail(Checker::AcknowledgedIsKept, saw);
-                    return false;
+            for command in self.introductions(side) {
+                self.coverage.count("command", coverage::command(&command));
+                if matches!(command, Command::Lose { .. })
+                    && let Some(plugin) = self.plugins.get_mut(&side)
+                {
+                    plugin.is_lost = false;
+                }
+                let core = self.hosts.get_mut(&id).and_then(|host| host.core.as_mut());
+                match core.map_or_else(|| Ok(Vec::new()), |core| core.admit(now, &command)) {
+                    Ok(records) if records.is_empty() => {}
+                    Ok(records) => return self.append(id, records, Purpose::Attach),
+                    Err(denied) => {
+                        let saw = format!("a host is denied to tell of its provider: {denied}");
+                        self.checkers.fail(Checker::AcknowledgedIsKept, saw);
+                        return false;
+                    }
                 }
             }
         }

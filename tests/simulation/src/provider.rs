@@ -7,7 +7,9 @@ mod server;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use longshore_scaling::{Action, HandleId, LaunchId, ServerKind, ServerSeen, Side, Time, Trouble};
+use longshore_scaling::{
+    Action, Build, Command, HandleId, LaunchId, ServerKind, ServerSeen, Serving, Side, Standing, Time, Trouble, Turn,
+};
 
 use self::server::{StartFate, StopFate};
 use crate::{
@@ -45,6 +47,15 @@ pub(crate) enum KillFate {
     Partly,
     Claims,
     ReplyLost,
+}
+
+/// What a side's provider is made of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Plugin {
+    /// Its version: how often it was exchanged.
+    version: u32,
+    /// Whether the one before was lost meanwhile, which nobody was told of yet.
+    pub(crate) is_lost: bool,
 }
 
 /// A call's part that its kind alone has.
@@ -134,6 +145,25 @@ impl Calls {
 }
 
 impl World {
+    /// What a host tells the core of a side's provider.
+    pub(crate) fn introductions(&self, side: Side) -> Vec<Command> {
+        let traits = self.traits_of(side);
+        let plugin = self.plugins.get(&side).copied().unwrap_or_default();
+        let build = |version: u32| Build {
+            version: version.to_string().into(),
+            hash: format!("{version:064x}").into(),
+        };
+        let provider: Arc<str> = format!("provider-{}", side.0).into();
+        let mut told = vec![Command::Attach { side, traits }];
+        if plugin.is_lost {
+            let (provider, build) = (Arc::clone(&provider), build(plugin.version.saturating_sub(1)));
+            told.push(Command::Lose { side, provider, build, trouble: Trouble::new("it died too often") });
+        }
+        let serving = Serving { build: build(plugin.version), standing: Standing::Settled };
+        told.push(Command::Serve { side, provider, serving, turn: Turn::Swapped });
+        told
+    }
+
     /// How long something takes on its way.
     fn latency(&mut self) -> u64 {
         self.provider_dice.magnitude(1, self.shape.latency)

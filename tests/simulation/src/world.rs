@@ -15,7 +15,7 @@ use crate::{
     fault::{Chaos, Fault, Strike},
     host::Host,
     mutation::Mutation,
-    provider::Calls,
+    provider::{Calls, Plugin},
     queue::{Event, HostId, Queue},
     seam::Core,
     shape::Shape,
@@ -90,6 +90,8 @@ pub(crate) struct World {
     pub(crate) backend: Backend,
     /// What the providers can do that the cluster has moved to.
     pub(crate) providers: BTreeMap<Side, ProviderTraits>,
+    /// What the provider of each side is made of, where it was exchanged.
+    pub(crate) plugins: BTreeMap<Side, Plugin>,
     /// Whether the backend can be reached.
     pub(crate) is_reachable: bool,
     pub(crate) calls: Calls,
@@ -164,6 +166,7 @@ impl World {
             host_dice: Dice::new(seed, Stream::Host),
             backend: Backend::default(),
             providers: BTreeMap::new(),
+            plugins: BTreeMap::new(),
             is_reachable: true,
             calls: Calls::default(),
             server_home: 1,

@@ -1,13 +1,16 @@
 //! Commands that show clusters and their workers.
 
-use std::{io::Write as _, time::Duration};
+use std::{
+    io::Write as _,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anstyle::Style;
 use longshore_http::{
     Client,
-    wire::{ClusterStatus, Clusters, Explanation, ProviderStatus, WorkerPage, WorkerPhase},
+    wire::{ClusterStatus, Clusters, Explanation, ProviderStatus, ServingStatus, WorkerPage, WorkerPhase},
 };
-use longshore_scaling::{Desired, Reason, Remedy};
+use longshore_scaling::{Desired, Reason, Remedy, Time};
 use serde::Serialize;
 use tokio::signal::ctrl_c;
 
@@ -26,6 +29,9 @@ struct Explained<'a> {
     cluster: &'a str,
     converged: bool,
     reasons: &'a [Explanation],
+    provider: &'a str,
+    /// What its calls go to; null where that is not there.
+    serving: Option<&'a ServingStatus>,
 }
 
 pub(super) async fn status(client: &Client, status: &Status, output: &Output) -> Result<(), Failure> {
@@ -181,16 +187,26 @@ fn one(cluster: &ClusterStatus, width: Option<u16>) -> String {
 }
 
 pub(super) async fn explain(client: &Client, name: &str, output: &Output) -> Result<(), Failure> {
-    let ClusterStatus { name, converged, reasons, .. } = client.cluster(name).await?;
-    let document = Explained { cluster: &name, converged, reasons: &reasons };
+    let ClusterStatus { name, converged, reasons, provider, serving, .. } = client.cluster(name).await?;
+    let serving = serving.as_ref();
+    let document = Explained { cluster: &name, converged, reasons: &reasons, provider: &provider, serving };
     output.either(&document, || {
         let mut checks = Checks::default();
         let told = |reason: &Explanation| {
             clean(&reason.text) + &remedy(&name, &reason.reason) + &checks.of(reason.check.as_deref())
         };
-        let lines: Vec<_> = reasons.iter().map(told).collect();
-        if lines.is_empty() { "nothing is under way".to_owned() } else { lines.join("\n") }
+        let mut lines: Vec<_> = reasons.iter().map(told).collect();
+        if lines.is_empty() {
+            lines.push("nothing is under way".to_owned());
+        }
+        lines.extend(serving.map(|serving| render::serving(&provider, serving, now())));
+        lines.join("\n")
     })
+}
+
+/// The time of day, as the host tells times.
+fn now() -> Time {
+    Time::default() + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The commands that an operator has, where nobody else can find something out.

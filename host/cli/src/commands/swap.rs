@@ -21,7 +21,7 @@ use crate::{
     args,
     exit::{Exit, Failure},
     output::{GOOD, Output, PENDING},
-    render::{clean, span},
+    render::{clean, short, span},
     table::table,
 };
 
@@ -29,8 +29,6 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 /// How long the host may take longer than the watch itself.
 const GRACE: Duration = Duration::from_mins(1);
-/// How much of a hash tells it from others.
-const SHOWN_OF_HASH: usize = 12;
 
 /// What became of it, for `--json`.
 #[derive(Serialize)]
@@ -174,10 +172,6 @@ fn changed(outcome: &SwapOutcome) -> String {
 
 fn told(version: &ProviderVersion) -> String {
     format!("{} ({})", clean(&version.version), short(&version.hash))
-}
-
-fn short(hash: &str) -> &str {
-    hash.get(..SHOWN_OF_HASH).unwrap_or(hash)
 }
 
 /// The generations of providers, and what the host gave up.

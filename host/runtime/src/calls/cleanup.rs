@@ -24,7 +24,7 @@ impl Caller {
         self.forget_ended();
         let cluster = config.name.clone();
         let scope = self.scope(config, config.deadlines.cleanup);
-        let (provider, teller) = (self.here.made.clone(), self.teller(config, self.here.side));
+        let (provider, teller) = (self.here.at_hand.made.clone(), self.teller(config, self.here.side));
         self.tasks.spawn(async move {
             let outcome = match provider {
                 Ok(provider) => clean_up(&provider, &scope, deep, &teller, cluster).await,
@@ -40,7 +40,7 @@ impl Caller {
     pub(crate) async fn tidy_up(&self, config: &ClusterConfig) {
         let scope = self.scope(config, config.deadlines.cleanup.min(FAREWELL_LIMIT));
         for one in std::iter::once(&self.here).chain(&self.left) {
-            farewell(&one.made, &scope, &self.teller(config, one.side)).await;
+            farewell(&one.at_hand.made, &scope, &self.teller(config, one.side)).await;
         }
     }
 
@@ -50,9 +50,9 @@ impl Caller {
         let Some(left) = self.left.take_if(|left| left.side == side) else { return };
         let scope = self.scope(config, config.deadlines.cleanup.min(FAREWELL_LIMIT));
         let teller = self.teller(config, left.side);
-        let OneSide { made, veiled, .. } = left;
+        let OneSide { at_hand, veiled, .. } = left;
         self.tasks.spawn(async move {
-            farewell(&made, &scope, &teller).await;
+            farewell(&at_hand.made, &scope, &teller).await;
             // What it logs stays veiled until it is done.
             drop(veiled);
         });

@@ -56,7 +56,7 @@ impl Caller {
             let trouble = Trouble::new("the cluster's definition has no server");
             return self.answer(config, self.here.side, async { Observation::ServerLooked(Err(trouble)) });
         };
-        let (provider, prober) = (self.here.made.clone(), self.prober.clone());
+        let (provider, prober) = (self.here.at_hand.made.clone(), self.prober.clone());
         let scope = self.scope(config, config.deadlines.status);
         self.answer(config, self.here.side, async move {
             let seen = match (&server.source, provider) {

@@ -3,31 +3,35 @@
 use std::{borrow::Cow, path::Path, sync::Arc};
 
 use longshore_config::{ClusterConfig, Secret};
-use longshore_providers::{Provider, Veiled};
-use longshore_scaling::{ProviderTraits, Side, State, Trouble};
+use longshore_providers::Veiled;
+use longshore_scaling::{Command, ProviderTraits, Side, State};
 
 use super::{Caller, teller::password, traits};
-use crate::{registry::Made, view::Libraries};
+use crate::{
+    registry::Made,
+    serving::{AtHand, ServingStatus},
+    view::Libraries,
+};
 
 /// A side's provider, where it is there.
 pub(crate) struct OneSide {
     pub(super) side: Side,
-    pub(super) made: Made,
+    pub(super) at_hand: AtHand,
     /// The password that the provider's log lines do not tell, and what keeps them from it.
     pub(super) veiled: Option<(Secret, Veiled)>,
 }
 
 impl OneSide {
-    pub(crate) fn new(side: Side, made: Made) -> Self {
-        Self { side, made, veiled: None }
+    pub(crate) fn new(side: Side, at_hand: AtHand) -> Self {
+        Self { side, at_hand, veiled: None }
     }
 
     fn traits(&self) -> Option<ProviderTraits> {
-        self.made.as_deref().ok().map(traits)
+        self.at_hand.made.as_deref().ok().map(traits)
     }
 
     fn library(&self) -> Option<&Path> {
-        self.made.as_ref().ok().map(|provider| provider.library().path())
+        self.at_hand.made.as_ref().ok().map(|provider| provider.library().path())
     }
 
     /// Keeps the password that the provider is about to be given out of what it logs.
@@ -36,7 +40,7 @@ impl OneSide {
         if wanted.as_ref() == veiled {
             return;
         }
-        self.veiled = wanted.zip(self.made.as_ref().ok()).map(|(password, provider)| {
+        self.veiled = wanted.zip(self.at_hand.made.as_ref().ok()).map(|(password, provider)| {
             let hidden = password.clone();
             let veil = move |line: &str| match hidden.hidden_in(line) {
                 Cow::Owned(line) => Some(line),
@@ -59,33 +63,29 @@ impl Caller {
     /// The provider of a side.
     pub(super) fn made(&self, side: Side) -> &Made {
         let left = self.left.as_ref().filter(|left| left.side == side);
-        &left.unwrap_or(&self.here).made
+        &left.unwrap_or(&self.here).at_hand.made
     }
 
-    /// Calls another provider on a side from now on. Calls under way end with the one that they began with. True where it is
-    /// not the one that was there.
-    pub(crate) fn turn_to(&mut self, side: Side, provider: Arc<Provider>) -> bool {
+    /// Calls on a side go to what is at hand from now on; where that is nobody, why is told of all that is to be done there. Calls
+    /// under way end with the provider that they began with. True where there is one now that was not.
+    pub(crate) fn turn_to(&mut self, side: Side, at_hand: AtHand) -> bool {
         let Some(one) = self.sides_mut().find(|one| one.side == side) else { return false };
-        let is_other = !one.made.as_ref().is_ok_and(|current| Arc::ptr_eq(current, &provider));
-        one.made = Ok(provider);
+        let is_other = match (&one.at_hand.made, &at_hand.made) {
+            (Ok(before), Ok(provider)) => !Arc::ptr_eq(before, provider),
+            (Err(_), Ok(_)) => true,
+            (_, Err(_)) => false,
+        };
+        one.at_hand = at_hand;
         is_other
     }
 
-    /// Calls nobody on a side from now on; why, is told of all that is to be done there. Calls under way end with the provider
-    /// that they began with.
-    pub(crate) fn do_without(&mut self, side: Side, trouble: Trouble) {
-        if let Some(one) = self.sides_mut().find(|one| one.side == side) {
-            one.made = Err(trouble);
-        }
-    }
-
     /// Launches on another provider from now on, as the cluster does that moves. The one of before is called while it is left.
-    pub(crate) fn follow(&mut self, state: &State, made: impl FnOnce() -> Made) {
+    pub(crate) fn follow(&mut self, state: &State, at_hand: impl FnOnce() -> AtHand) {
         if state.side() == self.here.side {
             return;
         }
         let back = self.left.take().filter(|left| left.side == state.side());
-        let next = back.unwrap_or_else(|| OneSide::new(state.side(), made()));
+        let next = back.unwrap_or_else(|| OneSide::new(state.side(), at_hand()));
         self.left = Some(std::mem::replace(&mut self.here, next));
     }
 
@@ -99,9 +99,21 @@ impl Caller {
         self.sides().find(|one| one.side == side).and_then(OneSide::library)
     }
 
-    /// What the providers can do that are there.
-    pub(crate) fn traits(&self) -> Vec<(Side, ProviderTraits)> {
-        self.sides().filter_map(|one| Some((one.side, one.traits()?))).collect()
+    /// How what serves the side that workers are launched on does so, where something does.
+    pub(crate) fn serving(&self) -> Option<&ServingStatus> {
+        self.here.at_hand.serving()
+    }
+
+    /// The sides that it calls.
+    pub(crate) fn called_sides(&self) -> [Option<Side>; 2] {
+        [Some(self.here.side), self.left.as_ref().map(|left| left.side)]
+    }
+
+    /// What the core is to know of a side's provider: what it can do, and what it is made of.
+    pub(crate) fn introductions(&self, side: Side) -> Vec<Command> {
+        let Some(one) = self.sides().find(|one| one.side == side) else { return Vec::new() };
+        let attach = one.traits().map(|traits| Command::Attach { side, traits });
+        attach.into_iter().chain(one.at_hand.introduction(side)).collect()
     }
 
     /// What the provider of a side can do, where it is there.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use longshore_providers::Provider;
+use longshore_scaling::Turn;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{ProviderVersion, SwapError, SwapOutcome, installed};
@@ -70,24 +71,24 @@ impl House {
         let given_up = given_up
             .map(|given_up| ProviderVersion::of(given_up))
             .or_else(|| served.as_ref().map(ProviderVersion::from));
-        let rolled_back = fault.zip(given_up.as_ref()).map(|(reason, given_up)| RolledBack {
+        let rolled_back = fault.clone().zip(given_up.as_ref()).map(|(reason, given_up)| RolledBack {
             at: self.clock.now(),
             version: given_up.version.clone(),
             hash: given_up.hash.clone(),
             reason,
         });
         let change = |generations: &mut Generations, new: Option<Arc<Provider>>| {
-            generations.go_back(new.as_ref());
+            generations.go_back(new.as_ref(), fault.as_deref());
             generations.swapped.clone_from(&definition.swapped);
             if rolled_back.is_some() {
                 generations.rolled_back = rolled_back;
             }
         };
-        if let Some((cluster, _)) = &canary {
+        if canary.is_some() {
             if let Some(generations) = self.shared.registry().generations.get_mut(name) {
                 change(generations, None);
             }
-            self.shared.tell(name, Some(cluster), &provider).await;
+            self.shared.tell(name).await;
         } else {
             self.shared.change_over(name, &provider, change).await;
         }
@@ -194,6 +195,7 @@ impl House {
                 generations.swapped = definition.swapped;
                 generations.watched_until = Some(Instant::now() + watch);
             }
+            self.shared.tell(&name).await;
             self.look_after(&name, watch, (Conduct::of(&provider), Conduct::default()));
         }
     }
@@ -278,6 +280,7 @@ impl Trial {
                 let found = registry.providers.get(&self.provider);
                 let Some(generations) = registry.generations.get_mut(&self.provider) else { return };
                 generations.watched_until = None;
+                generations.turn = Turn::Proved;
                 let Some((current, swapped)) = found.zip(generations.swapped.as_mut()) else { return };
                 swapped.trial = None;
                 Definition { config: current.config.clone(), swapped: Some(swapped.clone()) }
@@ -286,6 +289,7 @@ impl Trial {
             match house.define(&definition).await {
                 Ok(()) => {
                     tracing::info!(provider = self.provider, "the new version has proved itself");
+                    house.shared.tell(&self.provider).await;
                     return;
                 }
                 Err(error) => {

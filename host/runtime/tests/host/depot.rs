@@ -164,6 +164,23 @@ pub(crate) fn generations(host: &Host) -> Vec<(String, GenerationState)> {
     provider(host).generations.into_iter().map(told).collect()
 }
 
+/// What a cluster's history says of its provider, oldest first, without the hashes.
+pub(crate) async fn told(host: &Host, cluster: &str) -> Vec<String> {
+    let entries = host.history(cluster, None, 1_000).await.expect("the cluster is there").entries;
+    let texts = entries.into_iter().map(|entry| entry.text);
+    let of_provider = texts.filter_map(|text| text.strip_prefix("provider `depot` ").map(str::to_owned));
+    of_provider.map(|text| without_hashes(&text)).collect()
+}
+
+fn without_hashes(text: &str) -> String {
+    let mut parts = text.split(" (sha256 ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once(')').expect("a hash in brackets").1);
+    }
+    plain
+}
+
 /// The handles of all clusters, as the host knows them.
 pub(crate) async fn known(host: &Host) -> BTreeSet<String> {
     let mut known = BTreeSet::new();

@@ -20,7 +20,9 @@ mod server;
 mod stage;
 mod swap;
 mod swap_cuts;
+mod swap_ends;
 mod swap_load;
+mod swap_told;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 

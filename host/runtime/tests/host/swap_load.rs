@@ -117,6 +117,11 @@ async fn swapped_and_rolled_back(isolation: Isolation, faults: [(&str, &str); 2]
     let host = host_with_runners(Arc::new(SqliteJournal::in_memory())).await;
     let mut config = depot.config(&one, &CLUSTERS.map(|(cluster, workers, _)| (cluster, workers)));
     config.providers[0].isolation = Some(isolation);
+    for cluster in &mut config.clusters {
+        // Statuses of ten thousand are asked for often enough, and the machine's time is for what is to be seen here.
+        cluster.policy.poll_interval = Duration::from_millis(200);
+        cluster.policy.list_interval = Duration::from_secs(1);
+    }
     host.apply(config).await.expect("legal");
     for (cluster, ..) in CLUSTERS {
         until(&host, cluster, "up", |status| status.converged).await;

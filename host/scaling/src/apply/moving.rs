@@ -7,6 +7,7 @@ use crate::{
     ids::{HandleId, Side},
     moving::Leaving,
     policy::{Policy, ProviderTraits},
+    serving::Serving,
     state::{SideCalls, State, Suspicion},
     time::Time,
     trouble::Trouble,
@@ -15,6 +16,7 @@ use crate::{
 /// What is known of one side alone, to be changed.
 pub(super) struct OnSide<'a> {
     pub(super) traits: &'a mut ProviderTraits,
+    pub(super) serving: &'a mut Option<Serving>,
     pub(super) suspicion: &'a mut Option<Suspicion>,
     pub(super) launch_backoff: &'a mut Backoff,
     pub(super) launch_trouble: &'a mut Option<Trouble>,
@@ -29,6 +31,7 @@ impl State {
         match self.leaving.as_mut().filter(|left| left.side == side) {
             Some(left) => OnSide {
                 traits: &mut left.traits,
+                serving: &mut left.serving,
                 suspicion: &mut left.suspicion,
                 launch_backoff: &mut left.launch_backoff,
                 launch_trouble: &mut left.launch_trouble,
@@ -37,6 +40,7 @@ impl State {
             },
             None => OnSide {
                 traits: &mut self.traits,
+                serving: &mut self.serving,
                 suspicion: &mut self.suspicion,
                 launch_backoff: &mut self.launch_backoff,
                 launch_trouble: &mut self.launch_trouble,
@@ -54,13 +58,17 @@ impl State {
             provider: Arc::clone(from),
             since: now,
             traits: self.traits,
+            serving: self.serving.take(),
             suspicion: self.suspicion.take(),
             launch_backoff: self.launch_backoff,
             launch_trouble: self.launch_trouble.take(),
         });
         std::mem::swap(&mut self.calls.here, &mut self.calls.left);
         match before.filter(|left| left.side == to) {
-            Some(back) => (self.suspicion, self.launch_trouble) = (back.suspicion, back.launch_trouble),
+            Some(back) => {
+                (self.suspicion, self.launch_trouble) = (back.suspicion, back.launch_trouble);
+                self.serving = back.serving;
+            }
             // Of the new one nothing was asked yet.
             None => self.calls.here = SideCalls::default(),
         }

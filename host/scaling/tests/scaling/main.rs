@@ -8,5 +8,6 @@ mod recovery;
 mod seed;
 mod server;
 mod server_ends;
+mod serving;
 mod simulated;
 mod world;

@@ -3,8 +3,8 @@
 use std::{future::Future, path::Path, sync::Arc};
 
 use longshore_scaling::{
-    Address, Aim, Change, Desired, HandleId, KillReason, LaunchId, NewHandle, Policy, ProviderTraits, Record,
-    ServerPolicy, Side, Snapshot, State, StopReason, Time, Trouble,
+    Address, Aim, Build, Change, Desired, HandleId, KillReason, LaunchId, NewHandle, Policy, ProviderTraits, Record,
+    ServerPolicy, Serving, Side, Snapshot, Standing, State, StopReason, Time, Trouble, Turn,
 };
 use longshore_store::{Claimed, Entry, Journal, Lease, SqliteJournal};
 use tempfile::TempDir;
@@ -152,6 +152,47 @@ pub(crate) fn moved() -> Vec<Record> {
         settled(1, 1),
         Change::StraysSeen { side: Side(1), strays: vec![("a-stray".into(), 1)] },
         Change::KillStarted { handles: vec![HandleId(0)], why: KillReason::Moved, aim },
+    ];
+    changes.into_iter().map(|change| change.at(Time::from_millis(1_800_000_000_000))).collect()
+}
+
+/// The records of a cluster whose provider is swapped, goes back, is lost and is there again, and of a move that its side keeps
+/// what is known of it in.
+pub(crate) fn swapped() -> Vec<Record> {
+    let build = |version: &str| Build { version: version.into(), hash: version.repeat(64).into() };
+    let serving = |version: &str, standing| Serving { build: build(version), standing };
+    let served = |before: Option<Serving>, serving: Serving, turn| Change::Served {
+        side: Side(0),
+        provider: "depot".into(),
+        before,
+        serving,
+        turn,
+    };
+    let (one, two) = (serving("1", Standing::Settled), |standing| serving("2", standing));
+    let fault = Trouble { text: "one answer of it broke the contract".to_owned(), clause: None };
+    let lost = Trouble { text: "signal 11 (SIGSEGV)".to_owned(), clause: None };
+    let changes = [
+        moved().swap_remove(0).change,
+        served(None, one.clone(), Turn::Begun),
+        served(Some(one.clone()), two(Standing::Tried), Turn::Swapped),
+        served(
+            Some(two(Standing::Tried)),
+            two(Standing::Watched),
+            Turn::Promoted { canary: "shop".into() },
+        ),
+        served(Some(two(Standing::Watched)), two(Standing::Settled), Turn::Proved),
+        served(Some(two(Standing::Settled)), one.clone(), Turn::RolledBack { fault: Some(fault) }),
+        served(Some(one.clone()), two(Standing::Watched), Turn::Swapped),
+        served(Some(two(Standing::Watched)), one, Turn::RolledBack { fault: None }),
+        Change::Unserved { side: Side(0), provider: "depot".into(), build: build("1"), trouble: lost },
+        Change::MoveStarted { from: "depot".into(), to: "store".into(), side: Side(1) },
+        Change::Served {
+            side: Side(1),
+            provider: "store".into(),
+            before: None,
+            serving: two(Standing::Settled),
+            turn: Turn::Begun,
+        },
     ];
     changes.into_iter().map(|change| change.at(Time::from_millis(1_800_000_000_000))).collect()
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{
-    append, beginnings, claim, defined, fast_folder, moved, open, scaled, served, snapshot, wait,
+    append, beginnings, claim, defined, fast_folder, moved, open, scaled, served, snapshot, swapped, wait,
 };
 
 /// A folder with something of everything.
@@ -286,6 +286,7 @@ fn a_journal_of_each_format_can_be_read() {
         (include_str!("../fixtures/format-2.sql"), &include_bytes!("../fixtures/format-2.jsonl")[..]),
         (include_str!("../fixtures/format-3.sql"), &include_bytes!("../fixtures/format-3.jsonl")[..]),
         (include_str!("../fixtures/format-4.sql"), &include_bytes!("../fixtures/format-4.jsonl")[..]),
+        (include_str!("../fixtures/format-5.sql"), &include_bytes!("../fixtures/format-5.jsonl")[..]),
     ];
     assert_eq!(formats.len(), FORMAT as usize);
     for (sql, mut jsonl) in formats {
@@ -337,6 +338,10 @@ fn sample_small() -> TempDir {
     append(&journal, &van, moved().into_iter().map(Entry::Happened).collect());
     wait(journal.compact(&van, State::replay(&moved()).snapshot())).expect("compacted");
     append(&journal, &van, moved().into_iter().skip(1).map(Entry::Happened).collect());
+    let shop = claim(&journal, "shop").lease;
+    append(&journal, &shop, swapped().into_iter().map(Entry::Happened).collect());
+    wait(journal.compact(&shop, State::replay(&swapped()).snapshot())).expect("compacted");
+    append(&journal, &shop, swapped().into_iter().skip(1).map(Entry::Happened).collect());
     drop(journal);
     folder
 }

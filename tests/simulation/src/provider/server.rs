@@ -236,6 +236,7 @@ impl World {
             Some(provider) => *provider = traits,
             None => self.shape.traits = traits,
         }
+        self.plugins.entry(side).or_default().version += 1;
     }
 
     /// The plugin is another one from now on, under the running host.
@@ -246,6 +247,7 @@ impl World {
             return;
         }
         self.exchange(side, ProviderTraits { server: can_serve, ..traits });
+        self.plugins.entry(side).or_default().is_lost = true;
         say!(self, Who::Provider, "is exchanged, and can run {} server", if can_serve { "a" } else { "no" });
         for host in self.hosts.values_mut() {
             host.attach_anew();

@@ -1,0 +1,135 @@
+//! A provider as one of its clusters has it: what its calls go to, and what its status and its history say of that.
+
+use std::sync::Arc;
+
+use longshore_providers::{Library, Provider};
+use longshore_scaling::{Build, Command, Serving, Side, Standing, Time, Trouble, Turn};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    generations::Generations,
+    registry::{Made, Shared},
+};
+
+/// What a cluster's calls go to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServingStatus {
+    /// The number of the provider's generation.
+    pub generation: u64,
+    /// Its plugin's version.
+    pub version: String,
+    /// The SHA-256 of its library, in hexadecimal.
+    pub hash: String,
+    /// How far it is trusted.
+    pub standing: Standing,
+    /// Until when it is watched, in milliseconds since the epoch; none of one that is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched_until: Option<Time>,
+    /// A version that another cluster of the provider tries, before this one has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<TriedStatus>,
+}
+
+/// A version that another cluster tries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriedStatus {
+    /// The cluster.
+    pub cluster: String,
+    /// The number of the provider's generation.
+    pub generation: u64,
+    /// Its plugin's version.
+    pub version: String,
+    /// The SHA-256 of its library, in hexadecimal.
+    pub hash: String,
+}
+
+/// A provider as one cluster has it.
+#[derive(Clone)]
+pub(crate) struct AtHand {
+    /// Its name.
+    pub(crate) provider: Arc<str>,
+    pub(crate) made: Made,
+    told: Told,
+}
+
+/// What is told of it.
+#[derive(Clone)]
+enum Told {
+    /// Nothing: it is not there yet.
+    Nothing,
+    Serving(ServingStatus, Turn),
+    /// It is not there, for its library is quarantined.
+    Quarantined(Build, Trouble),
+}
+
+impl AtHand {
+    /// How it serves, where it does.
+    pub(crate) fn serving(&self) -> Option<&ServingStatus> {
+        match &self.told {
+            Told::Serving(serving, _) => Some(serving),
+            Told::Nothing | Told::Quarantined(..) => None,
+        }
+    }
+
+    /// What the core is to record of it.
+    pub(crate) fn introduction(&self, side: Side) -> Option<Command> {
+        let provider = Arc::clone(&self.provider);
+        match self.told.clone() {
+            Told::Nothing => None,
+            Told::Serving(ServingStatus { version, hash, standing, .. }, turn) => {
+                let build = Build { version: version.into(), hash: hash.into() };
+                Some(Command::Serve { side, provider, serving: Serving { build, standing }, turn })
+            }
+            Told::Quarantined(build, trouble) => Some(Command::Lose { side, provider, build, trouble }),
+        }
+    }
+}
+
+impl Shared {
+    /// The provider of that name as a cluster has it, or why it has none.
+    pub(crate) fn at_hand(&self, provider: &str, cluster: &str) -> AtHand {
+        let registry = self.registry();
+        let (made, told) = match registry.made(provider) {
+            Ok(serving) => match registry.generations.get(provider) {
+                Some(generations) => {
+                    let (made, told) = told(generations, serving, cluster, self.clock.now());
+                    (Ok(made), told)
+                }
+                None => (Ok(serving), Told::Nothing),
+            },
+            Err(trouble) => {
+                let held = self.quarantines.holding(provider).map(|held| {
+                    let build = Build { version: held.version.into(), hash: held.hash.into() };
+                    Told::Quarantined(build, Trouble::new(held.quarantine.why))
+                });
+                (Err(trouble), held.unwrap_or(Told::Nothing))
+            }
+        };
+        AtHand { provider: provider.into(), made, told }
+    }
+}
+
+/// What serves a cluster of a provider's generations, and what is told of it. `serving` is the one that serves all others.
+fn told(generations: &Generations, serving: Arc<Provider>, cluster: &str, now: Time) -> (Arc<Provider>, Told) {
+    let version_and_hash = |library: &Library| (library.metadata().version.clone(), library.hash().to_owned());
+    let watched_until = generations.watched_for().map(|left| now + left);
+    if let Some(canary) = &generations.canary {
+        let (version, hash) = version_and_hash(canary.provider.library());
+        let generation = generations.latest();
+        if canary.cluster == cluster {
+            let standing = Standing::Tried;
+            let status = ServingStatus { generation, version, hash, standing, watched_until, tried: None };
+            return (Arc::clone(&canary.provider), Told::Serving(status, Turn::Swapped));
+        }
+        let tried = Some(TriedStatus { cluster: canary.cluster.clone(), generation, version, hash });
+        let (version, hash) = version_and_hash(serving.library());
+        let (generation, standing) = (generations.number(), Standing::Settled);
+        let status = ServingStatus { generation, version, hash, standing, watched_until: None, tried };
+        return (serving, Told::Serving(status, Turn::Begun));
+    }
+    let (version, hash) = version_and_hash(serving.library());
+    let standing = if watched_until.is_some() { Standing::Watched } else { Standing::Settled };
+    let generation = generations.number();
+    let status = ServingStatus { generation, version, hash, standing, watched_until, tried: None };
+    (serving, Told::Serving(status, generations.turn.clone()))
+}
