@@ -184,7 +184,8 @@ mod tests {
         let canary = ServingStatus { standing: Standing::Tried, ..watched };
         let told = serving("depot", &canary, now);
         assert!(told.ends_with("; this cluster alone tries it; watched for another 42s"), "{told}");
-        let tried = TriedStatus { cluster: "db".to_owned(), generation: 2, version: "2.0.0".to_owned(), hash };
+        let tried =
+            TriedStatus { cluster: "db".to_owned(), generation: 2, version: "2.0.0".to_owned(), hash };
         let told = serving("depot", &ServingStatus { tried: Some(tried), ..settled }, now);
         assert!(told.ends_with("; cluster db tries generation 2, 2.0.0 (abababababab)"), "{told}");
     }

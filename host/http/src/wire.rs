@@ -46,8 +46,8 @@ pub use longshore_runtime::{
     AddedPlugin, BreakerPhase, BreakerStatus, ClusterStatus, Compared, Effect, Explanation, GenerationState,
     GenerationStatus, HistoryEntry, HistoryPage, Plugin, PluginList, PluginPlace, Preview, ProviderStatus,
     ProviderVersion, QuarantinedLibrary, RefusedPlugin, Released, RemovedPlugin, RolledBack, RunnerPhase,
-    RunnerStatus, ServerLife, ServerStatus, ServingStatus, SwapOutcome, TriedStatus, WorkerPage,
-    WorkerPhase, WorkerView,
+    RunnerStatus, ServerLife, ServerStatus, ServingStatus, SwapOutcome, TriedStatus, WorkerPage, WorkerPhase,
+    WorkerView,
 };
 use serde::{Deserialize, Serialize};
 

@@ -63,7 +63,9 @@ impl Host {
         finish(async move {
             let _turn = turn;
             let provider = there(&wanted, &provider_of(&wanted, &providers))?;
-            if let Some(Prepared::New { definition, provider, rolled_back, .. }) = providers.get(&wanted.provider) {
+            if let Some(Prepared::New { definition, provider, rolled_back, .. }) =
+                providers.get(&wanted.provider)
+            {
                 house.install(definition, provider, rolled_back.clone()).await?;
                 house.watch_folders();
             }

@@ -110,8 +110,14 @@ impl Shared {
 }
 
 /// What serves a cluster of a provider's generations, and what is told of it. `serving` is the one that serves all others.
-fn told(generations: &Generations, serving: Arc<Provider>, cluster: &str, now: Time) -> (Arc<Provider>, Told) {
-    let version_and_hash = |library: &Library| (library.metadata().version.clone(), library.hash().to_owned());
+fn told(
+    generations: &Generations,
+    serving: Arc<Provider>,
+    cluster: &str,
+    now: Time,
+) -> (Arc<Provider>, Told) {
+    let version_and_hash =
+        |library: &Library| (library.metadata().version.clone(), library.hash().to_owned());
     let watched_until = generations.watched_for().map(|left| now + left);
     if let Some(canary) = &generations.canary {
         let (version, hash) = version_and_hash(canary.provider.library());

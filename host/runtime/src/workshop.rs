@@ -117,10 +117,9 @@ impl Workshop {
     fn housing(&self, wanted: &ProviderConfig) -> Result<Housing, ApplyError> {
         match (self.isolation(wanted), &self.plugins.runner) {
             (Isolation::InProcess, _) => Ok(Housing::InProcess),
-            (Isolation::Subprocess, Some(program)) => Ok(Housing::Runner(RunnerSetup {
-                program: program.clone(),
-                confine: wanted.confine.clone(),
-            })),
+            (Isolation::Subprocess, Some(program)) => {
+                Ok(Housing::Runner(RunnerSetup { program: program.clone(), confine: wanted.confine.clone() }))
+            }
             (Isolation::Subprocess, None) => Err(ApplyError::NoRunner { provider: wanted.name.clone() }),
         }
     }
@@ -155,11 +154,7 @@ impl Workshop {
     /// The library of a provider as the journal has it, unless that ended in a quarantine, and what is so of an earlier swap.
     /// Where a swap's library is not to be had any more, the next best serves: that which was there before, or what the
     /// configuration names.
-    async fn open_again(
-        &self,
-        wanted: &Definition,
-        quarantines: &Quarantines,
-    ) -> Result<Opened, ApplyError> {
+    async fn open_again(&self, wanted: &Definition, quarantines: &Quarantines) -> Result<Opened, ApplyError> {
         let Definition { config, swapped } = wanted;
         let provider = &config.name;
         let mut why = swapped.iter().find_map(Swapped::why_not_again);

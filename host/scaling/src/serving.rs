@@ -113,7 +113,12 @@ impl State {
 }
 
 /// A change of what serves, in a line.
-pub(crate) fn tell_serving(provider: &str, before: Option<&Serving>, serving: &Serving, turn: &Turn) -> String {
+pub(crate) fn tell_serving(
+    provider: &str,
+    before: Option<&Serving>,
+    serving: &Serving,
+    turn: &Turn,
+) -> String {
     let Serving { build, standing } = serving;
     let trial = match standing {
         Standing::Tried => "; this cluster alone tries it, and it is watched",
@@ -126,14 +131,18 @@ pub(crate) fn tell_serving(provider: &str, before: Option<&Serving>, serving: &S
     let from = &before.build;
     let is_other = from != build;
     match turn {
-        Turn::Swapped if is_other => format!("provider `{provider}` was swapped from {from} to {build}{trial}"),
+        Turn::Swapped if is_other => {
+            format!("provider `{provider}` was swapped from {from} to {build}{trial}")
+        }
         Turn::Promoted { canary } if is_other => {
             format!(
                 "provider `{provider}` was swapped from {from} to {build}, with which cluster `{canary}` was well{trial}"
             )
         }
         Turn::Promoted { .. } if before.standing == Standing::Tried => {
-            format!("provider `{provider}` goes on with {build}, which was well here: all its clusters have it now{trial}")
+            format!(
+                "provider `{provider}` goes on with {build}, which was well here: all its clusters have it now{trial}"
+            )
         }
         Turn::Proved if !is_other => {
             format!("provider `{provider}` keeps {build}, which has proved itself")
@@ -142,7 +151,9 @@ pub(crate) fn tell_serving(provider: &str, before: Option<&Serving>, serving: &S
             format!("provider `{provider}` was rolled back from {from} to {build}, as somebody asked")
         }
         Turn::RolledBack { fault: Some(fault) } if is_other => {
-            format!("provider `{provider}` was rolled back from {from} to {build} by the host itself: {fault}")
+            format!(
+                "provider `{provider}` was rolled back from {from} to {build} by the host itself: {fault}"
+            )
         }
         _ if is_other => format!("provider `{provider}` serves with {build} in the place of {from}{trial}"),
         _ if before.standing == Standing::Lost => {

@@ -8,7 +8,8 @@ mod server;
 use std::{collections::BTreeMap, sync::Arc};
 
 use longshore_scaling::{
-    Action, Build, Command, HandleId, LaunchId, ServerKind, ServerSeen, Serving, Side, Standing, Time, Trouble, Turn,
+    Action, Build, Command, HandleId, LaunchId, ServerKind, ServerSeen, Serving, Side, Standing, Time,
+    Trouble, Turn,
 };
 
 use self::server::{StartFate, StopFate};

@@ -50,66 +50,79 @@ fn versions(depot: &Depot) -> Vec<String> {
     depot.instances().into_iter().map(|(version, _)| version).collect()
 }
 
-#[tokio::test]
-async fn generations_that_are_not_wanted_any_more_are_gone_with_their_processes() {
-    for isolation in [Isolation::InProcess, Isolation::Subprocess] {
-        let (depot, canary) = (Depot::new(), Some(Canary::Cluster("db".to_owned())));
-        let host = open(&memory()).await;
-        let mut config = depot.config(&version("1.0.0"), &[("web", 8), ("db", 3)]);
-        config.providers[0].isolation = Some(isolation);
-        host.apply(config.clone()).await.expect("legal");
-        for cluster in ["web", "db"] {
-            until(&host, cluster, "up", |status| status.converged).await;
-        }
-        let first = depot.instances();
-        assert_eq!(first.len(), 1, "{first:?}");
-
-        // A canary that is given up goes at once.
-        let request = SwapRequest { canary: canary.clone(), ..watched(&bad(), LONG) };
-        host.swap(request).await.expect("it passes for good");
-        let both = depot.instances();
-        assert_eq!(versions(&depot), ["1.0.0", "3.0.0"]);
-        depot.fault("violates");
-        eventually("given up, and gone", async || depot.instances() == first).await;
-        if isolation == Isolation::Subprocess {
-            let gone = Path::new("/proc").join(both[1].1.to_string());
-            eventually("its process has ended", async || !gone.exists()).await;
-        }
-        depot.fault("");
-
-        // One that is well is what all have, and the one before goes once nobody would want it back at once.
-        let request = SwapRequest { canary, ..watched(&version("2.0.0"), SHORT) };
-        host.swap(request).await.expect("the two agree");
-        eventually("taken for good", async || {
-            serving(&host) == "2.0.0" && provider(&host).generations[0].watched_ms.is_none()
-        })
-        .await;
-        assert_eq!(generations(&host), [entry("2.0.0", Serving), entry("1.0.0", Kept)]);
-        assert_eq!(versions(&depot), ["1.0.0", "2.0.0"]);
-        // Nothing is asked meanwhile, so that no call is late.
-        for cluster in &mut config.clusters {
-            let policy = &mut cluster.policy;
-            (policy.poll_interval, policy.busy_poll_interval, policy.list_interval) = (LONG, LONG, LONG);
-        }
-        host.apply(config).await.expect("nothing else is other");
-        eventually("at rest", async || provider(&host).generations.iter().all(|it| it.under_way == 0)).await;
-        pause();
-        advance(KEPT).await;
-        resume();
-        eventually("gone", async || versions(&depot) == ["2.0.0"]).await;
-        assert_eq!(generations(&host), [entry("2.0.0", Serving)]);
-        if isolation == Isolation::Subprocess {
-            let gone = Path::new("/proc").join(first[0].1.to_string());
-            eventually("its process has ended", async || !gone.exists()).await;
-        }
-        // It is made anew from its bytes where it is wanted after all.
-        host.rollback("depot").await.expect("its library is known");
-        eventually("back", async || versions(&depot) == ["1.0.0"]).await;
-        for (cluster, running) in [("web", 8), ("db", 3)] {
-            until(&host, cluster, "well", |status| status.converged && status.running == running).await;
-        }
-        assert_eq!((known(&host).await, depot.killed()), (depot.alive(), 0));
+/// Lets a canary be given up and another one be promoted, and time pass until the generation before is kept no longer. The
+/// runtime's clock is ahead of the system's afterwards, so that no runner is asked anything any more.
+async fn retired(isolation: Isolation) -> (Depot, Host) {
+    let (depot, canary) = (Depot::new(), Some(Canary::Cluster("db".to_owned())));
+    let host = open(&memory()).await;
+    let mut config = depot.config(&version("1.0.0"), &[("web", 8), ("db", 3)]);
+    config.providers[0].isolation = Some(isolation);
+    host.apply(config.clone()).await.expect("legal");
+    for cluster in ["web", "db"] {
+        until(&host, cluster, "up", |status| status.converged).await;
     }
+    let first = depot.instances();
+    assert_eq!(first.len(), 1, "{first:?}");
+
+    // A canary that is given up goes at once.
+    let request = SwapRequest { canary: canary.clone(), ..watched(&bad(), LONG) };
+    host.swap(request).await.expect("it passes for good");
+    let both = depot.instances();
+    assert_eq!(versions(&depot), ["1.0.0", "3.0.0"]);
+    depot.fault("violates");
+    eventually("given up, and gone", async || depot.instances() == first).await;
+    has_ended(isolation, both[1].1).await;
+    depot.fault("");
+
+    // One that is well is what all have, and the one before goes once nobody would want it back at once.
+    let request = SwapRequest { canary, ..watched(&version("2.0.0"), SHORT) };
+    host.swap(request).await.expect("the two agree");
+    eventually("taken for good", async || {
+        serving(&host) == "2.0.0" && provider(&host).generations[0].watched_ms.is_none()
+    })
+    .await;
+    assert_eq!(generations(&host), [entry("2.0.0", Serving), entry("1.0.0", Kept)]);
+    assert_eq!(versions(&depot), ["1.0.0", "2.0.0"]);
+    // Nothing is asked meanwhile, so that no call is late.
+    for cluster in &mut config.clusters {
+        let policy = &mut cluster.policy;
+        (policy.poll_interval, policy.busy_poll_interval, policy.list_interval) = (LONG, LONG, LONG);
+    }
+    host.apply(config).await.expect("nothing else is other");
+    for (cluster, running) in [("web", 8), ("db", 3)] {
+        until(&host, cluster, "well", |status| status.converged && status.running == running).await;
+    }
+    assert_eq!((known(&host).await, depot.killed()), (depot.alive(), 0));
+    eventually("at rest", async || provider(&host).generations.iter().all(|it| it.under_way == 0)).await;
+    pause();
+    advance(KEPT).await;
+    resume();
+    eventually("gone", async || versions(&depot) == ["2.0.0"]).await;
+    assert_eq!(generations(&host), [entry("2.0.0", Serving)]);
+    has_ended(isolation, first[0].1).await;
+    (depot, host)
+}
+
+/// Waits until a process is gone that a provider had for itself.
+async fn has_ended(isolation: Isolation, process: u32) {
+    if isolation == Isolation::Subprocess {
+        let entry = Path::new("/proc").join(process.to_string());
+        eventually("its process has ended", async || !entry.exists()).await;
+    }
+}
+
+#[tokio::test]
+async fn generations_that_are_not_wanted_any_more_are_gone_and_can_be_made_again() {
+    let (depot, host) = retired(Isolation::InProcess).await;
+    // From its bytes, where it is wanted after all.
+    host.rollback("depot").await.expect("its library is known");
+    eventually("back", async || versions(&depot) == ["1.0.0"]).await;
+    assert_eq!(generations(&host), [entry("1.0.0", Serving)]);
+}
+
+#[tokio::test]
+async fn generations_that_are_not_wanted_any_more_take_their_processes_with_them() {
+    drop(retired(Isolation::Subprocess).await);
 }
 
 /// A folder that the provider's configuration has watched.
@@ -193,7 +206,10 @@ async fn a_trial_that_was_put_off_and_cannot_be_made_is_given_up_and_that_is_sai
         assert!(given_up.reason.contains(words), "{given_up:?}");
     }
     let last = told(&host, "web").await.pop().expect("there is one");
-    assert!(last.starts_with("was rolled back from 3.0.0 to 1.0.0 by the host itself: it could not"), "{last}");
+    assert!(
+        last.starts_with("was rolled back from 3.0.0 to 1.0.0 by the host itself: it could not"),
+        "{last}"
+    );
     // Nor is it brought again, now that it could be.
     depot.fault("");
     folder.put("d", &version("4.0.0"));

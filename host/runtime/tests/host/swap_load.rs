@@ -173,7 +173,8 @@ async fn swapped_and_rolled_back(isolation: Isolation, faults: [(&str, &str); 2]
 
     // What the backend has done is what was asked for, to the worker.
     let all: u64 = CLUSTERS.iter().map(|(_, workers, _)| u64::from(*workers)).sum();
-    let anew: u64 = CLUSTERS.iter().zip(load.rounds()).map(|((.., by), rounds)| u64::from(*by) * rounds).sum();
+    let anew: u64 =
+        CLUSTERS.iter().zip(load.rounds()).map(|((.., by), rounds)| u64::from(*by) * rounds).sum();
     let (tokens, launched) = depot.launched();
     assert_eq!(launched, all + anew, "none was launched that nobody asked for");
     assert_eq!(depot.killed() as u64, anew, "none was killed that nobody asked for");

@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use longshore_scaling::{
-    Build, Change, Command, HandleId, LaunchId, Names, Policy, ProviderTraits, Serving, Side, Standing, State,
-    Trouble, Turn, tell,
+    Build, Change, Command, HandleId, LaunchId, Names, Policy, ProviderTraits, Serving, Side, Standing,
+    State, Trouble, Turn, tell,
 };
 
 use crate::world::{World, launches, move_to};
@@ -33,7 +33,8 @@ fn lose(side: Side, version: &str) -> Command {
 
 /// A cluster at rest.
 fn running() -> World {
-    let mut world = World::new(Policy::default(), ProviderTraits { list: true, ..ProviderTraits::default() }, 3);
+    let mut world =
+        World::new(Policy::default(), ProviderTraits { list: true, ..ProviderTraits::default() }, 3);
     world.run_for(MINUTE);
     assert!(world.state.is_converged(), "{}", world.why());
     world
@@ -56,7 +57,8 @@ fn story(world: &World) -> Vec<String> {
     let changes = world.records.iter().map(|record| &record.change);
     let of_it = changes.filter(|change| matches!(change, Change::Served { .. } | Change::Unserved { .. }));
     let told = of_it.map(|change| tell(change, &Nobody).replace("provider `depot` ", ""));
-    let plain = |text: String| text.replace(" (sha256 111111111111)", "").replace(" (sha256 222222222222)", "");
+    let plain =
+        |text: String| text.replace(" (sha256 111111111111)", "").replace(" (sha256 222222222222)", "");
     told.map(plain).collect()
 }
 
@@ -75,7 +77,11 @@ fn it_is_recorded_once_and_moves_nothing_else() {
     world.command(&serve(OLD, "2", Standing::Watched, Turn::Swapped)).expect("never denied");
     world.run_for(MINUTE);
     assert_eq!(story(&world).len(), 2);
-    assert_eq!((world.state.generation(), world.alive()), (generation, 3), "nothing that is wanted has changed");
+    assert_eq!(
+        (world.state.generation(), world.alive()),
+        (generation, 3),
+        "nothing that is wanted has changed"
+    );
     let restored = State::restore(world.state.snapshot()).expect("it is sound");
     assert_eq!(restored, world.state.durable());
     assert_eq!(restored.serving_on(OLD), Some(&serving("2", Standing::Watched)));

@@ -3,8 +3,8 @@
 use std::{future::Future, path::Path, sync::Arc};
 
 use longshore_scaling::{
-    Address, Aim, Build, Change, Desired, HandleId, KillReason, LaunchId, NewHandle, Policy, ProviderTraits, Record,
-    ServerPolicy, Serving, Side, Snapshot, Standing, State, StopReason, Time, Trouble, Turn,
+    Address, Aim, Build, Change, Desired, HandleId, KillReason, LaunchId, NewHandle, Policy, ProviderTraits,
+    Record, ServerPolicy, Serving, Side, Snapshot, Standing, State, StopReason, Time, Trouble, Turn,
 };
 use longshore_store::{Claimed, Entry, Journal, Lease, SqliteJournal};
 use tempfile::TempDir;
@@ -175,11 +175,7 @@ pub(crate) fn swapped() -> Vec<Record> {
         moved().swap_remove(0).change,
         served(None, one.clone(), Turn::Begun),
         served(Some(one.clone()), two(Standing::Tried), Turn::Swapped),
-        served(
-            Some(two(Standing::Tried)),
-            two(Standing::Watched),
-            Turn::Promoted { canary: "shop".into() },
-        ),
+        served(Some(two(Standing::Tried)), two(Standing::Watched), Turn::Promoted { canary: "shop".into() }),
         served(Some(two(Standing::Watched)), two(Standing::Settled), Turn::Proved),
         served(Some(two(Standing::Settled)), one.clone(), Turn::RolledBack { fault: Some(fault) }),
         served(Some(one.clone()), two(Standing::Watched), Turn::Swapped),
