@@ -82,7 +82,7 @@ impl Host {
     /// A future that is dropped while all is still being checked, loaded and made has changed nothing. Once the first
     /// change has begun, all of it is carried out, whether anybody waits for it or not.
     pub async fn apply(&self, config: Config) -> Result<Applied, ApplyError> {
-        let turn = self.house.my_turn().await?;
+        let turn = self.house.turn_for(&config).await?;
         let secured = self.house.with_passwords(config).await?;
         let house = Arc::clone(&self.house);
         let providers = self.house.unless_closed(house.look_at(&secured)).await?;
@@ -105,7 +105,7 @@ impl Host {
     ///
     /// As `apply`.
     pub async fn plan(&self, config: Config) -> Result<Vec<Preview>, ApplyError> {
-        let _turn = self.house.my_turn().await?;
+        let _turn = self.house.turn_for(&config).await?;
         let secured = self.house.with_passwords(config).await?;
         self.house.unless_closed(self.house.plan(&secured)).await
     }

@@ -179,7 +179,7 @@ impl Host {
         // No configuration comes in after this, and whoever still makes a provider gives it up.
         self.house.shared.close();
         // One that is being brought about waits for the journal alone.
-        let _turn = timeout(RECONCILER_SHUTDOWN, self.house.applying.lock()).await;
+        let _turn = timeout(RECONCILER_SHUTDOWN, self.house.every_turn()).await;
         let done = match leaving {
             Leaving::Workers => true,
             Leaving::Nothing { patience } => timeout(patience, self.stop_all(&[])).await.is_ok(),

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use longshore_config::ClusterConfig;
+use longshore_config::{ClusterConfig, Config};
 use longshore_scaling::{Command, Cycle};
 use longshore_store::{Journal, Lease};
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     calls::{Caller, OneSide},
@@ -14,6 +14,7 @@ use crate::{
     message::{INBOX, Message, Obeyed, Previewed},
     reconciler::{Birth, Reconciler},
     registry::{Cluster, Shared},
+    turns::{Turn, Turns},
     workshop::Workshop,
 };
 
@@ -23,14 +24,32 @@ pub(crate) struct House {
     pub(crate) shared: Arc<Shared>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) clock: Clock,
-    /// One change of the providers at a time.
-    pub(crate) applying: Arc<AsyncMutex<()>>,
+    /// Who may change the providers.
+    pub(crate) turns: Turns,
 }
 
 impl House {
-    /// Waits until nobody else changes the providers.
-    pub(crate) async fn my_turn(&self) -> Result<OwnedMutexGuard<()>, ApplyError> {
-        self.unless_closed(async { Ok(Arc::clone(&self.applying).lock_owned().await) }).await
+    /// Waits until nobody else changes a provider.
+    pub(crate) async fn turn_of(&self, provider: &str) -> Result<Turn, ApplyError> {
+        self.unless_closed(async { Ok(self.turns.of(provider).await) }).await
+    }
+
+    /// Waits until nobody else brings a configuration about, or changes a provider that this one concerns: those that it names, those
+    /// of its clusters, and those that its clusters have by now.
+    pub(crate) async fn turn_for(&self, config: &Config) -> Result<Turn, ApplyError> {
+        let concerned = || {
+            let registry = self.shared.registry();
+            let named = config.providers.iter().map(|provider| provider.name.clone());
+            let wanted = config.clusters.iter().map(|cluster| cluster.provider.clone());
+            let had = config.clusters.iter().filter_map(|cluster| registry.clusters.get(&cluster.name));
+            named.chain(wanted).chain(had.flat_map(Cluster::providers)).collect()
+        };
+        self.unless_closed(async { Ok(self.turns.configuring(concerned).await) }).await
+    }
+
+    /// Waits until nobody else changes any provider.
+    pub(crate) async fn every_turn(&self) -> Turn {
+        self.turns.configuring(|| self.shared.registry().providers.keys().cloned().collect()).await
     }
 
     /// Does what may take long, unless the host ends meanwhile.

@@ -27,6 +27,7 @@ mod registry;
 mod runner;
 mod serving;
 mod swap;
+mod turns;
 mod view;
 mod watch;
 mod workshop;

@@ -180,7 +180,8 @@ impl Host {
     pub async fn remove_plugin(&self, plugin: &str) -> Result<RemovedPlugin, PluginError> {
         let shelf = self.house.shelf()?;
         // Nobody begins to use it meanwhile.
-        let _turn = self.house.my_turn().await?;
+        let turn = self.house.unless_closed(async { Ok(self.house.every_turn().await) });
+        let _turn = turn.await?;
         let reading = Arc::clone(&shelf);
         let contents = blocking(move || reading.contents()).await?;
         let removed = chosen(&contents, plugin)?;

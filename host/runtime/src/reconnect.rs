@@ -45,7 +45,7 @@ impl Host {
             return Err(ApplyError::NotConfigured { cluster: cluster.to_owned(), nearest });
         }
 
-        let turn = self.house.my_turn().await?;
+        let turn = self.house.turn_for(&config).await?;
         // Somebody else may have made it while this waited.
         if self.house.is_known(cluster) {
             self.command(cluster, Command::Reconnect).await?;

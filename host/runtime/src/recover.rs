@@ -26,6 +26,7 @@ use crate::{
     house::House,
     quarantine::Quarantines,
     registry::{Installed, Shared},
+    turns::Turns,
     workshop::{Failed, Plugins, Risen, Workshop},
 };
 
@@ -80,11 +81,12 @@ impl Host {
         let clock = Clock::start(latest);
         let quarantines = Quarantines::of(journal.libraries().await?, Arc::clone(&journal), clock)?;
         let shared = Arc::new(Shared::new(quarantines, clock));
-        let (workshop, applying) = (Workshop::new(plugins.into()), Arc::default());
-        let house = Arc::new(House { workshop, shared, journal, clock, applying });
+        let (workshop, turns) = (Workshop::new(plugins.into()), Turns::default());
+        let house = Arc::new(House { workshop, shared, journal, clock, turns });
         {
             // No provider that is mended meanwhile is put in its place before its clusters are there to know.
-            let _turn = house.applying.lock().await;
+            let named = || providers.iter().map(|it: &Definition| it.config.name.clone()).collect();
+            let _turn = house.turns.configuring(named).await;
             house.make_all(providers).await;
             for Found { config, state, lease } in found {
                 let cycle = Cycle::recover(state, house.clock.now(), lease.term);
@@ -182,7 +184,7 @@ impl Mender {
             }
             // It may take long, and holds nobody up: who puts another one in its place meanwhile is first.
             let outcome = house.workshop.bring_up(&self.definition, &house.shared.quarantines).await;
-            let turn = house.applying.lock().await;
+            let turn = house.turns.of(&self.definition.config.name).await;
             if !self.is_wanted(&house) {
                 return;
             }

@@ -46,6 +46,13 @@ impl Cluster {
         self.status.borrow().provider.clone()
     }
 
+    /// The names of its providers: of the one that it launches on, and of the one that it leaves, where it does.
+    pub(crate) fn providers(&self) -> Vec<String> {
+        let status = self.status.borrow();
+        let left = status.leaving.as_ref().map(|left| left.provider.clone());
+        [Some(status.provider.clone()), left].into_iter().flatten().collect()
+    }
+
     /// Whether it has workers on a provider, or may have: it launches there, or has not left it yet.
     pub(crate) fn uses(&self, provider: &str) -> bool {
         let status = self.status.borrow();

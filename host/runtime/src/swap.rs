@@ -126,7 +126,7 @@ impl Host {
     ///
     /// There is no such provider, or nothing to go back to, or that cannot be made. Nothing has changed then.
     pub async fn rollback(&self, provider: &str) -> Result<SwapOutcome, ApplyError> {
-        let turn = self.house.my_turn().await?;
+        let turn = self.house.turn_of(provider).await?;
         let (house, provider) = (Arc::clone(&self.house), provider.to_owned());
         finish(async move {
             let _turn = turn;
@@ -141,7 +141,7 @@ impl Host {
 
 /// As [`Host::swap`].
 async fn swap_in(house: Arc<House>, request: SwapRequest) -> Result<SwapOutcome, ApplyError> {
-    let turn = house.my_turn().await?;
+    let turn = house.turn_of(&request.provider).await?;
     let ready = house.unless_closed(house.get_ready(&request)).await?;
     finish(async move {
         let _turn = turn;

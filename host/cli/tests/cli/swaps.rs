@@ -77,3 +77,42 @@ fn what_is_refused_and_how_it_ends() {
     let watched = house.run(&["swap", "memory"]).ended(6);
     watched.tells(&["still watched", "longshore rollback memory"]);
 }
+
+#[test]
+fn a_cluster_explains_what_serves_it_and_its_history_has_each_turn() {
+    let (house, another) = house();
+    let file = house.file(
+        "web.toml",
+        "[[provider]]\nname = \"memory\"\n[[cluster]]\nname = \"web\"\nprovider = \"memory\"\nworkers = 0\n",
+    );
+    house.run(&["apply", &file]).ok();
+    let explained = house.run(&["explain", "web"]).ok();
+    assert!(explained.out.contains("provider memory: generation 1, "), "{explained:?}");
+    house.run(&["swap", "memory", "--to", &another, "--watch", "1h", "--no-wait"]).ok();
+    let explained = house.run(&["explain", "web"]).ok();
+    for words in ["provider memory: generation 2, ", "; watched for another "] {
+        assert!(explained.out.contains(words), "{words}: {explained:?}");
+    }
+    let document = house.run(&["explain", "web", "--json"]).ok().json();
+    let serving = &document["serving"];
+    assert_eq!((&document["provider"], &serving["generation"]), (&json!("memory"), &json!(2)));
+    assert_eq!((&serving["standing"], &serving["watched_until"].is_u64()), (&json!("watched"), &true));
+    assert_eq!(serving, &house.run(&["status", "web", "--json"]).ok().json()["serving"]);
+    house.run(&["rollback", "memory"]).ok();
+    let explained = house.run(&["explain", "web"]).ok();
+    assert!(!explained.out.contains("watched"), "{explained:?}");
+
+    let told = house.run(&["history", "web"]).ok().out;
+    let turns = ["`memory` serves with ", "`memory` was swapped from ", "`memory` was rolled back from "];
+    let found: Vec<_> = turns.iter().map(|turn| told.find(turn)).collect();
+    assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{told}");
+    let entries = house.run(&["history", "web", "--json"]).ok().json()["entries"].clone();
+    let served = |entry: &Value| entry["happened"]["change"]["served"].clone();
+    let served: Vec<_> = entries.as_array().expect("a list").iter().map(served).collect();
+    let served: Vec<_> = served.iter().filter(|change| !change.is_null()).collect();
+    assert_eq!(served.len(), 3, "{entries}");
+    assert_eq!((&served[0]["before"], &served[0]["turn"]), (&Value::Null, &json!("begun")));
+    assert_eq!((&served[1]["before"], &served[1]["turn"]), (&served[0]["serving"], &json!("swapped")));
+    assert_eq!(served[1]["serving"]["build"]["hash"], serving["hash"]);
+    assert_eq!(served[2]["turn"], json!({ "rolled_back": { "fault": null } }));
+}

@@ -238,7 +238,7 @@ impl Trial {
         }
         sleep(KEPT_FOR).await;
         let Some(house) = self.house.upgrade() else { return };
-        let _turn = house.applying.lock().await;
+        let _turn = house.turns.of(&self.provider).await;
         if let Some(generations) = house.shared.registry().generations.get_mut(&self.provider) {
             generations.retire_before();
         }
@@ -259,7 +259,7 @@ impl Trial {
     /// The canary is well: now all change over, and are watched as long.
     async fn let_all(&self) {
         let Some(house) = self.house.upgrade() else { return };
-        let _turn = house.applying.lock().await;
+        let _turn = house.turns.of(&self.provider).await;
         let Some((provider, true)) = self.newest() else { return };
         let watched_until = Some(Instant::now() + self.watch);
         let change = |generations: &mut Generations, old| {
@@ -274,7 +274,7 @@ impl Trial {
     async fn settle(&self) {
         loop {
             let Some(house) = self.house.upgrade() else { return };
-            let turn = Arc::clone(&house.applying).lock_owned().await;
+            let turn = house.turns.of(&self.provider).await;
             let definition = {
                 let registry = &mut *house.shared.registry();
                 let found = registry.providers.get(&self.provider);
@@ -309,7 +309,7 @@ impl Trial {
     async fn give_up(&self, fault: String) {
         loop {
             let Some(house) = self.house.upgrade() else { return };
-            let turn = Arc::clone(&house.applying).lock_owned().await;
+            let turn = house.turns.of(&self.provider).await;
             let is_on_trial = {
                 let registry = house.shared.registry();
                 registry.generations.get(&self.provider).is_some_and(Generations::is_on_trial)

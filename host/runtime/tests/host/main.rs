@@ -19,6 +19,7 @@ mod runners;
 mod server;
 mod stage;
 mod swap;
+mod swap_beside;
 mod swap_cuts;
 mod swap_ends;
 mod swap_load;

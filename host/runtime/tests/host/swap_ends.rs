@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use longshore_config::{Config, Isolation};
-use longshore_providers::Library;
+use longshore_config::{Config, Isolation, Trust};
+use longshore_providers::{SearchPath, locate};
 use longshore_runtime::{
     ApplyError, Canary, GenerationState, Host, Leaving, LibraryRecord, Quarantine, SwapRequest,
 };
@@ -20,7 +20,7 @@ use tokio::time::{advance, pause, resume};
 
 use crate::{
     depot::{Depot, bad, generations, known, provider, serving, to, told, version},
-    eventually, host_with_runners, until,
+    eventually, host_with, host_with_runners, until,
 };
 
 use GenerationState::{Kept, Serving};
@@ -218,10 +218,16 @@ async fn a_trial_that_was_put_off_and_cannot_be_made_is_given_up_and_that_is_sai
     assert_eq!((depot.launched().1, depot.killed()), (5, 0));
 }
 
+/// Whether a library of that hash is in this process.
+fn is_loaded(hash: &str) -> bool {
+    fs::read_to_string("/proc/self/maps").expect("it can be read").contains(hash)
+}
+
 #[tokio::test]
 async fn a_swap_to_a_quarantined_library_is_refused_before_its_code_runs_and_changes_nothing() {
     let two = version("2.0.0");
-    let hash = Library::open(&two).expect("a plugin").hash().to_owned();
+    let located = locate(&SearchPath::default(), None, &two.display().to_string()).expect("it was built");
+    let hash = located.verify(&Trust::default()).expect("it is ours").hash;
     let record = LibraryRecord {
         plugin: "depot".to_owned(),
         version: "2.0.0".to_owned(),
@@ -234,14 +240,20 @@ async fn a_swap_to_a_quarantined_library_is_refused_before_its_code_runs_and_cha
         }),
     };
     let document = serde_json::to_value(&record).expect("it can be written");
-    for isolation in [Isolation::InProcess, Isolation::Subprocess] {
+    // What is loaded once stays: the host that loads it is the last.
+    for isolation in [Isolation::Subprocess, Isolation::InProcess] {
         let (depot, journal) = (Depot::new(), memory());
         journal.define_library(&hash, Some(document.clone())).await.expect("memory");
-        let host = open(&journal).await;
+        // Where there are runners, a first look is taken in a process that is thrown away.
+        let host = match isolation {
+            Isolation::InProcess => host_with(Arc::clone(&journal) as Arc<dyn Journal>).await,
+            Isolation::Subprocess => open(&journal).await,
+        };
         let mut config = depot.config(&version("1.0.0"), &[("web", 5)]);
         config.providers[0].isolation = Some(isolation);
         host.apply(config).await.expect("legal");
         until(&host, "web", "up", |status| status.converged).await;
+        assert!(!is_loaded(&hash));
         let (written, said) = (journal.providers().await.expect("memory"), told(&host, "web").await);
         let lives = depot.instances();
 
@@ -261,6 +273,7 @@ async fn a_swap_to_a_quarantined_library_is_refused_before_its_code_runs_and_cha
         ] {
             assert!(text.contains(part), "{part} is not in: {text}");
         }
+        assert!(!is_loaded(&hash), "no code of it has run here");
         assert_eq!(generations(&host), [entry("1.0.0", Serving)]);
         assert_eq!((depot.instances(), told(&host, "web").await), (lives, said));
         assert_eq!(journal.providers().await.expect("memory"), written);
@@ -268,6 +281,7 @@ async fn a_swap_to_a_quarantined_library_is_refused_before_its_code_runs_and_cha
         assert_eq!(status.running, 5);
         host.release(&hash).await.expect("it is quarantined");
         assert_eq!(host.swap(to(&two)).await.expect("it is released").to.version, "2.0.0");
+        assert_eq!(is_loaded(&hash), isolation == Isolation::InProcess);
         assert_eq!((depot.launched().1, depot.killed()), (5, 0));
     }
 }
