@@ -51,19 +51,15 @@ pub(crate) fn provider(cluster: &ClusterStatus) -> String {
 pub(crate) fn serving(provider: &str, serving: &ServingStatus, now: Time) -> String {
     let ServingStatus { generation, version: number, hash, standing, watched_until, tried } = serving;
     let version = |version: &str, hash: &str| format!("{} ({})", clean(version), short(hash));
-    let mut text = format!("provider {provider}: generation {generation}, {}", version(number, hash));
+    let mut parts = vec![format!("provider {provider}: generation {generation}, {}", version(number, hash))];
     if *standing == Standing::Tried {
-        text.push_str("; this cluster alone tries it");
+        parts.push("this cluster alone tries it".to_owned());
     }
-    if let Some(until) = watched_until {
-        text.push_str(&format!("; watched for another {}", span(until.since(now))));
+    parts.extend(watched_until.map(|until| format!("watched for another {}", span(until.since(now)))));
+    if let Some(TriedStatus { cluster, generation, version: number, hash }) = tried {
+        parts.push(format!("cluster {cluster} tries generation {generation}, {}", version(number, hash)));
     }
-    if let Some(tried) = tried {
-        let TriedStatus { cluster, generation, version: number, hash } = tried;
-        let tried = version(number, hash);
-        text.push_str(&format!("; cluster {cluster} tries generation {generation}, {tried}"));
-    }
-    text
+    parts.join("; ")
 }
 
 /// As much of a hash as tells it from others.
