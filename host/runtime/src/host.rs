@@ -93,7 +93,8 @@ impl Host {
         let mut all = self.providers();
         let mut asking = JoinSet::new();
         for (place, status) in all.iter().enumerate().filter(|(_, status)| status.runner.is_some()) {
-            if let Ok(provider) = self.house.shared.made(&status.name) {
+            let made = self.house.shared.registry().made(&status.name);
+            if let Ok(provider) = made {
                 asking.spawn(async move { (place, look_at_runner(provider).await) });
             }
         }

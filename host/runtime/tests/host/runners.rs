@@ -49,7 +49,7 @@ async fn a_provider_runs_apart_where_that_can_be_unless_it_is_to_run_here() {
 
 #[tokio::test]
 async fn a_runner_is_asked_and_measured_by_who_wants_to_know() {
-    let host = host_with_runners().await;
+    let host = runners().await;
     let mut config = one(2, &json!({ "latency_ms": { "run": 20 } }));
     let mut here = config.providers[0].clone();
     (here.name, here.isolation) = ("with-us".to_owned(), Some(Isolation::InProcess));

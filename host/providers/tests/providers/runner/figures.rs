@@ -147,7 +147,7 @@ fn a_process_that_may_not_look_at_itself_is_measured_all_the_same() {
             seccomp: true,
             ..Confinement::default()
         };
-        let setup = RunnerSetup { program: program(), confine: Some(confine), quarantined: None };
+        let setup = RunnerSetup { program: program(), confine: Some(confine) };
         let (housing, config) = (Housing::Runner(setup), json!({ "root": folder.path() }));
         let limits = CallLimits::default();
         let made = Provider::create_in(&housing, &specimen(), "bound", config, limits, ()).await;
