@@ -35,6 +35,16 @@ fn signal(provider: &Provider, signal: Signal) {
     kill_process(process, signal).expect("it is there");
 }
 
+/// Whether all threads of a process are stopped: a signal reaches one after the other.
+fn stands_still(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it is there");
+    let mut states = threads.map(|thread| {
+        let status = thread.expect("it is there").path().join("status");
+        std::fs::read_to_string(status).unwrap_or_default()
+    });
+    states.all(|state| state.contains("\nState:\tT"))
+}
+
 #[test]
 fn the_time_inside_the_plugin_is_told_apart_from_the_whole() {
     const SLEEP: Duration = Duration::from_millis(20);
@@ -111,6 +121,12 @@ fn a_process_that_stands_still_says_nothing_and_is_measured_all_the_same() {
     block_on(async {
         let provider = Way::runner().create(&memory(), json!({}), CallLimits::default()).await;
         signal(&provider, Signal::STOP);
+        let stopped = timeout(LONG, async {
+            while !stands_still(pid(&provider)) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        stopped.await.expect("each thread stops once it is its turn");
         assert_eq!(provider.runner_load().await, None);
         assert!(provider.runner_resources().is_some_and(|resources| resources.resident_bytes > 0));
         signal(&provider, Signal::CONT);
