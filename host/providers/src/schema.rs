@@ -1,6 +1,8 @@
 //! Checks a provider's configuration against its plugin's JSON Schema, and says what is wrong in the words of the person
 //! who wrote it: which field, what was expected, what may have been meant. It never repeats a value, which may be secret.
 
+mod extent;
+
 use std::fmt::Write as _;
 
 use jsonschema::{
@@ -28,6 +30,9 @@ impl ConfigSchema {
     pub(crate) fn new(document: Value) -> Result<Self, String> {
         if !document.is_object() && !document.is_boolean() {
             return Err("its metadata carries no schema of its configuration".to_owned());
+        }
+        if let Some(excess) = extent::excess(&document) {
+            return Err(format!("the schema of its configuration {excess}"));
         }
         if let Err(error) = jsonschema::meta::validate(&document) {
             return Err(format!(
@@ -320,5 +325,17 @@ mod tests {
         for document in [json!(null), json!(7), json!({ "type": "objekt" }), json!({ "$ref": "#/nowhere" })] {
             assert!(ConfigSchema::new(document.clone()).is_err(), "{document}");
         }
+    }
+
+    #[test]
+    fn a_schema_that_nothing_can_be_held_against_in_time_is_told() {
+        let mut definitions = json!({ "d60": { "type": "object" } });
+        for number in 0..60 {
+            let next = json!({ "$ref": format!("#/$defs/d{}", number + 1) });
+            definitions[format!("d{number}")] = json!({ "allOf": [next, next] });
+        }
+        let document = json!({ "$defs": definitions, "$ref": "#/$defs/d0" });
+        let why = ConfigSchema::new(document).err().expect("it would take for ever");
+        assert!(why.contains("more than 20000 parts, each reference written out"), "{why}");
     }
 }
