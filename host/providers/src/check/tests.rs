@@ -137,6 +137,38 @@ fn a_list_names_each_handle_once_with_its_workers() {
 }
 
 #[test]
+fn a_list_names_tokens_that_a_launch_can_have() {
+    let with_token = |bytes: usize| {
+        let mut reply = listing(&[("a", 1)]);
+        reply.entries[0].token = "t".repeat(bytes).into();
+        list(reply)
+    };
+    assert!(with_token(MAX_TOKEN_BYTES).is_ok());
+    let violation = with_token(MAX_TOKEN_BYTES + 1).expect_err("no launch has one");
+    assert_eq!(violation.clause, Clause::ListComplete);
+    assert!(violation.detail.contains("a token of 65 bytes"), "{}", violation.detail);
+}
+
+#[test]
+fn no_answer_has_more_entries_than_any_may_have_wherever_it_comes_from() {
+    let entries = vec![("a", 1); MAX_ENTRIES + 1];
+    let violation = list(listing(&entries)).expect_err("they are too many");
+    assert_eq!(violation.detail, "it answered with 1048577 handles, of at most 1048576 in one answer");
+    let reasons = vec![(0, "busy"); MAX_ENTRIES + 1];
+    let violation = kill(1, kill_reply(&[0], &reasons)).expect_err("they are too many");
+    assert_eq!(violation.detail, "it answered with 1048577 reasons, of at most 1048576 in one answer");
+}
+
+#[test]
+fn why_something_failed_is_taken_over_as_far_as_it_is_for_a_person() {
+    let long = "x".repeat(1 << 20);
+    let killed = kill(1, kill_reply(&[0], &[(0, &long)])).expect("it is sound");
+    assert!(matches!(&killed[..], [Killed::No(why)] if why.ends_with("bytes cut off)")));
+    let launched = run(2, 1, reply(&["a"], Some(&long))).expect("it is sound");
+    assert!(launched.shortfall.expect("it says why").reason.ends_with("bytes cut off)"));
+}
+
+#[test]
 fn a_server_has_a_status_and_an_address_that_mean_something() {
     assert_eq!(server_status(2), Ok(WorkerStatus::Running));
     assert_eq!(server_status(0).expect_err("0 is none").clause, Clause::ServerStatus);
@@ -149,4 +181,8 @@ fn a_server_has_a_status_and_an_address_that_mean_something() {
             "{document}"
         );
     }
+    let host = |bytes: usize| format!(r#"{{"host":"{}"}}"#, "h".repeat(bytes));
+    assert!(server_address(&host(MAX_HOST_BYTES)).is_ok());
+    let violation = server_address(&host(MAX_HOST_BYTES + 1)).expect_err("no name is as long");
+    assert_eq!(violation.detail, "the server's address has a host of 254 bytes, of at most 253");
 }

@@ -160,8 +160,8 @@ pub(crate) fn read(stream: &mut impl Read) -> Result<Option<Vec<u8>>, FrameError
     Ok(Some(frame))
 }
 
-/// What has come in of a stream that is read as its bytes come. It takes no more memory than the longest frame and one
-/// [`PIECE`], whatever comes, and however it is cut.
+/// What has come in of a stream that is read as its bytes come. Whatever comes, and however it is cut: where frames are taken before
+/// more is read, it takes no more memory than the longest frame and one [`PIECE`].
 #[derive(Default)]
 pub(crate) struct Incoming {
     bytes: Vec<u8>,
