@@ -183,6 +183,13 @@ impl Generations {
         }
     }
 
+    /// It is watched from now on, where the host before put that off.
+    pub(crate) fn resume_trial(&mut self) {
+        let trial = self.swapped.as_ref().and_then(|swapped| swapped.trial);
+        let put_off = trial.filter(|trial| trial.is_put_off);
+        self.watched_until = put_off.map(|trial| Instant::now() + Duration::from_millis(trial.watch_ms));
+    }
+
     /// The number of the one that serves.
     pub(crate) fn number(&self) -> u64 {
         self.number

@@ -98,7 +98,11 @@ impl Registry {
     pub(crate) fn place(&mut self, definition: Definition, made: Made, rolled_back: Option<RolledBack>) {
         let Definition { config, swapped } = definition;
         let name = config.name.clone();
-        let generations = Generations::first(self.generations.get(&name), swapped, rolled_back);
+        let mut generations = Generations::first(self.generations.get(&name), swapped, rolled_back);
+        if made.is_ok() {
+            // Before anybody is told of it: nobody is to take it for settled.
+            generations.resume_trial();
+        }
         self.generations.insert(name.clone(), generations);
         self.providers.insert(name, Installed { config, made });
     }

@@ -190,12 +190,10 @@ impl House {
                     "its trial goes on, and the journal does not say so: {error}"
                 );
             }
-            let watch = Duration::from_millis(watch_ms);
             if let Some(generations) = self.shared.registry().generations.get_mut(&name) {
                 generations.swapped = definition.swapped;
-                generations.watched_until = Some(Instant::now() + watch);
             }
-            self.shared.tell(&name).await;
+            let watch = Duration::from_millis(watch_ms);
             self.look_after(&name, watch, (Conduct::of(&provider), Conduct::default()));
         }
     }
