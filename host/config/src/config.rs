@@ -41,6 +41,10 @@ pub struct ProviderConfig {
     /// How long the plugin may take to make it; `None` leaves it to the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create_timeout: Option<Duration>,
+    /// How long a call may still be inside the plugin after its deadline before the runner is ended, where it runs in one; `None`
+    /// leaves it to the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hang_grace: Option<Duration>,
     /// Where its code runs; `None` leaves it to the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,

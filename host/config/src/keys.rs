@@ -12,6 +12,7 @@
 //! | `config` | a table of the provider's own keys, as its plugin's schema has them (`longshore plugin inspect`) | empty | |
 //! | `threads` | the most threads that call the provider at once | the host's | 1 to 1024 |
 //! | `create_timeout` | how long the plugin may take to make the provider | the host's | 10 ms to 1 day |
+//! | `hang_grace` | how long a call may still be inside the plugin after its deadline before the runner that it hangs in is ended, with all other calls there, and started again; not with `isolation = "in-process"`, where nothing can be ended | the host's | 10 ms to 1 day |
 //! | `isolation` | where its code runs: `"in-process"`, in the host's own process, or `"subprocess"`, in a *runner*, which the host starts, watches and starts again | the host's; `"subprocess"` with `[provider.confine]` | |
 //! | `sha256` | the SHA-256 that the plugin's file must have | any | 64 hexadecimal digits |
 //! | `signed_by` | a list of minisign's public keys, as `minisign -G` prints them: one of them must have signed the file, in `FILE.minisig` beside it | no signature is asked for | 1 to 100 keys |
@@ -150,6 +151,7 @@ pub const PROVIDER: &[&str] = &[
     "config",
     "threads",
     "create_timeout",
+    "hang_grace",
     "isolation",
     "sha256",
     "signed_by",

@@ -25,6 +25,7 @@ list = [1, true, { deep = 0x10 }]
 [[provider]]
 name = "own"
 plugin = "plugins/libown.so"
+hang_grace = "3s"
 isolation = "subprocess"
 sha256 = "9F86D081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 signed_by = ["RWQKIWS0ufLPqHSqFqEFQwguNBSrKIIc6MluxDsQJs8jwudrBOaZ+y+5"]
@@ -94,6 +95,7 @@ fn full() -> Config {
         config: json!({"grace": "5s", "rate": 0.5, "when": "2026-01-02", "list": [1, true, {"deep": 16}]}),
         threads: Some(4),
         create_timeout: Some(Duration::from_millis(2500)),
+        hang_grace: None,
         isolation: None,
         trust: Trust::default(),
         confine: None,
@@ -105,6 +107,7 @@ fn full() -> Config {
         config: json!({}),
         threads: None,
         create_timeout: None,
+        hang_grace: Some(secs(3)),
         isolation: Some(Isolation::Subprocess),
         trust: Trust {
             sha256: Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into()),

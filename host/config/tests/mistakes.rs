@@ -284,6 +284,15 @@ fn numbers_out_of_range() {
         "`create_timeout` in [[provider]] \"p\", line 3, must be between 10ms and 1day, not 2days",
     );
     whole_file(
+        "[[provider]]\nname = \"p\"\nhang_grace = \"5ms\"",
+        "`hang_grace` in [[provider]] \"p\", line 3, must be between 10ms and 1day, not 5ms",
+    );
+    whole_file(
+        "[[provider]]\nname = \"p\"\nhang_grace = \"5s\"\nisolation = \"in-process\"",
+        "`hang_grace` in [[provider]] \"p\", line 3, must be left out where `isolation` is \"in-process\": what hangs in the \
+         host's own process cannot be ended",
+    );
+    whole_file(
         "[[provider]]\nname = \"p\"\nconfig = { rate = inf }",
         "`config` in [[provider]] \"p\", line 3, has the number inf, which JSON cannot hold",
     );

@@ -434,7 +434,9 @@ fn is_same(
     wanted: &ProviderConfig,
     library: &Library,
 ) -> bool {
-    let same_limits = current.threads == wanted.threads && current.create_timeout == wanted.create_timeout;
+    let same_limits = current.threads == wanted.threads
+        && current.create_timeout == wanted.create_timeout
+        && current.hang_grace == wanted.hang_grace;
     let same_place = current.isolation == wanted.isolation && current.confine == wanted.confine;
     same_limits
         && same_place

@@ -291,6 +291,9 @@ impl Workshop {
         if let Some(create) = wanted.create_timeout {
             limits.create = create;
         }
+        if let Some(grace) = wanted.hang_grace {
+            limits.hang_grace = grace;
+        }
         // The semaphores are never closed.
         let place = timeout(limits.create, self.bench(&wanted.name).acquire_owned()).await;
         let Ok(Ok(place)) = place else {

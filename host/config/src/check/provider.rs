@@ -40,6 +40,14 @@ pub(super) fn check(provider: &ProviderConfig, checker: &mut Checker<'_>) {
     if let Some(create) = provider.create_timeout {
         checker.deadline(None, "create_timeout", create);
     }
+    if let Some(grace) = provider.hang_grace {
+        checker.deadline(None, "hang_grace", grace);
+        if provider.isolation == Some(Isolation::InProcess) {
+            let what = "must be left out where `isolation` is \"in-process\": what hangs in the host's own process cannot be \
+                        ended";
+            checker.wrong(None, "hang_grace", what);
+        }
+    }
     if provider.confine.is_some() && provider.isolation != Some(Isolation::Subprocess) {
         let what = "must be \"subprocess\" where there is a [provider.confine]: what runs in the host's own process \
                     cannot be confined";

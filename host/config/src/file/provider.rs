@@ -28,6 +28,7 @@ pub(super) fn read_provider(section: &mut Section<'_, '_>, folder: &Path) -> Pro
         config: section.json("config").unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
         threads: section.count("threads", check::THREADS_LIMIT),
         create_timeout: section.duration("create_timeout"),
+        hang_grace: section.duration("hang_grace"),
         isolation: section.choice("isolation", &isolations).or(usual),
         trust: read_trust(section),
         confine,

@@ -251,6 +251,11 @@ async fn what_is_refused_changes_nothing() {
     let error = host.apply(other).await.expect_err("the provider is in use");
     assert!(matches!(error, ApplyError::ProviderInUse { what: "configuration", .. }), "{error}");
 
+    let mut other = one(2, &json!({}));
+    other.providers[0].hang_grace = Some(Duration::from_secs(7));
+    let error = host.apply(other).await.expect_err("its limits are part of its configuration");
+    assert!(matches!(error, ApplyError::ProviderInUse { what: "configuration", .. }), "{error}");
+
     let missing = config(
         &json!([{ "name": "new", "plugin": "memori" }]),
         &json!([{ "name": "x", "provider": "new", "workers": 1 }]),
