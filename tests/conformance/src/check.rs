@@ -290,6 +290,8 @@ KillInitializing "kill-initializing" Must [KillInitializing] [] kill::kill_initi
     "A worker that is killed as soon as run has answered stops, and does not start afterwards.";
 KillMixed "kill-mixed" Must [KillPartial] [] kill::kill_mixed
     "Killing live handles among odd, unknown and dead ones kills the live ones, and answers for each.";
+KillFailsForOne "kill-fails-for-one" Must [KillPartial] [] kill::kill_fails_for_one
+    "Where one handle of several cannot be killed, that one is answered with no and a reason, and the others are killed.";
 ListNamesAll "list-names-all" Must [ListComplete] [List] list::list_names_all
     "Every live handle of the cluster is listed, each once, over several launches, and killed ones for as long as they are alive.";
 ListTokensAndCounts "list-tokens-and-counts" Must [ListComplete] [List] list::list_tokens_and_counts

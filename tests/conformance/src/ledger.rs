@@ -27,6 +27,8 @@ pub(crate) enum Entry {
     Server { place: Place },
     /// The backend is about to be put out of reach by a command, or is back.
     Outage { is_begun: bool },
+    /// The kill of a handle is about to be made to fail by a command, or succeeds again.
+    BadKill { handle: String, is_begun: bool },
 }
 
 impl Entry {

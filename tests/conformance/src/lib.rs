@@ -62,7 +62,8 @@ pub use check::{Check, Need};
 pub use child::intercept;
 pub use format::{Again, Context, Format, Sink, block, is_bad, schema, sentence};
 pub use quirks::{
-    BadConfig, Costly, Outage, Outlives, Quirks, ServerQuirks, Shortfall, SlowRun, Variant, WitnessQuirks,
+    BadConfig, BadKill, Costly, Outage, Outlives, Quirks, ServerQuirks, Shortfall, SlowRun, Variant,
+    WitnessQuirks,
 };
 pub use report::{Counts, FORMAT, Overall, PluginInfo, Report};
 pub use runner::{Event, JOBS, Refusal, Trial};

@@ -1,4 +1,5 @@
-//! Puts a provider's backend out of reach, in the ways that the quirks file declares, and back.
+//! Puts a provider's backend out of reach, or one handle out of the reach of `kill`, in the ways that the quirks file declares,
+//! and back.
 
 use std::process::{Command, Stdio};
 
@@ -47,8 +48,39 @@ impl Bench {
         }
     }
 
+    /// Looks while the kill of one handle fails. A reason to skip where the quirks file does not say how to bring that about.
+    pub(crate) fn while_kill_fails<T>(&self, handle: &str, look: impl FnOnce() -> Verdict<T>) -> Verdict<T> {
+        let Some(bad_kill) = &self.quirks().bad_kill else {
+            return skip(
+                "the quirks file has no `[bad_kill]`: the kill of one handle cannot be made to fail",
+            );
+        };
+        let note = |is_begun| self.ledger().note(&Entry::BadKill { handle: handle.to_owned(), is_begun });
+        // As with an outage.
+        note(true)?;
+        command(&about(handle, &bad_kill.begin), "bad_kill.begin")?;
+        let seen = look();
+        let ended = command(&about(handle, &bad_kill.end), "bad_kill.end");
+        if ended.is_ok() {
+            note(false)?;
+        }
+        let seen = seen?;
+        ended?;
+        Ok(seen)
+    }
+
     /// Puts the backend back where a check was cut off before it did.
     pub(crate) fn mend(&self, entries: &[Entry]) {
+        let last = entries.iter().rev().find_map(|entry| match entry {
+            Entry::BadKill { handle, is_begun } => Some((handle, is_begun)),
+            _ => None,
+        });
+        if let (Some((handle, true)), Some(bad_kill)) = (last, &self.quirks().bad_kill)
+            && let Err(Stop::Fault(what)) = command(&about(handle, &bad_kill.end), "bad_kill.end")
+        {
+            // As below.
+            self.note(what);
+        }
         let last = entries.iter().rev().find_map(|entry| match entry {
             Entry::Outage { is_begun } => Some(*is_begun),
             _ => None,
@@ -60,6 +92,11 @@ impl Bench {
             self.note(what);
         }
     }
+}
+
+/// The words of a command that is about a handle.
+fn about(handle: &str, words: &[String]) -> Vec<String> {
+    words.iter().map(|word| word.replace("${handle}", handle)).collect()
 }
 
 fn command(words: &[String], what: &str) -> Verdict {

@@ -67,6 +67,8 @@ pub struct Quirks {
     pub brief: Option<Variant>,
     /// How to put the backend out of reach.
     pub outage: Option<Outage>,
+    /// How to have the kill of one handle fail, and of no other.
+    pub bad_kill: Option<BadKill>,
     /// How to have a run fall short.
     pub shortfall: Option<Shortfall>,
     /// How to have a run take long, but honour a cancellation.
@@ -97,6 +99,7 @@ impl Default for Quirks {
             bad_run: None,
             brief: None,
             outage: None,
+            bad_kill: None,
             shortfall: None,
             slow_run: None,
             bad_config: Vec::new(),
@@ -183,6 +186,16 @@ pub struct Outage {
     /// A command that puts the backend of an instance that is made already out of reach: program and arguments.
     pub begin: Vec<String>,
     /// The command that ends it.
+    pub end: Vec<String>,
+}
+
+/// How to have the kill of one handle fail: by commands in whose texts `${handle}` is the handle. It was launched by itself.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BadKill {
+    /// A command after which a kill of the handle fails: program and arguments.
+    pub begin: Vec<String>,
+    /// The command that ends that.
     pub end: Vec<String>,
 }
 
@@ -275,6 +288,9 @@ impl Quirks {
         }
         if self.outage.as_ref().is_some_and(|it| it.begin.is_empty() != it.end.is_empty()) {
             return Err("`outage.begin` and `outage.end` belong together".to_owned());
+        }
+        if self.bad_kill.as_ref().is_some_and(|it| it.begin.is_empty() || it.end.is_empty()) {
+            return Err("`bad_kill` needs both of the commands `begin` and `end`".to_owned());
         }
         if self.containers().any(|it| it.max_workers.is_some_and(|most| !WORKERS_ON_A_HANDLE.contains(&most)))
         {
@@ -390,6 +406,8 @@ mod tests {
             ("most_jobs = 0", "`most_jobs` must be at least 1"),
             ("[outage]", "`outage` needs"),
             ("[outage]\nbegin = [\"true\"]", "belong together"),
+            ("[bad_kill]\nbegin = [\"true\"]\nend = []", "`bad_kill` needs both"),
+            ("[bad_kill]\nbegin = [\"true\"]", "missing field `end`"),
             ("[shortfall]\nworkers = 0", "`shortfall.workers`"),
             ("outlives = \"everything\"", "unknown variant"),
             (

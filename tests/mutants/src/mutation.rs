@@ -170,6 +170,10 @@ KillInitializing {
     InitializingSurvivesKill "initializing-survives-kill" "Killing a worker that is initializing is answered with yes, and does nothing.";
 }
 KillPartial {
+    FailedKillSaysYes "failed-kill-says-yes" "A handle that cannot be killed is answered with yes.";
+    FailedKillFailsAll "failed-kill-fails-all" "A handle that cannot be killed makes kill fail as a whole, once the others are killed.";
+    FailedKillIsToldOfAnother "failed-kill-is-told-of-another" "The no for a handle that cannot be killed stands in the place of the one after it.";
+    FailedKillSparesTheOthers "failed-kill-spares-the-others" "Where a handle cannot be killed, those after it are not killed, and are answered with no.";
     OddHandleSparesTheOthers "odd-handle-spares-the-others" "Where a handle is not known, those after it are not killed, and are answered with no.";
 }
 ListComplete {

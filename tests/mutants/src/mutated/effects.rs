@@ -213,12 +213,43 @@ impl Mutated {
         Ok(())
     }
 
+    /// A kill in which a handle may fail, as it is told by mutants that tell it wrongly.
+    fn kill_with_failures(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<Killed>, Error> {
+        if self.is(Mutation::FailedKillSparesTheOthers) {
+            let mut killed = Vec::new();
+            for handle in handles {
+                let failed = killed.iter().any(|killed| matches!(killed, Killed::No(_)));
+                killed.extend(if failed {
+                    vec![Killed::No("one before it cannot be killed".to_owned())]
+                } else {
+                    self.honest.kill(ctx, &[handle])?
+                });
+            }
+            return Ok(killed);
+        }
+        let mut killed = self.honest.kill(ctx, handles)?;
+        let failure = killed.iter().find_map(|killed| match killed {
+            Killed::No(why) => Some(why.clone()),
+            Killed::Yes => None,
+        });
+        match (self.bend, failure) {
+            (Some(Mutation::FailedKillSaysYes), _) => killed.fill(Killed::Yes),
+            (Some(Mutation::FailedKillFailsAll), Some(why)) => return Err(Error::other(why)),
+            (Some(Mutation::FailedKillIsToldOfAnother), Some(_)) => killed.rotate_right(1),
+            _ => {}
+        }
+        Ok(killed)
+    }
+
     pub(super) fn bent_kill(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<Killed>, Error> {
         if self.is(Mutation::OutageKillSaysYes) && self.honest.settings.outage {
             return Ok(vec![Killed::Yes; handles.len()]);
         }
         self.honest.reach()?;
         let (honest, cluster) = (&self.honest, ctx.cluster());
+        if self.bend.is_some_and(is_about_failure) {
+            return self.kill_with_failures(ctx, handles);
+        }
         if !self.bend.is_some_and(|mutation| mutation.clause().id().starts_with("KILL-")) {
             return honest.kill(ctx, handles);
         }
@@ -399,4 +430,15 @@ fn leave_open() -> Result<(), Error> {
 /// Loses memory that was written to, so that the system had to give it.
 fn lose_memory() {
     std::hint::black_box(vec![1_u8; LOST].leak());
+}
+
+/// Whether a mutation is about kills that fail.
+const fn is_about_failure(mutation: Mutation) -> bool {
+    matches!(
+        mutation,
+        Mutation::FailedKillSaysYes
+            | Mutation::FailedKillFailsAll
+            | Mutation::FailedKillIsToldOfAnother
+            | Mutation::FailedKillSparesTheOthers
+    )
 }

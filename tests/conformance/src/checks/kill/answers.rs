@@ -213,3 +213,44 @@ pub(crate) fn kill_mixed(bench: &Bench) -> Verdict {
     }
     Ok(())
 }
+
+pub(crate) fn kill_fails_for_one(bench: &Bench) -> Verdict {
+    let clause = Clause::KillPartial;
+    let expected =
+        "a handle that cannot be killed is answered with no, and the others are killed and answered with yes";
+    let subject = bench.provider()?;
+    let cluster = bench.cluster();
+    let eyes = Eyes::open(bench)?;
+    // By itself: what keeps it from being killed may be its launch's.
+    let failing = subject.up_of(&cluster, &watch::apart(bench, 1))?;
+    let live = eyes.launch(&subject, &cluster, bench.modest(2).min(2), Temper::Meek)?;
+    let [stuck] = failing.as_slice() else {
+        let seen = format_args!("{failing:?}");
+        return breach(Clause::RunCount, "a run of one worker answers with one handle", seen);
+    };
+    // Among the others, so that it shows whether those before it and those after it are spared.
+    let (before, after) = live.handles.split_at(1);
+    let order = [before, &failing, after].concat();
+    let killed = bench.while_kill_fails(stuck, || subject.kill(&cluster, &order).must(clause, expected))?;
+    for (handle, killed) in order.iter().zip(&killed) {
+        match killed {
+            Killed::No(why) if handle != stuck => {
+                let what = texts::shown(handle);
+                let seen = format!("for {what}, which nothing kept from being killed, it answered no: {why}");
+                return breach(clause, expected, seen);
+            }
+            Killed::No(why) if why.trim().is_empty() => {
+                return breach(clause, expected, "it gave no reason for the no");
+            }
+            _ => {}
+        }
+    }
+    live.is_gone(&subject, clause, Instant::now() + bench.quirks().grace)?;
+    if killed[before.len()] == Killed::Yes {
+        // Where it could be killed all the same, a yes is as good as any.
+        subject.wait_stopped(&cluster, &failing, clause)?;
+        bench.note("the commands of `[bad_kill]` did not keep the worker from being killed");
+    }
+    subject.kill_all(&cluster, &failing, clause)?;
+    subject.wait_stopped(&cluster, &failing, clause)
+}
