@@ -86,7 +86,7 @@ impl How {
             Self::Abort | Self::Panic | Self::Memory | Self::Children => End::Signal(nix::libc::SIGABRT),
             Self::Exit => End::Exit(0),
             Self::Hang | Self::Descriptors | Self::Flood => End::Never,
-            Self::Garbage => End::Not,
+            Self::Garbage | Self::Contained | Self::Senseless | Self::Print => End::Not,
         }
     }
 }

@@ -16,9 +16,6 @@ use crate::{
     settings::{Fault, Function, Plan},
 };
 
-/// The kind that means nothing.
-const UNHEARD_OF: u8 = 250;
-
 /// What the library exports that breaks what its configuration says: `examples/mutant.rs`.
 pub const fn mutant() -> LibHeader {
     raw::header::<Faulty>()
@@ -42,14 +39,14 @@ impl Spoiler for Faulty {
         let plan = serde_json::from_str(config).ok().and_then(|settings| Plan::new(settings).ok());
         let plan = plan.unwrap_or_else(|| std::process::abort());
         match plan.due(Function::Create, true) {
-            Some(_) => Err(unheard_of()),
+            Some(_) => Err(raw::unheard_of()),
             None => Ok(Self { plan }),
         }
     }
 
     fn before(&self, function: Function, _handles: &[RStr<'_>]) -> Result<(), Failure> {
         if self.plan.has(function, Fault::UnheardOf) && self.plan.due(function, true).is_some() {
-            return Err(unheard_of());
+            return Err(raw::unheard_of());
         }
         Ok(())
     }
@@ -68,13 +65,9 @@ impl Spoiler for Faulty {
             Reply::Kill(reply) => bad_first(&mut reply.answers, BAD_ANSWER),
             Reply::ServerStatus(status) => *status = BAD_STATUS,
             Reply::ServerAddress(address) => *address = ROption::RSome(RString::from("{\"host\":")),
-            Reply::Other => {}
+            Reply::Run(_) | Reply::List(_) | Reply::Nothing => {}
         }
     }
-}
-
-fn unheard_of() -> Failure {
-    Failure { kind: UNHEARD_OF, message: "a failure of a kind that is none".into(), field: RString::new() }
 }
 
 fn bad_first(answers: &mut RVec<u8>, bad: u8) {

@@ -3,8 +3,8 @@
 //! The code is here; the libraries are the examples of this crate, `examples/*.rs`, since cargo makes several libraries of
 //! one crate in that way alone. `mutant` breaks what its configuration says, function by function (see
 //! [`settings::Settings`]), and is honest otherwise. `specimen` keeps the whole contract, but for the one clause that the
-//! [`Mutation`] in its configuration breaks, or it crashes, or
-//! takes from everybody what all need ([`Crash`]). Libraries that are wrong before anything can be
+//! [`Mutation`] in its configuration breaks, or it crashes,
+//! takes from everybody what all need, or answers nonsense ([`Crash`]). Libraries that are wrong before anything can be
 //! created have a file each.
 //! [`catalogue`] has them all, with the clause that each breaks.
 

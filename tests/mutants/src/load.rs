@@ -20,7 +20,8 @@ use crate::{
     raw::{self, Spoiler},
 };
 
-/// The variable: the name of a [`LoadMutation`], or `PLACE:HOW` for a crash, as in `metadata:segfault`.
+/// The variable: the name of a [`LoadMutation`], or `PLACE:HOW` for a crash, as in `metadata:segfault`; or `@FILE`, where FILE
+/// has one of the two, so that a host that lives can be told something else.
 pub const VARIABLE: &str = "LONGSHORE_MUTANT_LOAD";
 
 /// How long a library that is slow to load takes.
@@ -123,6 +124,10 @@ fn order() -> Option<Order> {
     static ORDER: OnceLock<Option<Order>> = OnceLock::new();
     *ORDER.get_or_init(|| {
         let text = std::env::var(VARIABLE).ok()?;
+        let text = match text.strip_prefix('@') {
+            Some(file) => std::fs::read_to_string(file).ok()?,
+            None => text,
+        };
         if let Some((place, how)) = text.split_once(':') {
             let place = Place::ALL.into_iter().find(|it| it.name() == place)?;
             return Some(Order::Crash(place, How::ALL.into_iter().find(|it| it.name() == how)?));
@@ -133,6 +138,11 @@ fn order() -> Option<Order> {
 
 fn is(mutation: LoadMutation) -> bool {
     matches!(order(), Some(Order::Mutation(it)) if it == mutation)
+}
+
+/// Whether it answers nonsense at this place.
+fn is_senseless(place: Place) -> bool {
+    matches!(order(), Some(Order::Crash(at, How::Senseless)) if at == place)
 }
 
 fn strike(place: Place) {
@@ -198,6 +208,9 @@ impl Spoiler for SpoiltLoad {
 
     fn metadata(honest: RString) -> RString {
         strike(Place::Metadata);
+        if is_senseless(Place::Metadata) {
+            return "\u{1}{".into();
+        }
         let mut document: serde_json::Value = serde_json::from_str(&honest).unwrap_or_default();
         let Some(Order::Mutation(mutation)) = order() else { return honest };
         match mutation {
@@ -223,6 +236,9 @@ impl Spoiler for SpoiltLoad {
 
     fn query(id: RStr<'_>, honest: ROption<Interface>, workers: fn() -> Interface) -> ROption<Interface> {
         strike(Place::Query);
+        if is_senseless(Place::Query) {
+            return ROption::RSome(workers()).filter(|_| id != ids::WORKERS);
+        }
         if is(LoadMutation::InterfaceIsPromised) && id == CleanupV1::ID {
             return ROption::RNone;
         }

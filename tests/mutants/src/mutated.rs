@@ -20,7 +20,9 @@ use longshore_plugin_api::{
 
 pub(crate) use self::answers::is_odd;
 use crate::{
+    crash::{Crash, How},
     mutation::Mutation,
+    settings::Function,
     specimen::{Config, Specimen},
 };
 
@@ -29,6 +31,8 @@ use crate::{
 pub(crate) struct Mutated {
     honest: Specimen,
     bend: Option<Mutation>,
+    /// The panics that the export macro contains.
+    crashes: Vec<Crash>,
     memory: Memory,
 }
 
@@ -65,6 +69,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Panics in a function whose turn it is.
+fn panic_in(crashes: &[Crash], function: Function) {
+    if crashes.iter().any(|crash| crash.is_due(function)) {
+        How::Contained.strike();
+    }
+}
+
 /// How many instances were dropped in this process.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// Whether there is an instance in this process.
@@ -95,7 +106,8 @@ impl Mutated {
     }
 
     /// Before every call.
-    fn enter(&self) -> Result<Inside<'_>, Error> {
+    fn enter(&self, function: Function) -> Result<Inside<'_>, Error> {
+        panic_in(&self.crashes, function);
         if self.is(Mutation::FailureEndsTheInstance) && self.memory.has_failed.load(Ordering::SeqCst) {
             return Err(Error::other("a run failed before, and the provider is of no use since"));
         }
@@ -127,7 +139,12 @@ impl Mutated {
         handles: &[&str],
         wanted: WorkerStatus,
     ) -> Result<Vec<bool>, Error> {
-        let _inside = self.enter()?;
+        let function = match wanted {
+            WorkerStatus::Initializing => Function::IsInitializing,
+            WorkerStatus::Running => Function::IsRunning,
+            WorkerStatus::Stopped => Function::IsStopped,
+        };
+        let _inside = self.enter(function)?;
         let statuses = self.predicate_statuses(ctx, handles)?;
         let is = |status: &Option<WorkerStatus>| *status == Some(wanted);
         Ok(self.bend_predicate(wanted, statuses.iter().map(is).collect()))
@@ -141,9 +158,12 @@ impl Provider for Mutated {
 
     fn create(mut config: Config, log: Log) -> Result<Self, Error> {
         let bend = config.mutation;
+        let mut crashes = config.all_crashes();
+        crashes.retain(|crash| crash.how == How::Contained);
+        panic_in(&crashes, Function::Create);
         Self::before_create(&mut config)?;
         let memory = Memory { generation: DROPPED.load(Ordering::SeqCst), ..Memory::default() };
-        let made = Specimen::create(config, log).map(|honest| Self { honest, bend, memory });
+        let made = Specimen::create(config, log).map(|honest| Self { honest, bend, crashes, memory });
         if made.is_err() && bend == Some(Mutation::OneInstanceAtATime) {
             ONE.store(false, Ordering::SeqCst);
         }
@@ -151,7 +171,7 @@ impl Provider for Mutated {
     }
 
     fn run(&self, ctx: &Context<'_>, request: &RunRequest) -> Result<Launch, Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::Run)?;
         let outcome = self.bent_run(ctx, request);
         if outcome.is_err() {
             self.memory.has_failed.store(true, Ordering::SeqCst);
@@ -160,14 +180,14 @@ impl Provider for Mutated {
     }
 
     fn status(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<WorkerStatus>, Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::Status)?;
         self.before_status(ctx, handles)?;
         let statuses = self.true_status(ctx, handles)?;
         self.bend_status(ctx, handles, statuses)
     }
 
     fn kill(&self, ctx: &Context<'_>, handles: &[&str]) -> Result<Vec<Killed>, Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::Kill)?;
         self.bent_kill(ctx, handles)
     }
 
@@ -186,7 +206,7 @@ impl Provider for Mutated {
 
 impl Initialize for Mutated {
     fn initialize(&self, ctx: &Context<'_>) -> Result<(), Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::Initialize)?;
         let again = self.honest.folder.is_prepared(ctx.cluster());
         if again && self.is(Mutation::InitializeFailsAgain) {
             self.honest.reach()?;
@@ -209,7 +229,7 @@ impl Initialize for Mutated {
 
 impl List for Mutated {
     fn list(&self, ctx: &Context<'_>) -> Result<Vec<ListedHandle>, Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::List)?;
         if self.is(Mutation::OutageListsNothing) && self.honest.settings.outage {
             return Ok(Vec::new());
         }
@@ -223,7 +243,7 @@ impl List for Mutated {
 
 impl Server for Mutated {
     fn run_server(&self, ctx: &Context<'_>, request: &ServerRequest) -> Result<(), Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::RunServer)?;
         let again = match self.bend {
             Some(Mutation::ServerStartsAgain) => true,
             Some(Mutation::ServerStartsAgainAfterDrop) => !self.state().servers.contains(ctx.cluster()),
@@ -242,7 +262,7 @@ impl Server for Mutated {
     }
 
     fn stop_server(&self, ctx: &Context<'_>) -> Result<(), Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::StopServer)?;
         match self.bend {
             Some(Mutation::StopServerDoesNothing) => return self.honest.reach(),
             Some(Mutation::OutageStopServerSaysYes) if self.honest.settings.outage => return Ok(()),
@@ -258,7 +278,7 @@ impl Server for Mutated {
     }
 
     fn server_status(&self, ctx: &Context<'_>) -> Result<WorkerStatus, Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::ServerStatus)?;
         if self.is(Mutation::OutageServerIsStopped) && self.honest.settings.outage {
             return Ok(WorkerStatus::Stopped);
         }
@@ -277,7 +297,7 @@ impl Server for Mutated {
     }
 
     fn server_address(&self, ctx: &Context<'_>) -> Result<Option<ServerAddress>, Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::ServerAddress)?;
         let call = self.memory.calls.fetch_add(1, Ordering::SeqCst);
         Ok(self.honest.server_address(ctx)?.and_then(|address| {
             let other = |by: u64| address.port.map(|port| port.wrapping_add(by as u16).max(1));
@@ -297,7 +317,7 @@ impl Server for Mutated {
 
 impl Cleanup for Mutated {
     fn cleanup(&self, ctx: &Context<'_>, deep: bool) -> Result<(), Error> {
-        let _inside = self.enter()?;
+        let _inside = self.enter(Function::Cleanup)?;
         self.before_cleanup(ctx, deep)?;
         self.honest.cleanup(ctx, deep)
     }
@@ -306,6 +326,7 @@ impl Cleanup for Mutated {
 impl Drop for Mutated {
     fn drop(&mut self) {
         DROPPED.fetch_add(1, Ordering::SeqCst);
+        panic_in(&self.crashes, Function::Drop);
         match self.bend {
             Some(Mutation::OneInstanceAtATime) => ONE.store(false, Ordering::SeqCst),
             Some(Mutation::DropStopsWorkers) => self.stop_own(),

@@ -6,7 +6,7 @@ use std::{marker::PhantomData, process::abort, sync::OnceLock};
 
 use longshore_plugin_abi::{
     CallContext, CleanupV1, Failure, InitializeV1, Instance, Interface, InterfaceTable, KillReply, ListReply,
-    ListV1, Logger, RootModule, RootModuleRef, RunReply, ServerV1, WorkersV1,
+    ListV1, Listed, Logger, RootModule, RootModuleRef, RunReply, ServerV1, WorkersV1,
     abi_stable::{
         library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult},
         prefix_type::PrefixTypeTrait as _,
@@ -23,6 +23,13 @@ use crate::{greed, settings::Function};
 /// The value that is no status, and the one that is neither yes nor no.
 pub(crate) const BAD_STATUS: u8 = 0;
 pub(crate) const BAD_ANSWER: u8 = 7;
+/// The kind of a failure that means nothing.
+const UNHEARD_OF: u8 = 250;
+
+/// A failure of a kind that no contract knows.
+pub(crate) fn unheard_of() -> Failure {
+    Failure { kind: UNHEARD_OF, message: "a failure of a kind that is none".into(), field: RString::new() }
+}
 
 /// What is wrong below the trait, for one instance.
 pub(crate) trait Spoiler: Send + Sync + Sized + 'static {
@@ -74,8 +81,33 @@ pub(crate) enum Reply<'a> {
     ServerStatus(&'a mut u8),
     /// The server's address.
     ServerAddress(&'a mut ROption<RString>),
-    /// Nothing that a trait could not spoil.
-    Other,
+    /// The answer of `run`.
+    Run(&'a mut RunReply),
+    /// The answer of `list`.
+    List(&'a mut ListReply),
+    /// There is none but that it was done.
+    Nothing,
+}
+
+impl Reply<'_> {
+    /// Makes an answer that no contract knows, where there is an answer.
+    pub(crate) fn make_senseless(self) {
+        match self {
+            Self::Numbers(numbers) => numbers.push(u8::MAX),
+            Self::Kill(reply) => reply.answers.push(u8::MAX),
+            Self::ServerStatus(status) => *status = u8::MAX,
+            Self::ServerAddress(address) => *address = ROption::RSome(RString::from("\u{1}{")),
+            Self::Run(reply) => match reply.handles.first_mut() {
+                // What the first handle is can be found out by other ways alone.
+                Some(first) => *first = "\u{1}\n".into(),
+                None => reply.handles.push(RString::new()),
+            },
+            Self::List(reply) => {
+                reply.entries.push(Listed { handle: RString::new(), token: RString::new(), workers: 0 });
+            }
+            Self::Nothing => {}
+        }
+    }
 }
 
 /// A provider as the export macro would have exported it.
@@ -185,9 +217,9 @@ fn spoilt<S: Spoiler, T>(
     answer
 }
 
-/// For an answer that no trait could spoil.
-fn other<T>(_answer: &mut T) -> Reply<'_> {
-    Reply::Other
+/// For a function that answers nothing.
+fn nothing((): &mut ()) -> Reply<'_> {
+    Reply::Nothing
 }
 
 type Handles<'a> = RSlice<'a, RStr<'a>>;
@@ -213,19 +245,19 @@ macro_rules! functions {
 }
 
 functions! {
-    workers.run(request: RStr<'_>) -> RunReply, Run, &[], other;
+    workers.run(request: RStr<'_>) -> RunReply, Run, &[], |reply| Reply::Run(reply);
     workers.status(handles: Handles<'_>) -> RVec<u8>, Status, handles.as_slice(), |numbers| Reply::Numbers(numbers);
     workers.kill(handles: Handles<'_>) -> KillReply, Kill, handles.as_slice(), |reply| Reply::Kill(reply);
     workers.is_initializing(handles: Handles<'_>) -> RVec<u8>, IsInitializing, handles.as_slice(), |numbers| Reply::Numbers(numbers);
     workers.is_running(handles: Handles<'_>) -> RVec<u8>, IsRunning, handles.as_slice(), |numbers| Reply::Numbers(numbers);
     workers.is_stopped(handles: Handles<'_>) -> RVec<u8>, IsStopped, handles.as_slice(), |numbers| Reply::Numbers(numbers);
-    initialize.initialize() -> (), Initialize, &[], other;
-    list.list() -> ListReply, List, &[], other;
-    server.run_server(request: RStr<'_>) -> (), RunServer, &[], other;
-    server.stop_server() -> (), StopServer, &[], other;
+    initialize.initialize() -> (), Initialize, &[], nothing;
+    list.list() -> ListReply, List, &[], |reply| Reply::List(reply);
+    server.run_server(request: RStr<'_>) -> (), RunServer, &[], nothing;
+    server.stop_server() -> (), StopServer, &[], nothing;
     server.server_status() -> u8, ServerStatus, &[], |status| Reply::ServerStatus(status);
     server.server_address() -> ROption<RString>, ServerAddress, &[], |address| Reply::ServerAddress(address);
-    cleanup.cleanup(deep: bool) -> (), Cleanup, &[], other;
+    cleanup.cleanup(deep: bool) -> (), Cleanup, &[], nothing;
 }
 
 /// Our own tables, which hand each call on.

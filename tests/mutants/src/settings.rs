@@ -90,6 +90,27 @@ impl Function {
             Self::Drop => "drop",
         }
     }
+
+    /// Whether there is something in its answer that could be other than a contract has it.
+    pub(crate) const fn answers(self) -> bool {
+        match self {
+            Self::Run
+            | Self::Status
+            | Self::Kill
+            | Self::IsInitializing
+            | Self::IsRunning
+            | Self::IsStopped
+            | Self::List
+            | Self::ServerStatus
+            | Self::ServerAddress => true,
+            Self::Create
+            | Self::Initialize
+            | Self::RunServer
+            | Self::StopServer
+            | Self::Cleanup
+            | Self::Drop => false,
+        }
+    }
 }
 
 /// What a function does wrong.

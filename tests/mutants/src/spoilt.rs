@@ -12,7 +12,7 @@ use longshore_plugin_abi::{
 };
 
 use crate::{
-    crash::Crash,
+    crash::{Crash, How},
     mutated::{Mutated, is_odd},
     mutation::Mutation,
     raw::{self, BAD_ANSWER, BAD_STATUS, Reply, Spoiler},
@@ -30,7 +30,7 @@ pub const fn specimen() -> LibHeader {
 
 /// What is wrong below the trait, for one instance.
 pub(crate) struct Spoilt {
-    crash: Option<Crash>,
+    crashes: Vec<Crash>,
     bend: Option<Mutation>,
 }
 
@@ -48,8 +48,9 @@ impl Spoiler for Spoilt {
     }
 
     fn before_create(config: &str) -> Result<(), Failure> {
-        strike(read(config).and_then(|config| config.crash).as_ref(), Function::Create);
-        Ok(())
+        let crashes = read(config).map(|config| config.all_crashes()).unwrap_or_default();
+        strike(&crashes, Function::Create, false);
+        senseless(&crashes, Function::Create)
     }
 
     fn new(config: &str) -> Result<Self, Failure> {
@@ -58,11 +59,16 @@ impl Spoiler for Spoilt {
             message: "it was readable before".into(),
             field: RString::new(),
         })?;
-        Ok(Self { crash: config.crash, bend: config.mutation.filter(|mutation| mutation.is_raw()) })
+        let crashes = config.all_crashes();
+        strike(&crashes, Function::Create, true);
+        Ok(Self { crashes, bend: config.mutation.filter(|mutation| mutation.is_raw()) })
     }
 
     fn before(&self, function: Function, handles: &[RStr<'_>]) -> Result<(), Failure> {
-        strike(self.crash.as_ref(), function);
+        strike(&self.crashes, function, false);
+        if !function.answers() {
+            senseless(&self.crashes, function)?;
+        }
         if self.bend == Some(Mutation::OddTextEndsTheProcess)
             && function == Function::Status
             && let Some(odd) = handles.iter().find(|handle| is_odd(handle.as_str()))
@@ -73,6 +79,10 @@ impl Spoiler for Spoilt {
     }
 
     fn after(&self, function: Function, reply: Reply<'_>) {
+        strike(&self.crashes, function, true);
+        if self.crashes.iter().any(|crash| crash.how == How::Senseless && crash.is_due(function)) {
+            return reply.make_senseless();
+        }
         match (self.bend, reply) {
             (Some(Mutation::StatusIsZero), Reply::Numbers(numbers)) if function == Function::Status => {
                 replace(numbers, status::STOPPED, BAD_STATUS);
@@ -103,14 +113,23 @@ impl Spoiler for Spoilt {
 
 impl Drop for Spoilt {
     fn drop(&mut self) {
-        strike(self.crash.as_ref(), Function::Drop);
+        strike(&self.crashes, Function::Drop, false);
     }
 }
 
-fn strike(crash: Option<&Crash>, function: Function) {
-    if let Some(crash) = crash {
+/// Crashes in a function whose turn it is, before or after its work.
+fn strike(crashes: &[Crash], function: Function, late: bool) {
+    for crash in crashes.iter().filter(|crash| crash.late == late) {
         crash.strike(function);
     }
+}
+
+/// The failure of a kind that is none, of a function that has nothing else to answer nonsense in.
+fn senseless(crashes: &[Crash], function: Function) -> Result<(), Failure> {
+    if crashes.iter().any(|crash| crash.how == How::Senseless && crash.is_due(function)) {
+        return Err(raw::unheard_of());
+    }
+    Ok(())
 }
 
 fn replace(numbers: &mut RVec<u8>, good: u8, bad: u8) {

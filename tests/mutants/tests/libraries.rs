@@ -18,7 +18,7 @@ use std::{
 
 use abi_stable::library::{AbiHeaderRef, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL, RootModule as _};
 use longshore_mutants::{
-    How,
+    How, VARIABLE,
     catalogue::{self, Crasher, End, Made},
 };
 use longshore_plugin_abi::{Logger, RootModuleRef, WorkersV1, abi_stable::std_types::RStr, ids};
@@ -287,4 +287,40 @@ fn a_crash_that_is_mended_is_none() {
     fs::write(&mended, "").expect("a file");
     let output = process("specimen", crash, root.path()).output().expect("it can be run");
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_crash_that_comes_once_is_over_then() {
+    let root = tempfile::tempdir().expect("a folder");
+    let once = root.path().join("once");
+    let crash = json!({ "crashes": [{ "function": "create", "how": "abort", "once": once }] });
+    let output = process("specimen", crash.clone(), root.path()).output().expect("it can be run");
+    assert_eq!(output.status.signal(), Some(Signal::SIGABRT as i32), "{output:?}");
+    assert!(once.exists(), "who looks can see that it came");
+    let output = process("specimen", crash, root.path()).output().expect("it can be run");
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_late_crash_comes_when_the_work_is_done() {
+    for late in [false, true] {
+        let root = tempfile::tempdir().expect("a folder");
+        let crash = json!({ "crash": { "function": "create", "how": "abort", "late": late } });
+        let output = process("specimen", crash, root.path()).output().expect("it can be run");
+        assert_eq!(output.status.signal(), Some(Signal::SIGABRT as i32), "{output:?}");
+        assert_eq!(root.path().join("launches").exists(), late);
+    }
+}
+
+#[test]
+fn what_is_wrong_when_it_is_loaded_can_be_in_a_file() {
+    let root = tempfile::tempdir().expect("a folder");
+    let order = root.path().join("order");
+    for (text, lives_on) in [("metadata:exit", false), ("", true)] {
+        fs::write(&order, text).expect("a file");
+        let mut command = process("spoilt_load", json!({}), root.path());
+        let output = command.env(VARIABLE, format!("@{}", order.display())).output().expect("it can be run");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!((output.status.code(), said.contains("it lives on")), (Some(0), lives_on), "{said}");
+    }
 }

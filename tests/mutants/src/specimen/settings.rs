@@ -44,6 +44,16 @@ pub struct Config {
     /// The function in which the provider ends its process, or never ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crash: Option<Crash>,
+    /// More functions that do so, each in its own way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crashes: Vec<Crash>,
+}
+
+impl Config {
+    /// All crashes.
+    pub(crate) fn all_crashes(&self) -> Vec<Crash> {
+        self.crash.iter().chain(&self.crashes).cloned().collect()
+    }
 }
 
 const fn default_grace() -> u64 {
