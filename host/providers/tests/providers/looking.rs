@@ -34,7 +34,7 @@ fn script(folder: &Path, words: &str) -> RunnerProgram {
 }
 
 /// The command, with a variable in its environment that says how the library is spoilt.
-fn spoiling(folder: &Path, how: &str) -> RunnerProgram {
+pub(crate) fn spoiling(folder: &Path, how: &str) -> RunnerProgram {
     let longshore = longshore_support::program("longshore-cli", "longshore");
     script(folder, &format!("LONGSHORE_MUTANT_LOAD={how} exec '{}' \"$@\"", longshore.display()))
 }
@@ -77,6 +77,7 @@ fn a_library_that_ends_its_process_while_it_loads_is_refused_with_how_it_ended()
             ("segfault", "was ended by signal 11 (SIGSEGV)"),
             ("abort", "was ended by signal 6 (SIGABRT)"),
             ("exit", "exited with code 0"),
+            ("panic", "was ended by signal 6 (SIGABRT)"),
         ] {
             let folder = folder();
             let error = examine(&library, &spoiling(folder.path(), &format!("{place}:{how}")))

@@ -3,6 +3,8 @@
 mod breaking;
 mod calling;
 mod creating;
+mod each;
+mod everywhere;
 mod hanging;
 mod loading;
 mod logging;

@@ -2,60 +2,25 @@
 
 use std::time::Duration;
 
-use longshore_plugin_api::ServerRequest;
-use longshore_providers::{Call, CallError, CallLimits, CreateError, Function, NotSent, Provider};
+use longshore_providers::{
+    CallError, CallLimits, CreateError, Function, Housing, NotSent, Provider, RunnerSetup,
+};
+use longshore_support::example;
 use serde_json::json;
 
 use super::{SHORT, crashing, death, does, folder, is_alive, pid, specimen, until_back, wild};
 use crate::{
-    LONG, Way, block_on, handles,
+    LONG, Way, block_on,
+    each::{another, call, in_each_function},
+    handles,
     logging::{lines_of, listen},
-    memory, mutants, request, scope,
+    looking::spoiling,
+    memory, mutants, open, request, scope,
 };
 
-/// Every function that a host calls.
-pub(super) const FUNCTIONS: [&str; 13] = [
-    "run",
-    "status",
-    "kill",
-    "is_initializing",
-    "is_running",
-    "is_stopped",
-    "initialize",
-    "list",
-    "run_server",
-    "stop_server",
-    "server_status",
-    "server_address",
-    "cleanup",
-];
-
-/// How a call was lost: at once, or after it had been late.
-async fn loss<T: std::fmt::Debug>(mut call: Call<T>) -> String {
-    match call.reply().await {
-        Err(CallError::Deadline { .. }) => death(call.late().await),
-        answer => death(answer),
-    }
-}
-
-/// Calls a function, and tells how it was lost.
+/// Calls a function, and tells how it was lost: at once, or after it had been late.
 async fn lost(provider: &Provider, function: &str, budget: Duration) -> String {
-    let (scope, x) = (scope(budget), || handles(&["x"]));
-    match function {
-        "run" => loss(provider.run(&scope, request("t", 1, 1))).await,
-        "status" => loss(provider.status(&scope, x())).await,
-        "kill" => loss(provider.kill(&scope, x())).await,
-        "is_initializing" => loss(provider.is_initializing(&scope, x())).await,
-        "is_running" => loss(provider.is_running(&scope, x())).await,
-        "is_stopped" => loss(provider.is_stopped(&scope, x())).await,
-        "initialize" => loss(provider.initialize(&scope)).await,
-        "list" => loss(provider.list(&scope)).await,
-        "run_server" => loss(provider.run_server(&scope, ServerRequest::default())).await,
-        "stop_server" => loss(provider.stop_server(&scope)).await,
-        "server_status" => loss(provider.server_status(&scope)).await,
-        "server_address" => loss(provider.server_address(&scope)).await,
-        _ => loss(provider.cleanup(&scope, false)).await,
-    }
+    death(call(provider, function, budget, || ()).await.last)
 }
 
 /// A function crashes in the given way; the call, which has so much time, is lost, another provider is served meanwhile, and the
@@ -72,26 +37,21 @@ pub(super) async fn crashes(
     assert_eq!(answered, Ok(Vec::new()), "{function}: another provider does not mind");
     until_back(provider, 1).await;
     assert!(pid(provider) != first && !is_alive(first), "{function}");
-    // Another function than the one that crashes.
-    let answer = match function {
-        "list" => provider.status(&scope(LONG), handles(&["x"])).reply().await.map(drop),
-        _ => provider.list(&scope(LONG)).reply().await.map(drop),
-    };
-    assert_eq!(answer, Ok(()), "{function}: it is served again");
+    assert_eq!(another(provider, function).await, Ok(()), "{function}: it is served again");
     assert_eq!(other.restarts(), 0);
     (told, first)
 }
 
 fn every_function_crashes(how: &str, words: &str) {
     let (folder, library) = (folder(), specimen());
-    block_on(async {
-        for function in FUNCTIONS {
+    in_each_function(|function| {
+        block_on(async {
             let config = crashing(&folder.path().join(function), function, how);
             let provider = Way::runner().create(&library, config, CallLimits::default()).await;
             let (told, _) = crashes(&Way::runner(), &provider, function, LONG).await;
             // A core may have been dumped as well.
             assert!(told.starts_with(words), "{function}: {told}");
-        }
+        });
     });
 }
 
@@ -111,10 +71,37 @@ fn an_exit_in_any_function_costs_the_call_and_nobody_else() {
 }
 
 #[test]
+fn a_panic_that_nobody_contains_in_any_function_costs_the_call_and_nobody_else() {
+    every_function_crashes("panic", "was ended by signal 6 (SIGABRT)");
+}
+
+#[test]
+fn a_hang_in_any_function_ends_its_process_when_its_time_is_over() {
+    let (folder, library) = (folder(), specimen());
+    in_each_function(|function| {
+        block_on(async {
+            let config = crashing(&folder.path().join(function), function, "hang");
+            let limits = CallLimits { hang_grace: SHORT, ..CallLimits::default() };
+            let provider = Way::runner().create(&library, config, limits).await;
+            // Long enough for it to be inside the plugin on a busy machine.
+            let (told, _) = crashes(&Way::runner(), &provider, function, SHORT * 15).await;
+            let words =
+                format!("was ended by the host, for {function} had not come back 0.2 s after its deadline");
+            assert_eq!(told, words);
+        });
+    });
+}
+
+#[test]
 fn a_crash_while_the_provider_is_made_is_an_error_that_tells_how() {
     let folder = folder();
     block_on(async {
-        for (how, words) in [("segfault", "signal 11 (SIGSEGV)"), ("exit", "exited with code 0")] {
+        for (how, words) in [
+            ("segfault", "signal 11 (SIGSEGV)"),
+            ("abort", "signal 6 (SIGABRT)"),
+            ("exit", "exited with code 0"),
+            ("panic", "signal 6 (SIGABRT)"),
+        ] {
             let (way, config) = (Way::runner(), crashing(folder.path(), "create", how));
             let error = Provider::create_in(&way.0, &specimen(), "test", config, CallLimits::default(), ())
                 .await
@@ -123,6 +110,32 @@ fn a_crash_while_the_provider_is_made_is_an_error_that_tells_how() {
             assert!(matches!(error, CreateError::Died { .. }) && text.contains(words), "{text}");
         }
     });
+}
+
+/// A library that was sound when it was looked at, and is not when its runner loads it.
+#[test]
+fn a_library_that_turns_bad_when_its_runner_loads_it_is_an_error_that_tells_how() {
+    let folder = folder();
+    let library = open(&example("longshore-mutants", "spoilt_load"));
+    for place in ["constructor", "metadata", "query"] {
+        for (how, words) in [
+            ("segfault", "signal 11 (SIGSEGV)"),
+            ("abort", "signal 6 (SIGABRT)"),
+            ("exit", "exited with code 0"),
+            ("panic", "signal 6 (SIGABRT)"),
+            ("hang", "did not make the provider within 2 s"),
+        ] {
+            let program = spoiling(folder.path(), &format!("{place}:{how}"));
+            let housing = Housing::Runner(RunnerSetup { program, confine: None, quarantined: None });
+            // Who does not come back is waited for; the others have all the time that they need.
+            let create = if how == "hang" { SHORT * 10 } else { LONG };
+            let limits = CallLimits { create, ..CallLimits::default() };
+            let config = json!({ "root": folder.path() });
+            let made = block_on(Provider::create_in(&housing, &library, "test", config, limits, ()));
+            let text = made.expect_err("it cannot be loaded").to_string();
+            assert!(text.contains(words), "{place} {how}: {text}");
+        }
+    }
 }
 
 #[test]

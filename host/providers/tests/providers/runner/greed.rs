@@ -7,12 +7,8 @@ use longshore_config::Confinement;
 use longshore_providers::{CallLimits, Housing, Provider, RunnerSetup};
 use longshore_support::until;
 
-use super::{
-    SHORT, crashing,
-    faults::{FUNCTIONS, crashes},
-    folder, specimen,
-};
-use crate::{LONG, Way, block_on, program};
+use super::{SHORT, crashing, faults::crashes, folder, specimen};
+use crate::{LONG, Way, block_on, each::in_each_function, program};
 
 /// What a plugin may take here.
 const MEMORY: u64 = 4 << 30;
@@ -26,20 +22,20 @@ fn confined() -> Way {
 }
 
 /// Each function is greedy in the given way, and what became of it is looked at.
-fn every_function_is_greedy(how: &str, look: impl Fn(&str, u32)) {
+fn every_function_is_greedy(how: &str, look: impl Fn(&str, u32) + Sync) {
     let (folder, library, way) = (folder(), specimen(), confined());
     // What does not come back is late soon, and ended soon after that.
     let limits = CallLimits { hang_grace: SHORT, ..CallLimits::default() };
     // Long enough for it to be inside the plugin on a busy machine.
     let budget = if ["descriptors", "flood"].contains(&how) { SHORT * 15 } else { LONG };
-    block_on(async {
-        for function in FUNCTIONS {
+    in_each_function(|function| {
+        block_on(async {
             let config = crashing(&folder.path().join(function), function, how);
             let provider = way.create(&library, config, limits).await;
             let (told, first) = crashes(&way, &provider, function, budget).await;
             look(&told, first);
             assert!(provider.shut_down(LONG).await, "{function}");
-        }
+        });
     });
 }
 
