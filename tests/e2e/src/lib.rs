@@ -2,6 +2,7 @@
 //! the host, and a mark in the environment of every process that it starts, by which the processes that really run are counted.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
@@ -18,6 +19,15 @@ use tempfile::TempDir;
 
 /// The variable that marks a house's processes.
 const MARK: &str = "LONGSHORE_E2E";
+
+/// What really runs of a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Processes that are told that they are workers of it.
+    pub workers: u64,
+    /// Processes that are told its name alone.
+    pub servers: u64,
+}
 
 /// What a command said.
 #[derive(Debug)]
@@ -214,9 +224,9 @@ poll_interval = "200ms"
         assert!(self.host.replace(host).is_none(), "one host a house");
     }
 
-    /// What the host has said.
+    /// What the host has said, and what plugins in its process have printed, which need not be text.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.path("host.log")).unwrap_or_default()
+        String::from_utf8_lossy(&fs::read(self.path("host.log")).unwrap_or_default()).into_owned()
     }
 
     /// Runs a command to its end.
@@ -256,11 +266,37 @@ poll_interval = "200ms"
         self.marked().into_iter().filter(|(_, name)| name == "sleep").map(|(pid, _)| pid).collect()
     }
 
+    /// What really runs of each cluster that has anything, by what its processes were told: the sleeping ones of this house.
+    pub fn census(&self) -> BTreeMap<String, Count> {
+        let mut census = BTreeMap::<String, Count>::new();
+        for (_, name, environment) in self.environments() {
+            let find = |variable: &str| {
+                let texts = environment.split(|byte| *byte == 0);
+                texts.filter_map(|text| text.strip_prefix(variable.as_bytes())).next_back()
+            };
+            if let Some(cluster) = find("LONGSHORE_CLUSTER=").filter(|_| name == "sleep") {
+                let count = census.entry(String::from_utf8_lossy(cluster).into_owned()).or_default();
+                let of_its_kind = if find("LONGSHORE_WORKERS=").is_some() {
+                    &mut count.workers
+                } else {
+                    &mut count.servers
+                };
+                *of_its_kind += 1;
+            }
+        }
+        census
+    }
+
     /// Every process that carries the house's mark and is not a zombie, with its name: the host is among them.
     pub fn marked(&self) -> Vec<(Pid, String)> {
+        self.environments().into_iter().map(|(pid, name, _)| (pid, name)).collect()
+    }
+
+    /// The same, each with its environment.
+    fn environments(&self) -> Vec<(Pid, String, Vec<u8>)> {
         let mark = self.mark();
         let is_marked =
-            |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|it| it == mark.as_bytes());
+            |environment: &[u8]| environment.split(|byte| *byte == 0).any(|it| it == mark.as_bytes());
         let processes = fs::read_dir("/proc").expect("this system has /proc");
         let numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         numbers
@@ -268,7 +304,7 @@ poll_interval = "200ms"
                 // What ended meanwhile, or is another user's, is not ours. A zombie has no environment.
                 let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
                 let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-                is_marked(environment).then(|| (Pid::from_raw(pid), name.trim_end().to_owned()))
+                is_marked(&environment).then(|| (Pid::from_raw(pid), name.trim_end().to_owned(), environment))
             })
             .collect()
     }
