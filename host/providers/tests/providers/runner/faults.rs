@@ -126,7 +126,7 @@ fn a_library_that_turns_bad_when_its_runner_loads_it_is_an_error_that_tells_how(
             ("hang", "did not make the provider within 2 s"),
         ] {
             let program = spoiling(folder.path(), &format!("{place}:{how}"));
-            let housing = Housing::Runner(RunnerSetup { program, confine: None, quarantined: None });
+            let housing = Housing::Runner(RunnerSetup { program, confine: None });
             // Who does not come back is waited for; the others have all the time that they need.
             let create = if how == "hang" { SHORT * 10 } else { LONG };
             let limits = CallLimits { create, ..CallLimits::default() };
