@@ -51,7 +51,11 @@ fn what_a_person_reads() {
     assert_eq!(said.out.lines().count(), 4);
     let said = house.run(&["workers", "web", "--limit", "1"]).ok();
     assert!(said.out.contains("... and 2 more"), "{said:?}");
-    assert_eq!(house.run(&["explain", "web"]).ok().out, "all is as asked: 3 workers running\n");
+    let said = house.run(&["explain", "web"]).ok();
+    let (why, provider) = said.out.split_once('\n').expect("two lines");
+    assert_eq!(why, "all is as asked: 3 workers running");
+    let hash = provider.strip_prefix("provider memory: generation 1, 0.1.0 (");
+    assert!(hash.is_some_and(|hash| hash.len() == "0123456789ab)\n".len()), "{provider}");
     assert_eq!(house.run(&["scale", "web", "1"]).ok().out, "web: 1 worker running\n");
     assert_eq!(house.run(&["stop", "web"]).ok().out, "web: stopped\n");
     assert_eq!(house.run(&["delete", "web"]).ok().out, "web: deleted\n");

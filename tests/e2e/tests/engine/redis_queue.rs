@@ -94,10 +94,12 @@ impl Queue {
         self.ask(&["LLEN", "jobs"])
     }
 
-    /// Waits until so many more jobs are done.
+    /// Waits until so many more jobs are done. They are given now: what was there before may all be done by now, where a machine is
+    /// slow with its containers and not with its jobs.
     #[track_caller]
     pub(crate) fn until_more_are_done(&mut self, more: usize) {
         let wanted = self.done() + more;
+        self.give(more as u64);
         until(&format!("{wanted} jobs are done"), || self.done() >= wanted);
     }
 
