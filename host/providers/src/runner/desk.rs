@@ -11,7 +11,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tracing::Span;
 
 use super::{
@@ -35,6 +38,9 @@ use crate::{
 
 /// How long a runner may take to say how many calls are inside its plugin: who listens to the host has nothing else to do.
 pub(super) const COUNT_LIMIT: Duration = Duration::from_millis(500);
+
+/// How much longer a call that is past its deadline may be away, at most, because the host did not listen to its runner.
+pub(super) const UNHEARD_LIMIT: Duration = Duration::from_secs(30);
 
 /// About how many bytes a call is described with, its handles or its document not counted.
 const HEADER: usize = 120;
@@ -88,6 +94,14 @@ struct Sent {
     function: Function,
     span: Span,
     end: End,
+}
+
+/// What a large answer is read with.
+pub(super) struct Large {
+    /// The memory that it may take.
+    pub(super) place: Place,
+    /// Who is told where it makes no sense. One such word is enough: there is room for no more.
+    pub(super) nonsense: mpsc::Sender<FrameError>,
 }
 
 /// A call on its way to the runner.
@@ -172,15 +186,15 @@ impl Desk {
         afterwards.carry_out();
     }
 
-    /// What came of a call, as the runner tells it on its line, and how long it was inside the plugin, by its word. Where the
-    /// outcome needs a place to be read, it has one.
+    /// What came of a call, as the runner tells it on its line, and how long it was inside the plugin, by its word. One that
+    /// is large is read elsewhere, and what is wrong with it is told from there.
     pub(super) fn ended(
         &self,
         line: &Line,
         id: u64,
         inside: Option<u64>,
         outcome: &[u8],
-        place: Option<Place>,
+        large: Option<Large>,
     ) -> Result<(), FrameError> {
         // Were it believed, who never listens could have the host keep what it has to say without end.
         if !line.has_told(id) {
@@ -195,16 +209,16 @@ impl Desk {
         state.send(&mut afterwards);
         drop(state);
         afterwards.carry_out();
-        let Some(place) = place else { return sent.read(inside, outcome) };
+        let Some(Large { place, nonsense }) = large else { return sent.read(inside, outcome) };
         let outcome = outcome.to_vec();
         tokio::task::spawn_blocking(move || {
-            let (function, span) = (sent.function, sent.span.clone());
-            // Where it cannot be read, the call is lost, and the runner goes on.
-            if let Err(error) = sent.read(inside, &outcome) {
-                span.in_scope(|| tracing::error!("an answer of {function} is lost: {error}"));
-            }
+            let read = sent.read(inside, &outcome);
             drop(outcome);
             drop(place);
+            if let Err(error) = read {
+                // Where one was told of already, or the runner is gone, nothing more comes of it.
+                let _ = nonsense.try_send(error);
+            }
         });
         Ok(())
     }
@@ -280,10 +294,20 @@ impl Desk {
         }
     }
 
-    /// The function of a call that has been inside the plugin for so long after its deadline.
-    pub(super) fn hangs(&self, grace: Duration) -> Option<Function> {
-        let now = Instant::now();
-        let hangs = |sent: &&Sent| now.saturating_duration_since(sent.control.deadline()) > grace;
+    /// The function of a call that has been inside the plugin for so long after its deadline, at this moment. The time until
+    /// which the host did not listen to the runner does not count, for it may have come back meanwhile; but no more than
+    /// [`UNHEARD_LIMIT`] of it, so that who keeps the host from listening does not hang for ever.
+    pub(super) fn hangs(
+        &self,
+        grace: Duration,
+        now: Instant,
+        unheard_until: Option<Instant>,
+    ) -> Option<Function> {
+        let hangs = |sent: &&Sent| {
+            let since_deadline = |moment: Instant| moment.saturating_duration_since(sent.control.deadline());
+            let unheard = unheard_until.map_or(Duration::ZERO, since_deadline).min(UNHEARD_LIMIT);
+            since_deadline(now).saturating_sub(unheard) > grace
+        };
         self.state().sent.values().find(hangs).map(|sent| sent.function)
     }
 

@@ -1,4 +1,6 @@
-//! How much memory answers may take while they are read. A small one is read where it is heard. A large one waits until there is
+//! How much memory answers may take while they are read. A small one is read where it is heard, and takes no room: it may take as
+//! much as [`weight`] says of [`LARGE`], some 70 MiB where it is nothing but empty handles, and a thread of the runtime reads one
+//! after the other. A large one waits until there is
 //! room for it, and while it waits its runner is not listened to, so that what comes then stays where it is: with the runner.
 
 use std::{
@@ -32,6 +34,7 @@ pub(super) const fn weight(bytes: usize) -> usize {
 }
 
 const _: () = assert!(weight(FRAME_LIMIT) <= READING_LIMIT, "there is room for the longest answer");
+const _: () = assert!(weight(LARGE) <= 70 << 20, "what the small ones may take is as it is told above");
 
 /// Where all large answers are read.
 static ROOM: LazyLock<Room> = LazyLock::new(|| Room::of(READING_LIMIT));

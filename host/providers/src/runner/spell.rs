@@ -14,12 +14,12 @@ use std::{
 use longshore_plugin_abi::level;
 use longshore_plugin_api::Error;
 use tokio::{
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::{sleep_until, timeout, timeout_at},
 };
 
 use super::{
-    desk::Desk,
+    desk::{Desk, Large},
     examine::other_version,
     frame::{FrameError, Incoming, decode_first, encode},
     line::{Ear, Line},
@@ -138,6 +138,10 @@ pub(super) struct Spell {
     given_up: Option<Instant>,
     /// Whether what it said last is too large to be read now.
     reading: Reading,
+    /// Until when it was not listened to, for want of room.
+    unheard_until: Option<Instant>,
+    /// What was found to make no sense where large answers are read.
+    nonsense: (mpsc::Sender<FrameError>, mpsc::Receiver<FrameError>),
     /// How much was heard of it after its end, in bytes.
     last_words: usize,
 }
@@ -175,6 +179,8 @@ impl Spell {
             cause: None,
             given_up: None,
             reading: Reading::Free,
+            unheard_until: None,
+            nonsense: mpsc::channel(1),
             last_words: 0,
         })
     }
@@ -194,6 +200,11 @@ impl Spell {
     /// For how long it has been there.
     pub(super) fn age(&self) -> Duration {
         self.begun.elapsed()
+    }
+
+    /// Until when the host did not listen to it, for want of room for what it said: until now, where it still waits.
+    pub(super) fn unheard_until(&self) -> Option<Instant> {
+        if self.reading.is_waiting() { Some(Instant::now()) } else { self.unheard_until }
     }
 
     /// Ends it, for a reason in words that follow "its process was ended by the host, for". Its end comes as a step.
@@ -233,13 +244,10 @@ impl Spell {
             match self.hear(desk) {
                 Ok(None) => {}
                 Ok(Some(step)) => return step,
-                Err(error) => {
-                    self.end_for(&format!("what it says makes no sense: {error}"));
-                    return self.over(desk).await;
-                }
+                Err(error) => return self.makes_no_sense(&error, desk).await,
             }
             let given_up = self.given_up;
-            let Self { line, ear, incoming, output, errors, log, end, reading, .. } = &mut *self;
+            let Self { line, ear, incoming, output, errors, log, end, reading, nonsense, .. } = &mut *self;
             let listens = !reading.is_waiting();
             tokio::select! {
                 read = ear.read(incoming), if listens => if !matches!(read, Ok(1..)) {
@@ -249,15 +257,26 @@ impl Spell {
                 () = errors.hear(|text| log.written(level::WARN, "stderr", text)) => {}
                 _ = end => return self.over(desk).await,
                 () = until(given_up) => return self.over(desk).await,
-                () = reading.had() => {}
+                () = reading.had() => self.unheard_until = Some(Instant::now()),
+                Some(error) = nonsense.1.recv() => return self.makes_no_sense(&error, desk).await,
                 never = line.write() => match never {},
             }
         }
     }
 
+    /// What it says makes no sense, wherever that was found.
+    async fn makes_no_sense(&mut self, error: &FrameError, desk: &Desk) -> Step {
+        self.end_for(&format!("what it says makes no sense: {error}"));
+        self.over(desk).await
+    }
+
     /// It has ended, has closed its line or makes no sense: it is ended as a whole, and what it said before is heard, unless
     /// it was the host that ended it.
     async fn over(&mut self, desk: &Desk) -> Step {
+        if self.cause.is_some() {
+            // Nothing more of it is read: whoever waits behind it for room has its turn.
+            self.reading = Reading::Free;
+        }
         let by = self.kill();
         let ended = timeout_at(by.into(), &mut self.end).await;
         if self.cause.is_none() {
@@ -267,11 +286,13 @@ impl Spell {
             {
                 self.last_words += read;
             }
-            loop {
-                match self.hear(desk) {
-                    Ok(Some(_)) => {}
-                    Ok(None) if self.reading.is_waiting() => self.reading.had().await,
-                    Ok(None) | Err(_) => break,
+            while let Ok(step) = self.hear(desk) {
+                // Until it is over, calls are sent where nobody is: others' answers do not keep it so for ever.
+                if step.is_none()
+                    && (!self.reading.is_waiting()
+                        || timeout_at(by.into(), self.reading.had()).await.is_err())
+                {
+                    break;
                 }
             }
         }
@@ -293,7 +314,10 @@ impl Spell {
             let Some(frame) = self.incoming.next()? else { break };
             let (message, rest) = decode_first::<FromRunner<'_>>(frame)?;
             match message {
-                FromRunner::Ended { id, inside } => desk.ended(&self.line, id, inside, rest, place)?,
+                FromRunner::Ended { id, inside } => {
+                    let large = place.map(|place| Large { place, nonsense: self.nonsense.0.clone() });
+                    desk.ended(&self.line, id, inside, rest, large)?;
+                }
                 FromRunner::Inside { calls } => desk.counted(calls)?,
                 FromRunner::Log { call, missed, level, target, line } => {
                     desk.in_span(call, || self.log.take(missed, level, target, line));

@@ -260,7 +260,7 @@ impl Supervisor {
                 },
                 () = news(&mut self.asked) => {}
                 _ = looks.tick() => {
-                    if let Some(function) = self.desk.hangs(grace) {
+                    if let Some(function) = self.desk.hangs(grace, Instant::now(), spell.unheard_until()) {
                         let grace = seconds(grace);
                         spell.end_for(&format!("{function} had not come back {grace} after its deadline"));
                     }
