@@ -9,7 +9,7 @@ mod greed;
 mod handing;
 mod life;
 
-use std::{sync::Arc, time::Duration};
+use std::{env, process::Command, sync::Arc, time::Duration};
 
 use longshore_providers::{CallError, Library, Provider, RunnerState};
 use longshore_support::{example, fixture};
@@ -17,6 +17,26 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{LONG, open, scope};
+
+/// Runs a test in a process where no other runs, whoever runs the tests: what it does to its process, and what it measures of it,
+/// is its own.
+fn alone(test: &str, work: impl FnOnce()) {
+    const ALONE: &str = "LONGSHORE_TEST_ALONE";
+    if env::var_os(ALONE).is_some_and(|which| which == test) {
+        return work();
+    }
+    let output = Command::new(env::current_exe().expect("the test's own path"))
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, test)
+        .output()
+        .expect("it can be run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
 
 /// Waits until a provider's runner is as it is wanted, however it comes to be.
 async fn until_it(provider: &Provider, wanted: impl FnMut(&RunnerState) -> bool) -> RunnerState {

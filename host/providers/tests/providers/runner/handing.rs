@@ -1,12 +1,13 @@
 //! How a plugin comes to its runner where the system has no files in memory.
 
-use std::{collections::BTreeMap, env::consts::ARCH, process::Command};
+use std::{collections::BTreeMap, env::consts::ARCH, path::Path};
 
 use longshore_providers::{CallLimits, Library, Sealed};
+use longshore_support::{Missing, skip};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 use serde_json::json;
 
-use super::{pid, until_back};
+use super::{alone, pid, until_back};
 use crate::{LONG, Way, block_on, handles, program, scope};
 
 /// From here on, this process and all that it starts have no files in memory.
@@ -20,9 +21,7 @@ fn without_files_in_memory() {
     rustix::fs::memfd_create("any", rustix::fs::MemfdFlags::CLOEXEC).expect_err("there are none");
 }
 
-#[test]
-#[ignore = "the process of the test below"]
-fn has_no_files_in_memory() {
+fn each_runner_has_a_copy_of_its_own() {
     without_files_in_memory();
     let sealed = Sealed::read(&longshore_support::library("longshore-memory")).expect("it can be read");
     let before = sealed.bytes().expect("the copy is there");
@@ -44,17 +43,9 @@ fn has_no_files_in_memory() {
 
 #[test]
 fn without_files_in_memory_each_runner_has_a_copy_of_its_own() {
-    if !std::path::Path::new("/proc/sys/kernel/seccomp/actions_avail").exists() {
-        return println!("this kernel has no filters of system calls");
+    const TEST: &str = "runner::handing::without_files_in_memory_each_runner_has_a_copy_of_its_own";
+    if !Path::new("/proc/sys/kernel/seccomp/actions_avail").exists() {
+        return skip(TEST, &Missing::new("this kernel has no filters of system calls"));
     }
-    let output = Command::new(std::env::current_exe().expect("the test's own path"))
-        .args(["--ignored", "--exact", "runner::handing::has_no_files_in_memory", "--nocapture"])
-        .output()
-        .expect("it can be run");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    alone(TEST, each_runner_has_a_copy_of_its_own);
 }

@@ -1,6 +1,6 @@
 //! The life of a runner beside its faults: many calls at once, quarantine, and how it is told of.
 
-use std::sync::Arc;
+use std::{os::fd::AsRawFd as _, sync::Arc};
 
 use longshore_config::Confinement;
 use longshore_plugin_api::ErrorKind;
@@ -72,13 +72,14 @@ fn a_runner_has_nothing_open_that_its_host_was_left_with() {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     // As a shell leaves a descriptor to what it starts, and so to all that is started by that.
     let left_open = rustix::io::dup(file.as_file()).expect("there is one more");
-    let open = |process: &str| {
+    let open = |process: u32| {
         let entries =
             std::fs::read_dir(format!("/proc/{process}/fd")).expect("this system has /proc").flatten();
         let mut paths = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
         paths.any(|path| path == file.path())
     };
-    assert!(open("self"));
+    let path = format!("/proc/self/fd/{}", left_open.as_raw_fd());
+    assert_eq!(std::fs::read_link(path).expect("it is open"), file.path());
     let child = std::process::Command::new("sh")
         .args(["-c", "ls -l /proc/self/fd"])
         .output()
@@ -87,7 +88,7 @@ fn a_runner_has_nothing_open_that_its_host_was_left_with() {
     assert!(inherited, "any other process that is started has it");
     block_on(async {
         let provider = Way::runner().create(&memory(), json!({}), CallLimits::default()).await;
-        assert!(!open(&pid(&provider).to_string()));
+        assert!(!open(pid(&provider)));
         assert!(provider.shut_down(LONG).await);
     });
     drop(left_open);
