@@ -36,7 +36,7 @@ const PREFIX: &str = "longshore";
 pub(crate) async fn metrics(State(desk): State<Desk>, headers: HeaderMap) -> Response {
     let format = Format::of(&headers);
     let told = Told {
-        uptime: desk.started.elapsed(),
+        uptime: desk.since.elapsed(),
         providers: desk.host.providers_with_runners().await,
         clusters: desk.host.clusters(),
     };

@@ -58,15 +58,16 @@ pub(crate) const APPLY_LIMIT: Duration = Duration::from_mins(15);
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) host: Arc<Host>,
-    pub(crate) started: Instant,
+    /// Since when the host has been listening, wherever it does.
+    pub(crate) since: Instant,
     configs: Arc<Semaphore>,
     /// Cancelled when the server closes: nobody waits for news any longer.
     closing: CancellationToken,
 }
 
 impl Desk {
-    pub(crate) fn new(host: Arc<Host>, closing: CancellationToken) -> Self {
-        Self { host, started: Instant::now(), configs: Arc::new(Semaphore::new(CONFIGS_AT_ONCE)), closing }
+    pub(crate) fn new(host: Arc<Host>, since: Instant, closing: CancellationToken) -> Self {
+        Self { host, since, configs: Arc::new(Semaphore::new(CONFIGS_AT_ONCE)), closing }
     }
 }
 
@@ -155,7 +156,7 @@ async fn host_info(State(desk): State<Desk>) -> Json<HostInfo> {
     Json(HostInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        uptime_ms: u64::try_from(desk.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        uptime_ms: u64::try_from(desk.since.elapsed().as_millis()).unwrap_or(u64::MAX),
         plugin_folders: folders(&desk.host),
     })
 }

@@ -1,7 +1,11 @@
 //! Serves the routes on the host's socket, and the figures over TCP where that is wanted: so many connections at once, each with
 //! limits on how long it may dawdle, and an end that waits for what is under way, but not for ever.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -37,20 +41,25 @@ const BUFFER: usize = 64 << 10;
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` resolves, then closes: takes no new requests, answers those that wait for news, and gives the
-/// others [`GRACE`]. The socket is gone when it returns.
-pub async fn serve(host: Arc<Host>, socket: Socket, shutdown: impl Future<Output = ()>) {
+/// others [`GRACE`]. The socket is gone when it returns. The host tells that it has been listening from `since` on.
+pub async fn serve(host: Arc<Host>, socket: Socket, since: Instant, shutdown: impl Future<Output = ()>) {
     let closing = CancellationToken::new();
-    let router = router(Desk::new(host, closing.clone()));
+    let router = router(Desk::new(host, since, closing.clone()));
     let place = socket.path().display().to_string();
     let accept = async move || socket.accept().await;
     answer(accept, &place, router, &closing, shutdown).await;
 }
 
 /// Serves the host's figures over TCP, and nothing else: whoever can connect reads them, and changes nothing. It closes as
-/// [`serve`] does.
-pub async fn serve_metrics(host: Arc<Host>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+/// [`serve`] does, and `since` is the same there and here.
+pub async fn serve_metrics(
+    host: Arc<Host>,
+    listener: TcpListener,
+    since: Instant,
+    shutdown: impl Future<Output = ()>,
+) {
     let closing = CancellationToken::new();
-    let router = metrics_router(Desk::new(host, closing.clone()));
+    let router = metrics_router(Desk::new(host, since, closing.clone()));
     let place = listener.local_addr().map_or_else(|_| "its address".to_owned(), |place| place.to_string());
     let accept = async move || listener.accept().await.map(|(stream, _)| stream);
     answer(accept, &place, router, &closing, shutdown).await;

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use longshore_config::Config;
@@ -70,10 +70,11 @@ impl Future for Closed {
 
 impl Running {
     fn begin(host: Arc<Host>, socket: Socket, metrics: Option<TcpListener>) -> Self {
-        let it = || Arc::clone(&host);
-        let mut servers = vec![Server::begin(|closed| longshore_http::serve(it(), socket, closed))];
+        let (it, since) = (|| Arc::clone(&host), Instant::now());
+        let mut servers = vec![Server::begin(|closed| longshore_http::serve(it(), socket, since, closed))];
         if let Some(listener) = metrics {
-            servers.push(Server::begin(|closed| longshore_http::serve_metrics(it(), listener, closed)));
+            servers
+                .push(Server::begin(|closed| longshore_http::serve_metrics(it(), listener, since, closed)));
         }
         Self { host, servers }
     }

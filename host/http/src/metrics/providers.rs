@@ -4,7 +4,9 @@ use std::{borrow::Cow, fmt};
 
 use longshore_config::Isolation;
 use longshore_providers::{FunctionFigures, LATENCY_BOUNDS, Latency, Resources};
-use longshore_runtime::{BreakerPhase, GenerationState, ProviderStatus, RunnerPhase, RunnerStatus};
+use longshore_runtime::{
+    BreakerPhase, GenerationState, GenerationStatus, ProviderStatus, RunnerPhase, RunnerStatus,
+};
 use prometheus_client::registry::Unit;
 
 use super::families::{Families, Labels, Times};
@@ -78,6 +80,7 @@ fn tell_state(families: &mut Families<'_>, providers: &[ProviderStatus]) -> fmt:
         None,
         generations,
     )?;
+    tell_generations(families, providers)?;
     let breakers = || providers.iter().filter_map(|it| Some((it, it.breaker.as_ref()?)));
     let states = breakers().flat_map(|(it, breaker)| {
         BREAKER
@@ -94,26 +97,79 @@ fn tell_state(families: &mut Families<'_>, providers: &[ProviderStatus]) -> fmt:
     families.counter("provider_breaker_openings", "How often its circuit breaker has opened.", None, openings)
 }
 
+/// What each generation's calls came to: of one that one cluster tries, or that may be gone back to, nothing more is told.
+fn tell_generations(families: &mut Families<'_>, providers: &[ProviderStatus]) -> fmt::Result {
+    let all = || {
+        providers.iter().flat_map(|it| {
+            it.generations
+                .iter()
+                .map(move |generation| (with(it, "generation", generation.number.to_string()), generation))
+        })
+    };
+    let info = all().map(|(mut labels, generation)| {
+        let name = GENERATIONS.iter().find(|(state, _)| *state == generation.state).map(|(_, name)| *name);
+        labels
+            .extend([("state", name.unwrap_or_default().into()), ("version", (&generation.version).into())]);
+        labels
+    });
+    families.info(
+        "provider_generation",
+        "What a generation is there for, and its plugin's version.",
+        info,
+    )?;
+    for (name, help, count) in [
+        (
+            "provider_generation_calls",
+            "Calls of a generation that have ended.",
+            (|it| it.calls) as fn(&GenerationStatus) -> u64,
+        ),
+        ("provider_generation_errors", "Calls of a generation that went wrong, in whatever way.", |it| {
+            it.errors
+        }),
+        ("provider_generation_violations", "Calls of a generation whose answers broke the contract.", |it| {
+            it.violations
+        }),
+    ] {
+        families.counter(name, help, None, all().map(|(labels, generation)| (labels, count(generation))))?;
+    }
+    Ok(())
+}
+
 /// Where calls are right now.
 fn tell_calls(families: &mut Families<'_>, providers: &[ProviderStatus]) -> fmt::Result {
     let there = || providers.iter().filter(|it| it.trouble.is_none());
     let queued = there().map(|it| (of(it), it.queued as u64));
-    families.gauge("plugin_calls_queued", "Calls that wait in the host.", None, queued)?;
+    families.gauge(
+        "plugin_calls_queued",
+        "Calls of the generation that serves that wait in the host.",
+        None,
+        queued,
+    )?;
     let inside = there().filter_map(|it| {
         // In the host's own process a call is inside as soon as it has its thread. A runner is asked.
         let inside = it.runner.as_ref().map_or(Some(it.busy), |runner| Some(runner.calls?.inside))?;
         Some((of(it), inside as u64))
     });
-    families.gauge("plugin_calls_inside", "Calls that are inside the plugin.", None, inside)?;
+    families.gauge(
+        "plugin_calls_inside",
+        "Calls of the generation that serves that are inside the plugin.",
+        None,
+        inside,
+    )?;
     let on_the_way = there().filter_map(|it| Some((of(it), it.runner.as_ref()?.calls?.on_the_way as u64)));
     families.gauge(
         "plugin_calls_on_the_way",
-        "Calls on their way to the plugin's process or back, or waiting there.",
+        "Calls of the generation that serves that are on their way to the plugin's process or back, or wait there.",
         None,
         on_the_way,
     )?;
     let stuck = there().map(|it| (of(it), it.stuck as u64));
-    families.gauge("plugin_calls_stuck", "Calls past their deadline that have not come back.", None, stuck)
+    families.gauge(
+        "plugin_calls_stuck",
+        "Calls of the generation that serves that are past their deadline and have not come back.",
+        None,
+        stuck,
+    )
 }
 
 /// What calls came to, function by function, of the generation that serves.
@@ -140,28 +196,30 @@ fn tell_functions(families: &mut Families<'_>, providers: &[ProviderStatus]) -> 
     });
     families.counter(
         "plugin_calls",
-        "Calls that have ended, by how: the reason is the kind of a failure, the clause that an answer broke, or why a call was \
-         not sent. They begin anew with each generation.",
+        "Calls of the generation that serves that have ended, by how: the reason is the kind of a failure, the clause that an \
+         answer broke, or why a call was not sent. They begin anew with each generation; those of one that is tried are not \
+         among them.",
         None,
         ends,
     )?;
     let under_way = functions().map(|(labels, figures)| (labels, figures.under_way));
     families.gauge(
         "plugin_calls_under_way",
-        "Calls that have not ended, wherever they are.",
+        "Calls of the generation that serves that have not ended, wherever they are.",
         None,
         under_way,
     )?;
     let whole = functions().filter_map(|(labels, figures)| Some((labels, times(figures.latency.as_ref()?))));
     families.histogram(
         "plugin_call_duration",
-        "How long calls took that came back, as the host sees it: with the queue, and the way to the plugin's process.",
+        "How long calls of the generation that serves took that came back, as the host sees it: with the queue, and the way to \
+         the plugin's process.",
         whole,
     )?;
     let inside = functions().filter_map(|(labels, figures)| Some((labels, times(figures.inside.as_ref()?))));
     families.histogram(
         "plugin_call_inside",
-        "How long calls were inside the plugin, of those that came back.",
+        "How long calls of the generation that serves were inside the plugin, of those that came back.",
         inside,
     )
 }

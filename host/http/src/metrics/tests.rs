@@ -10,6 +10,7 @@ use longshore_runtime::{
 
 use super::*;
 
+/// A generation, with calls as many as its number.
 fn generation(number: u64, state: GenerationState) -> GenerationStatus {
     GenerationStatus {
         number,
@@ -20,9 +21,9 @@ fn generation(number: u64, state: GenerationState) -> GenerationStatus {
         age_ms: 1,
         watched_ms: None,
         under_way: 0,
-        calls: 0,
-        errors: 0,
-        violations: 0,
+        calls: number,
+        errors: number - 1,
+        violations: number - 2,
     }
 }
 
@@ -79,7 +80,11 @@ fn provider() -> ProviderStatus {
             calls: Some(RunnerLoad { inside: 2, on_the_way: 1 }),
             resources: Some(resources),
         }),
-        generations: vec![generation(7, GenerationState::Serving), generation(6, GenerationState::Kept)],
+        generations: vec![
+            generation(8, GenerationState::Canary),
+            generation(7, GenerationState::Serving),
+            generation(6, GenerationState::Kept),
+        ],
         breaker: Some(BreakerStatus {
             phase: BreakerPhase::Open,
             failures: 5,
@@ -122,6 +127,11 @@ fn everybody_reads_the_text_format() {
             r#"longshore_provider_generations{provider="box",state="serving"} 1"#,
             r#"longshore_provider_generations{provider="box",state="kept"} 1"#,
             r#"longshore_provider_generations{provider="box",state="retiring"} 0"#,
+            r#"longshore_provider_generation_info{provider="box",generation="8",state="canary",version="1.0.0"} 1"#,
+            r#"longshore_provider_generation_calls_total{provider="box",generation="8"} 8"#,
+            r#"longshore_provider_generation_errors_total{provider="box",generation="8"} 7"#,
+            r#"longshore_provider_generation_violations_total{provider="box",generation="8"} 6"#,
+            r#"longshore_provider_generation_calls_total{provider="box",generation="6"} 6"#,
             r#"longshore_provider_breaker_state{provider="box",state="open"} 1"#,
             r#"longshore_provider_breaker_state{provider="box",state="closed"} 0"#,
             "# TYPE longshore_provider_breaker_openings_total counter",

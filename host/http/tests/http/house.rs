@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use longshore_config::Config;
@@ -59,7 +60,7 @@ impl House {
         let closed = async {
             let _ = closed.await;
         };
-        let server = Some(tokio::spawn(serve(Arc::clone(&host), socket, closed)));
+        let server = Some(tokio::spawn(serve(Arc::clone(&host), socket, Instant::now(), closed)));
         Self { temp, host, client, http, close: Some(close), server }
     }
 

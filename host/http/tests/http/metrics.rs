@@ -127,10 +127,9 @@ async fn the_figures_tell_what_the_documents_do() {
     ] {
         assert_eq!(count(&lines, name, labels), wanted, "{name} {labels:?}");
     }
-    let sum = |name: &str| value(&lines, name, &[("function", "run")]);
-    let (whole, inside) =
-        (sum("longshore_plugin_call_duration_seconds_sum"), sum("longshore_plugin_call_inside_seconds_sum"));
-    assert!(inside > 0.0 && inside <= whole, "{inside} of {whole}");
+    for name in ["longshore_plugin_call_duration_seconds_sum", "longshore_plugin_call_inside_seconds_sum"] {
+        assert!(value(&lines, name, &[("function", "run")]) > 0.0, "{name}");
+    }
     house.client.stop("web").await.expect("it can be stopped");
     house.until_converged("web").await;
     let lines = read(&house.client.metrics().await.expect("the host"));
