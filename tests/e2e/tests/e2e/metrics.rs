@@ -94,7 +94,18 @@ fn the_figures_of_a_host_are_what_prometheus_reads() {
     let first = calls(&figures());
     until("it is looked again", || calls(&figures()) > first);
 
-    let families = figures();
+    let of_status =
+        |families: &[Value], name: &str| value(families, &format!("longshore_plugin_call_{name}"), &status);
+    let mut families = vec![];
+    // A runner that has no processor for a moment does not say how many calls are inside; and a call that ends while the figures
+    // are read is in one of two that are told one after the other.
+    until("the runner answers, and no call ends meanwhile", || {
+        families = figures();
+        let counts =
+            ["duration_seconds_count", "inside_seconds_count"].map(|name| of_status(&families, name) as u64);
+        counts[0] == counts[1]
+            && count(&families, "longshore_runner_responding", &[("provider", "local")]) == 1
+    });
     for (name, labels, wanted) in [
         ("longshore_cluster_workers", &[("cluster", "web"), ("state", "running")][..], 3),
         ("longshore_cluster_workers_desired", &[("cluster", "web")], 3),
@@ -105,17 +116,12 @@ fn the_figures_of_a_host_are_what_prometheus_reads() {
         ("longshore_provider_breaker_state", &[("provider", "local"), ("state", "closed")], 1),
         ("longshore_runner_state", &[("provider", "local"), ("state", "running")], 1),
         ("longshore_runner_restarts_total", &[("provider", "local")], 0),
-        ("longshore_runner_responding", &[("provider", "local")], 1),
         ("longshore_plugin_calls_stuck", &[("provider", "local")], 0),
     ] {
         assert_eq!(count(&families, name, labels), wanted, "{name}");
     }
     assert!(value(&families, "longshore_runner_resident_memory_bytes", &[("provider", "local")]) > 1e6);
-    let of_status = |name: &str| value(&families, &format!("longshore_plugin_call_{name}"), &status);
-    let of_status_counted = |name: &str| of_status(name) as u64;
-    assert_eq!(of_status_counted("duration_seconds_count"), of_status_counted("inside_seconds_count"));
-    assert!(of_status("inside_seconds_sum") > 0.0);
-    assert!(of_status("inside_seconds_sum") <= of_status("duration_seconds_sum"));
+    assert!(of_status(&families, "inside_seconds_sum") > 0.0);
     for (name, kind) in
         [("longshore_plugin_calls", "counter"), ("longshore_plugin_call_duration_seconds", "histogram")]
     {
