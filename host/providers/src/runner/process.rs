@@ -81,6 +81,12 @@ impl Handle {
         (!*is_over).then(|| work(self.pid()))
     }
 
+    /// Of a process that is over already.
+    #[cfg(test)]
+    pub(super) fn over() -> Self {
+        Self { pid: rustix::process::getpid(), is_over: Mutex::new(true) }
+    }
+
     /// Ends the process, and all that is in its group.
     pub(super) fn kill(&self) {
         let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);

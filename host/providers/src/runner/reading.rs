@@ -40,6 +40,7 @@ const _: () = assert!(weight(LARGE) <= 70 << 20, "what the small ones may take i
 static ROOM: LazyLock<Room> = LazyLock::new(|| Room::of(READING_LIMIT));
 
 /// Room for answers.
+#[derive(Clone)]
 pub(super) struct Room(Arc<Semaphore>);
 
 /// Room that was had for one answer, until this is dropped.
@@ -53,7 +54,7 @@ impl Room {
         &ROOM
     }
 
-    fn of(bytes: usize) -> Self {
+    pub(super) fn of(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes / UNIT)))
     }
 

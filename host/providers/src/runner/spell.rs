@@ -136,6 +136,8 @@ pub(super) struct Spell {
     cause: Option<String>,
     /// Until when its end is waited for, once it was killed.
     given_up: Option<Instant>,
+    /// Where large answers are read.
+    room: Room,
     /// Whether what it said last is too large to be read now.
     reading: Reading,
     /// Until when it was not listened to, for want of room.
@@ -178,6 +180,7 @@ impl Spell {
             lacking: Arc::default(),
             cause: None,
             given_up: None,
+            room: Room::of_all().clone(),
             reading: Reading::Free,
             unheard_until: None,
             nonsense: mpsc::channel(1),
@@ -207,8 +210,11 @@ impl Spell {
         if self.reading.is_waiting() { Some(Instant::now()) } else { self.unheard_until }
     }
 
-    /// Ends it, for a reason in words that follow "its process was ended by the host, for". Its end comes as a step.
+    /// Ends it, for a reason in words that follow "its process was ended by the host, for". Its end comes as a step;
+    /// what else it says is not heard.
     pub(super) fn end_for(&mut self, reason: &str) {
+        // Whoever waits behind it for room has its turn.
+        self.reading = Reading::Free;
         self.cause.get_or_insert_with(|| format!("was ended by the host, for {reason}"));
         self.kill();
     }
@@ -241,14 +247,17 @@ impl Spell {
     /// Hears what the runner says, until it comes to something. May be dropped and called again.
     pub(super) async fn next(&mut self, desk: &Desk) -> Step {
         loop {
-            match self.hear(desk) {
-                Ok(None) => {}
-                Ok(Some(step)) => return step,
-                Err(error) => return self.makes_no_sense(&error, desk).await,
+            let is_heard = self.cause.is_none();
+            if is_heard {
+                match self.hear(desk) {
+                    Ok(None) => {}
+                    Ok(Some(step)) => return step,
+                    Err(error) => return self.makes_no_sense(&error, desk).await,
+                }
             }
             let given_up = self.given_up;
             let Self { line, ear, incoming, output, errors, log, end, reading, nonsense, .. } = &mut *self;
-            let listens = !reading.is_waiting();
+            let listens = is_heard && !reading.is_waiting();
             tokio::select! {
                 read = ear.read(incoming), if listens => if !matches!(read, Ok(1..)) {
                     return self.over(desk).await;
@@ -273,10 +282,6 @@ impl Spell {
     /// It has ended, has closed its line or makes no sense: it is ended as a whole, and what it said before is heard, unless
     /// it was the host that ended it.
     async fn over(&mut self, desk: &Desk) -> Step {
-        if self.cause.is_some() {
-            // Nothing more of it is read: whoever waits behind it for room has its turn.
-            self.reading = Reading::Free;
-        }
         let by = self.kill();
         let ended = timeout_at(by.into(), &mut self.end).await;
         if self.cause.is_none() {
@@ -310,7 +315,7 @@ impl Spell {
     /// Takes what has come in as a whole, up to what ends the hearing, or what there is no room for yet.
     fn hear(&mut self, desk: &Desk) -> Result<Option<Step>, FrameError> {
         while let Some(bytes) = self.incoming.next_length()? {
-            let Ok(place) = self.reading.place(Room::of_all(), bytes) else { break };
+            let Ok(place) = self.reading.place(&self.room, bytes) else { break };
             let Some(frame) = self.incoming.next()? else { break };
             let (message, rest) = decode_first::<FromRunner<'_>>(frame)?;
             match message {
@@ -420,5 +425,71 @@ impl Future for Ending {
         };
         *self = Self::Known(status);
         Poll::Ready(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write as _, os::unix::net::UnixStream, os::unix::process::ExitStatusExt as _, task::Waker,
+    };
+
+    use super::*;
+    use crate::{
+        error::NotSent,
+        runner::reading::{LARGE, Place, weight},
+    };
+
+    /// A runner that has said more than there is room for, what fills the room, and how its end is told.
+    async fn waiting(desk: &Desk) -> (Spell, Place, oneshot::Sender<io::Result<ExitStatus>>) {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair of sockets");
+        let written = ["output", "errors"].map(|_| io::pipe().expect("a pipe").0.into());
+        let [output, errors] = written;
+        let (over, end) = oneshot::channel();
+        let ends = Ends { line: ours, written: Some((output, errors)) };
+        let mut spell = Spell::new(log::source("test"), Process(Arc::new(Handle::over())), ends, end)
+            .expect("there is a runtime");
+        spell.room = Room::of(weight(2 * LARGE));
+        let place = spell.room.place(2 * LARGE).ok().expect("all the room is there");
+        let answer = FromRunner::Ended { id: 0, inside: None };
+        let frame = encode(&(answer, "x".repeat(LARGE))).expect("it fits");
+        // A line may hold less.
+        let says = thread::spawn(move || theirs.write_all(&frame).map(|()| theirs));
+        while !spell.reading.is_waiting() {
+            let heard = timeout(Duration::from_millis(1), spell.next(desk)).await;
+            assert!(heard.is_err(), "it comes to nothing yet");
+        }
+        says.join().expect("it does not panic").expect("all was heard");
+        (spell, place, over)
+    }
+
+    fn desk() -> Desk {
+        Desk::new(CallLimits::default(), NotSent::ShutDown)
+    }
+
+    #[tokio::test]
+    async fn who_is_ended_by_the_host_leaves_its_turn_to_the_next_and_is_not_heard() {
+        let desk = desk();
+        let (mut spell, place, over) = waiting(&desk).await;
+        let Err(mut next) = spell.room.place(2 * LARGE) else { panic!("there is no room") };
+        let mut is_its_turn = || next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(!is_its_turn());
+        spell.end_for("a test");
+        drop(place);
+        assert!(is_its_turn());
+        over.send(Ok(ExitStatus::from_raw(0))).expect("it is waited for");
+        let Step::Over(how) = spell.next(&desk).await else { panic!("it is over") };
+        assert_eq!(how, "was ended by the host, for a test");
+    }
+
+    #[tokio::test]
+    async fn who_has_ended_waits_for_room_no_longer_than_for_its_end() {
+        let desk = desk();
+        let (mut spell, _place, over) = waiting(&desk).await;
+        assert!(spell.unheard_until().is_some());
+        spell.given_up = Some(Instant::now());
+        over.send(Ok(ExitStatus::from_raw(0))).expect("it is waited for");
+        let Step::Over(how) = spell.next(&desk).await else { panic!("it is over") };
+        assert_eq!(how, "exited with code 0");
     }
 }

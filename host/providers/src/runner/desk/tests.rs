@@ -9,7 +9,7 @@ use crate::{
     runner::{
         frame::decode_first,
         line::tests::until_told,
-        reading::{LARGE, Room},
+        reading::{LARGE, Room, weight},
     },
 };
 
@@ -194,9 +194,10 @@ async fn a_call_about_more_handles_than_an_answer_may_have_is_not_sent() {
 async fn a_large_answer_that_makes_no_sense_is_told_of_as_a_small_one_is() {
     let house = House::new();
     let (nonsense, mut found) = tokio::sync::mpsc::channel(1);
+    let room = Room::of(2 * weight(LARGE));
     let large = || {
-        let place = Room::of_all().place(LARGE + 1);
-        Some(Large { place: place.ok().expect("nobody else is there"), nonsense: nonsense.clone() })
+        let place = room.place(LARGE).ok().expect("there is room for both");
+        Some(Large { place, nonsense: nonsense.clone() })
     };
     let (senseless, of_another_kind) = (vec![u8::MAX; LARGE], encode(&Outcome::Status(1)).expect("it fits"));
     let of_another_kind = &of_another_kind[size_of::<u32>()..];
