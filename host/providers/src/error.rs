@@ -454,6 +454,12 @@ pub enum NotSent {
     /// The request is larger than a call of another process may be.
     #[error("the request is too large for the provider's process: ask for fewer handles at once")]
     TooLarge,
+    /// The provider's process did not understand the request.
+    #[error("the provider's process turned the call down: {why}")]
+    TurnedDown {
+        /// What it said.
+        why: String,
+    },
     /// The request could not be written as JSON.
     #[error("the request cannot be written as JSON: {0}")]
     Unwritable(String),

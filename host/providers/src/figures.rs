@@ -125,11 +125,12 @@ pub(crate) enum Unsent {
     Quarantined,
     BreakerOpen,
     TooLarge,
+    TurnedDown,
     Unwritable,
 }
 
 impl Unsent {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::QueueFull,
         Self::OutOfTime,
         Self::GivenUp,
@@ -140,6 +141,7 @@ impl Unsent {
         Self::Quarantined,
         Self::BreakerOpen,
         Self::TooLarge,
+        Self::TurnedDown,
         Self::Unwritable,
     ];
 
@@ -155,6 +157,7 @@ impl Unsent {
             Self::Quarantined => "quarantined",
             Self::BreakerOpen => "breaker_open",
             Self::TooLarge => "too_large",
+            Self::TurnedDown => "turned_down",
             Self::Unwritable => "unwritable",
         }
     }
@@ -170,6 +173,7 @@ impl Unsent {
             NotSent::Quarantined { .. } => Self::Quarantined,
             NotSent::BreakerOpen(_) => Self::BreakerOpen,
             NotSent::TooLarge => Self::TooLarge,
+            NotSent::TurnedDown { .. } => Self::TurnedDown,
             NotSent::Unwritable(_) => Self::Unwritable,
         }
     }

@@ -77,9 +77,9 @@ impl<T> Must<T> for Result<T, CallError> {
             CallError::NotSent { reason: NotSent::Missing(function) } => {
                 skip(format_args!("the plugin does not have {function}"))
             }
-            CallError::NotSent { reason: reason @ (NotSent::NoThread(_) | NotSent::Unwritable(_)) } => {
-                fault(reason)
-            }
+            CallError::NotSent {
+                reason: reason @ (NotSent::NoThread(_) | NotSent::Unwritable(_) | NotSent::TurnedDown { .. }),
+            } => fault(reason),
             CallError::Failed(error) if error.kind() == ErrorKind::Panic => {
                 breach(clause, expected, format_args!("the call panicked: {}", error.message()))
             }

@@ -214,6 +214,7 @@ fn each_kind_of_answer_says_what_it_says() {
         (not_sent(NotSent::OutOfTime { waited }), News::FaultOfTry(NoThread), News::FaultOfTry(NoThread)),
         (not_sent(NotSent::RunnerDown { why: "x".into() }), News::Nothing, News::Nothing),
         (not_sent(NotSent::ShutDown), News::Nothing, News::Nothing),
+        (not_sent(NotSent::TurnedDown { why: "x".into() }), News::Nothing, News::Nothing),
     ] {
         assert_eq!((News::of(&answer, false), News::of(&answer, true)), (in_time, late), "{answer:?}");
     }

@@ -95,7 +95,8 @@ impl Calls {
         inside: &mut Option<Duration>,
     ) -> Answer<Raw> {
         let Body { cluster, verbose, level, ask } = frame::decode(body)
-            .map_err(|error| CallError::NotSent { reason: NotSent::Unwritable(error.to_string()) })?;
+            .map_err(|error| format!("it cannot read the request ({error})"))
+            .map_err(|why| CallError::NotSent { reason: NotSent::TurnedDown { why } })?;
         let _inside = Inside::new(&self.inside);
         let (answer, took) = made.call(control, cluster, verbose, self.voice.logger(level), &ask);
         *inside = Some(took);
@@ -179,8 +180,8 @@ impl Answering<'_> {
                 let failure = Failure::from(error);
                 self.say(&Outcome::Failed((&failure).into()));
             }
-            Err(CallError::NotSent { reason }) => {
-                self.say(&Outcome::NotMade(NotMade::Other(&reason.to_string())));
+            Err(CallError::NotSent { reason: NotSent::TurnedDown { why } }) => {
+                self.say(&Outcome::NotMade(NotMade::TurnedDown(&why)));
             }
             // Nothing else comes from an instance.
             Err(_) => self.say(&Outcome::Lost),

@@ -159,7 +159,7 @@ pub(crate) struct Failed<'a> {
 pub(crate) enum NotMade<'a> {
     OutOfTime,
     ShutDown,
-    Other(&'a str),
+    TurnedDown(&'a str),
 }
 
 impl<'a> From<&'a Failure> for Failed<'a> {
@@ -245,7 +245,7 @@ impl Outcome<'_> {
                 let reason = match why {
                     NotMade::OutOfTime => NotSent::OutOfTime { waited: budget },
                     NotMade::ShutDown => NotSent::ShutDown,
-                    NotMade::Other(text) => NotSent::NoThread(cut(text).into_owned()),
+                    NotMade::TurnedDown(text) => NotSent::TurnedDown { why: cut(text).into_owned() },
                 };
                 return Err(CallError::NotSent { reason });
             }

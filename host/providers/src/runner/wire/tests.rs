@@ -208,9 +208,11 @@ fn what_was_not_made_and_what_is_lost_is_told_apart() {
         decode::<Outcome<'_>>(&frame).expect("it makes sense").into_answer(Duration::from_secs(1))
     };
     let out_of_time = NotSent::OutOfTime { waited: Duration::from_secs(1) };
+    let turned_down = NotSent::TurnedDown { why: "what?".to_owned() };
     for (outcome, error) in [
         (Outcome::NotMade(NotMade::OutOfTime), CallError::NotSent { reason: out_of_time }),
         (Outcome::NotMade(NotMade::ShutDown), CallError::NotSent { reason: NotSent::ShutDown }),
+        (Outcome::NotMade(NotMade::TurnedDown("what?")), CallError::NotSent { reason: turned_down }),
         (Outcome::Lost, CallError::Gone),
     ] {
         assert_eq!(answer(outcome).expect_err("it is no answer"), error);
