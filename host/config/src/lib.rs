@@ -43,6 +43,6 @@ pub use config::{ClusterConfig, Config, Deadlines, ProviderConfig};
 pub use error::{ConfigError, FAULTS_LIMIT, Fault, Faults};
 pub use file::FILE_LIMIT;
 pub use isolation::{Confinement, Guard, Isolation, Trust};
-pub use secret::{HIDDEN, Secret};
+pub use secret::{HIDDEN, Secret, cut, cut_off};
 pub use server::{PASSWORD_LIMIT, Probe, ServerConfig, ServerSource, redact_definition};
 pub use variables::{FillError, ServerValues, VARIABLES_LIMIT, Values, Variable, fill, uses};

@@ -203,15 +203,10 @@ pub(crate) fn one_line(text: &str) -> String {
     if shown.next().is_some() { line + "…" } else { line }
 }
 
-/// A foreign text for a person, as far as it is taken over. What was cut is not cut again.
+/// A foreign text for a person, as far as it is taken over. What was cut is not cut again, and says where it was: a part of a
+/// password may be there.
 pub(crate) fn cut(text: &str) -> Cow<'_, str> {
-    /// For the words that say so.
-    const SAYING_SO: usize = 64;
-    if text.len() <= MAX_TEXT_BYTES {
-        return text.into();
-    }
-    let (shown, rest) = text.split_at(text.floor_char_boundary(MAX_TEXT_BYTES - SAYING_SO));
-    format!("{shown}… ({} bytes cut off)", rest.len()).into()
+    longshore_config::cut(text, MAX_TEXT_BYTES)
 }
 
 /// What a plugin failed with, as far as it is taken over.
@@ -541,6 +536,11 @@ mod tests {
         assert!(long.starts_with(&short[..MAX_TEXT_BYTES - 100]), "between characters");
         assert_eq!(cut(&short), short, "it is not cut again");
         assert!(matches!(cut(&long[..MAX_TEXT_BYTES]), Cow::Borrowed(_)), "this much is taken over as it is");
+        for at in MAX_TEXT_BYTES - 100..MAX_TEXT_BYTES {
+            let repeats = format!("{}hunter2{long}", "x".repeat(at));
+            let hidden = longshore_config::Secret::new("hunter2").hidden_in(&cut(&repeats)).into_owned();
+            assert!(!hidden.contains("xh"), "no part of a password is left, {at}");
+        }
         let failure = Failure { kind: 2, message: long.as_str().into(), field: long.as_str().into() };
         let error = failed(failure);
         assert_eq!(

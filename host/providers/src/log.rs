@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use longshore_config::cut;
 use longshore_plugin_abi::{Logger, abi_stable::std_types::RStr, level};
 use tracing::{Level, level_filters::LevelFilter};
 
@@ -149,20 +150,8 @@ struct Shown<'a>(&'a Source, &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Cut(&self.0.veiled(self.1)).fmt(f)
-    }
-}
-
-/// A line, cut to what a log can bear.
-struct Cut<'a>(&'a str);
-
-impl fmt::Display for Cut<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.len() <= MAX_LINE_BYTES {
-            return f.write_str(self.0);
-        }
-        let end = self.0.floor_char_boundary(MAX_LINE_BYTES);
-        write!(f, "{}… ({} bytes cut off)", &self.0[..end], self.0.len() - end)
+        // What is veiled must be whole: only then is it cut.
+        f.write_str(&cut(&self.0.veiled(self.1), MAX_LINE_BYTES))
     }
 }
 
@@ -186,11 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_between_characters() {
+    fn a_long_line_is_cut_after_it_is_veiled() {
+        let source = source("a_long_line_is_cut_after_it_is_veiled");
+        let shown = |line: &str| Shown(source, line).to_string();
         let line = "é".repeat(MAX_LINE_BYTES);
-        let shown = Cut(&line).to_string();
-        assert!(shown.starts_with("éé") && shown.ends_with("bytes cut off)"), "{}", shown.len());
-        assert!(shown.len() < MAX_LINE_BYTES + 64);
-        assert_eq!(Cut("short").to_string(), "short");
+        let whole = shown(&line);
+        assert!(whole.starts_with("éé") && whole.ends_with("bytes cut off)"), "{}", whole.len());
+        assert!(whole.len() <= MAX_LINE_BYTES);
+        assert_eq!(shown("short"), "short");
+        let _veiled = source.veil(Arc::new(|line| Some(line.replace("hunter2", "***"))));
+        for at in MAX_LINE_BYTES - 100..MAX_LINE_BYTES {
+            let told = shown(&format!("{}hunter2{line}", "x".repeat(at)));
+            assert!(!told.contains("xh"), "{at}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use longshore_config::PASSWORD_LIMIT;
+use longshore_config::cut;
 use longshore_plugin_abi::{Logger, abi_stable::std_types::RStr};
 use serde::Serialize;
 
@@ -65,8 +65,8 @@ impl Voice {
     }
 
     fn log(&self, level: u8, target: &str, message: &str) {
-        // What the host takes out of a line it must find whole, be it where the line is cut.
-        let line = &message[..message.floor_char_boundary(MAX_LINE_BYTES + PASSWORD_LIMIT)];
+        // What was cut says so: the host takes away what may be a part of a password there.
+        let line = cut(message, MAX_LINE_BYTES);
         let target = &target[..target.floor_char_boundary(MAX_TARGET_BYTES)];
         let admitted = {
             let mut ration = self.ration.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,7 +76,7 @@ impl Voice {
         // While a thread ends there is no telling which call it was in.
         let call = CALL.try_with(Cell::get).unwrap_or(None);
         // A line that is cut fits a frame.
-        let _ = self.say(&FromRunner::Log { call, missed, level, target, line });
+        let _ = self.say(&FromRunner::Log { call, missed, level, target, line: &line });
     }
 }
 
@@ -85,4 +85,31 @@ unsafe extern "C" fn take_line(data: *const (), level: u8, target: RStr<'_>, mes
     let voice = unsafe { &*data.cast::<Voice>() };
     // A panic must not cross the boundary.
     let _ = catch_unwind(AssertUnwindSafe(|| voice.log(level, target.as_str(), message.as_str())));
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_config::Secret;
+    use longshore_plugin_abi::level;
+
+    use super::{super::frame, *};
+
+    #[test]
+    fn no_part_of_a_password_is_left_of_a_long_line() {
+        // Its longest form has eight bytes for each of these, and hiding the first makes the line so much shorter.
+        let password = "\"".repeat(512);
+        let secret = Secret::new(&*password);
+        let quoted = (0..3).fold(password, |text, _| text.replace('\\', r"\\").replace('"', r#"\""#));
+        let rest = "y".repeat(MAX_LINE_BYTES);
+        for at in [MAX_LINE_BYTES - 3 * quoted.len() / 2, MAX_LINE_BYTES - quoted.len() - 100] {
+            let (ours, mut hosts) = UnixStream::pair().expect("a pair");
+            let voice = Voice::new(ours);
+            voice.log(level::INFO, "", &format!("{quoted}{}{quoted}{rest}", "x".repeat(at)));
+            let said = frame::read(&mut hosts).expect("it is there").expect("it is whole");
+            let Ok(FromRunner::Log { line, .. }) = frame::decode(&said) else { panic!("{said:?}") };
+            assert!(line.len() <= MAX_LINE_BYTES, "the host does not cut it again");
+            let shown = secret.hidden_in(line);
+            assert!(!shown.contains(['"', '\\']) && shown.starts_with("***x"), "{at}");
+        }
+    }
 }
