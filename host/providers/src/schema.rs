@@ -336,6 +336,6 @@ mod tests {
         }
         let document = json!({ "$defs": definitions, "$ref": "#/$defs/d0" });
         let why = ConfigSchema::new(document).err().expect("it would take for ever");
-        assert!(why.contains("more than 20000 parts, each reference written out"), "{why}");
+        assert!(why.contains("more than 20000 objects, each reference written out"), "{why}");
     }
 }
