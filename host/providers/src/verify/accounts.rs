@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "no library goes through the system's users in a safe way")]
 
 use std::{
+    collections::HashMap,
     iter,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -39,8 +40,20 @@ pub(super) trait Accounts {
     fn users(&self) -> impl Iterator<Item = Result<Account, String>>;
 }
 
+/// What was found out about groups while one file is looked at: a walk through all users may take long, and what is on the way to
+/// the file is as a rule of the same few groups.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<u32, Option<String>>);
+
+impl Known {
+    /// As [`others_in`], asked once a group.
+    pub(super) fn others_in(&mut self, accounts: &impl Accounts, group: u32, us: u32) -> Option<String> {
+        self.0.entry(group).or_insert_with(|| others_in(accounts, group, us)).clone()
+    }
+}
+
 /// Why others than root and a user are in a group, or may be, if so.
-pub(super) fn others_in(accounts: &impl Accounts, group: u32, us: u32) -> Option<String> {
+fn others_in(accounts: &impl Accounts, group: u32, us: u32) -> Option<String> {
     nobody_else_in(accounts, group, us).err()
 }
 
@@ -258,16 +271,33 @@ mod tests {
     }
 
     #[test]
+    fn a_group_is_asked_about_once() {
+        let mut known = Known::default();
+        let refused = known.others_in(&usual(), BOB, ANN);
+        assert!(refused.is_some());
+        assert_eq!(known.others_in(&usual(), ANN, ANN), None);
+        // Nobody who could answer is there any more.
+        assert_eq!(known.others_in(&Fabricated::default(), BOB, ANN), refused);
+        assert_eq!(known.others_in(&Fabricated::default(), ANN, ANN), None);
+        assert!(known.others_in(&Fabricated::default(), 50, ANN).is_some());
+    }
+
+    #[test]
     fn the_system_lists_its_users_again_and_again() {
         let all = || System.users().collect::<Result<Vec<_>, _>>().expect("it can tell");
         let users = all();
-        let us = Uid::effective().as_raw();
-        let own = User::from_uid(Uid::effective()).expect("it can be looked up");
-        if let Some(own) = own {
-            assert!(users.contains(&Account { user: us, group: own.gid.as_raw() }), "{users:?}");
-        }
         assert!(users.iter().any(|account| account.user == 0), "{users:?}");
         drop(System.users().next());
         assert_eq!(all(), users, "each walk begins at the beginning");
+        let us = Uid::effective().as_raw();
+        let Some(own) = User::from_uid(Uid::effective()).expect("it can be looked up") else { return };
+        let why = others_in(&System, own.gid.as_raw(), us).unwrap_or_default();
+        if users.iter().any(|account| account.user == us) {
+            assert!(users.contains(&Account { user: us, group: own.gid.as_raw() }), "{users:?}");
+            assert!(!why.contains("does not list its users"), "{why}");
+        } else {
+            // A directory that knows the user and lists nobody, as is usual: their group then counts as one of others.
+            assert_ne!(why, "", "{users:?}");
+        }
     }
 }

@@ -53,7 +53,7 @@ mod unix {
     use nix::unistd::Uid;
 
     use super::{
-        super::accounts::{System, others_in},
+        super::accounts::{Known, System},
         Fault, Metadata, Path, WRITABLE_VARIABLE, io,
     };
 
@@ -82,7 +82,8 @@ mod unix {
         let whole = path::absolute(path).map_err(Fault::Unreadable)?;
         let mut ahead: VecDeque<OsString> = parts(&whole).collect();
         let mut at = PathBuf::from("/");
-        let mut last = look(&at)?;
+        let mut groups = Known::default();
+        let mut last = look(&at, &mut groups)?;
         let mut links = 0;
         while let Some(part) = ahead.pop_front() {
             if part == ".." {
@@ -91,7 +92,7 @@ mod unix {
                 continue;
             }
             let next = at.join(&part);
-            last = look(&next)?;
+            last = look(&next, &mut groups)?;
             if !last.is_symlink() {
                 at = next;
                 continue;
@@ -122,7 +123,7 @@ mod unix {
     }
 
     /// One thing on the way, if nobody else can change it.
-    fn look(path: &Path) -> Result<Metadata, Fault> {
+    fn look(path: &Path, groups: &mut Known) -> Result<Metadata, Fault> {
         let metadata = fs::symlink_metadata(path).map_err(Fault::Unreadable)?;
         let owned = Owned {
             what: if metadata.is_dir() {
@@ -138,7 +139,7 @@ mod unix {
         let us = Uid::effective().as_raw();
         let others = || {
             let listed = has_access_list(path).then(|| "an access list (ACL) says who they are".to_owned());
-            listed.or_else(|| others_in(&System, metadata.gid(), us))
+            listed.or_else(|| groups.others_in(&System, metadata.gid(), us))
         };
         match owned.fault(us, others) {
             None => Ok(metadata),
