@@ -14,7 +14,7 @@ use crate::{
     message::{INBOX, Message, Obeyed, Previewed},
     reconciler::{Birth, Reconciler},
     registry::{Cluster, Shared},
-    turns::{Turn, Turns},
+    turns::{HeldTurn, Turns},
     workshop::Workshop,
 };
 
@@ -30,13 +30,13 @@ pub(crate) struct House {
 
 impl House {
     /// Waits until nobody else changes a provider.
-    pub(crate) async fn turn_of(&self, provider: &str) -> Result<Turn, ApplyError> {
+    pub(crate) async fn turn_of(&self, provider: &str) -> Result<HeldTurn, ApplyError> {
         self.unless_closed(async { Ok(self.turns.of(provider).await) }).await
     }
 
     /// Waits until nobody else brings a configuration about, or changes a provider that this one concerns: those that it names, those
     /// of its clusters, and those that its clusters have by now.
-    pub(crate) async fn turn_for(&self, config: &Config) -> Result<Turn, ApplyError> {
+    pub(crate) async fn turn_for(&self, config: &Config) -> Result<HeldTurn, ApplyError> {
         let concerned = || {
             let registry = self.shared.registry();
             let named = config.providers.iter().map(|provider| provider.name.clone());
@@ -48,7 +48,7 @@ impl House {
     }
 
     /// Waits until nobody else changes any provider.
-    pub(crate) async fn every_turn(&self) -> Turn {
+    pub(crate) async fn every_turn(&self) -> HeldTurn {
         self.turns.configuring(|| self.shared.registry().providers.keys().cloned().collect()).await
     }
 

@@ -19,23 +19,29 @@ pub(crate) struct Turns {
 }
 
 /// The right to change what it was given for, until this is dropped.
-pub(crate) struct Turn {
+pub(crate) struct HeldTurn {
     _held: Vec<OwnedMutexGuard<()>>,
 }
 
 impl Turns {
     /// The right to change a provider.
-    pub(crate) async fn of(&self, provider: &str) -> Turn {
-        Turn { _held: vec![self.place(provider).lock_owned().await] }
+    pub(crate) async fn of(&self, provider: &str) -> HeldTurn {
+        HeldTurn { _held: vec![self.place(provider).lock_owned().await] }
     }
 
-    /// The right to bring about a configuration that concerns what `concerned` tells, once no other one can change that.
-    pub(crate) async fn configuring(&self, concerned: impl FnOnce() -> BTreeSet<String>) -> Turn {
-        let configuring = Arc::clone(&self.configuring).lock_owned().await;
-        let places: Vec<_> = concerned().iter().map(|provider| self.place(provider)).collect();
-        let mut held = together(&places).await;
-        held.push(configuring);
-        Turn { _held: held }
+    /// The right to bring about a configuration that concerns what `concerned` tells. Whoever waits for a provider holds up no
+    /// configuration that does not concern that one.
+    pub(crate) async fn configuring(&self, concerned: impl Fn() -> BTreeSet<String>) -> HeldTurn {
+        loop {
+            let names = concerned();
+            let mut places: Vec<_> = names.iter().map(|provider| self.place(provider)).collect();
+            places.push(Arc::clone(&self.configuring));
+            let held = together(&places).await;
+            // Another configuration may have changed it meanwhile; from here on none can.
+            if concerned().is_subset(&names) {
+                return HeldTurn { _held: held };
+            }
+        }
     }
 
     fn place(&self, provider: &str) -> Place {
@@ -113,6 +119,9 @@ mod tests {
         let beside: Vec<_> =
             [now(turns.of("a")).await, now(turns.of("c")).await].into_iter().flatten().collect();
         assert_eq!(beside.len(), 2, "it waits for the one alone");
+        let elsewhere = now(turns.configuring(|| names(&["d"]))).await;
+        assert!(elsewhere.is_some(), "one that does not concern it is not held up");
+        drop(elsewhere);
         drop(slow);
         assert!(now(waiting.as_mut()).await.is_none(), "now it waits for the others");
         drop(beside);
@@ -122,5 +131,19 @@ mod tests {
         }
         drop(turn);
         assert!(now(turns.of("b")).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_a_configuration_concerns_is_asked_again_once_no_other_one_can_change_that() {
+        let turns = Turns::default();
+        let concerned = Mutex::new(names(&["a"]));
+        let other = now(turns.configuring(|| names(&["b"]))).await.expect("that is free");
+        let mut waiting = pin!(turns.configuring(|| concerned.lock().expect("sound").clone()));
+        assert!(now(waiting.as_mut()).await.is_none(), "one at a time");
+        *concerned.lock().expect("sound") = names(&["b"]);
+        drop(other);
+        let _turn = now(waiting).await.expect("all are free");
+        assert!(now(turns.of("a")).await.is_some(), "it does not concern that one any more");
+        assert!(now(turns.of("b")).await.is_none());
     }
 }

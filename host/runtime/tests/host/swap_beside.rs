@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use longshore_runtime::{Host, ProviderStatus, SwapRequest};
+use longshore_runtime::{Effect, Host, ProviderStatus, SwapRequest};
 
 use crate::{
     depot::{Depot, bad, to, version},
@@ -27,6 +27,7 @@ async fn a_swap_that_takes_its_time_holds_up_no_other_provider() {
     "other".clone_into(&mut second.clusters[0].provider);
     // The comparison waits for as long as the status may take.
     config.clusters[0].deadlines.status = Duration::from_hours(1);
+    let of_slow = config.clone();
     config.providers.append(&mut second.providers.clone());
     config.clusters.append(&mut second.clusters.clone());
     let host = Arc::new(host().await);
@@ -42,6 +43,11 @@ async fn a_swap_that_takes_its_time_holds_up_no_other_provider() {
     });
     let is_made = || slow.instances().iter().any(|(version, _)| version == "3.0.0");
     eventually("it is being compared", async || is_made()).await;
+    // A configuration that concerns the slow one waits for it, and holds up nobody either.
+    let applying = tokio::spawn({
+        let host = Arc::clone(&host);
+        async move { host.apply(of_slow).await }
+    });
     // A swap and the way back, both of another one.
     host.swap(of_other(to(&version("2.0.0")))).await.expect("the two agree");
     assert_eq!(other(&host).version, "2.0.0");
@@ -57,11 +63,13 @@ async fn a_swap_that_takes_its_time_holds_up_no_other_provider() {
     second.clusters[0].workers = 6;
     host.apply(second).await.expect("legal");
     until(&host, "db", "scaled", |status| status.converged && status.running == 6).await;
-    assert!(!swapping.is_finished(), "it was under way all the while");
+    assert!(!swapping.is_finished() && !applying.is_finished(), "they were under way all the while");
 
     slow.fault("");
     let swapped = swapping.await.expect("it goes on").expect("the two agree");
     assert_eq!((swapped.provider.as_str(), swapped.to.version.as_str()), ("depot", "3.0.0"));
+    let applied = applying.await.expect("it goes on").expect("legal");
+    assert_eq!(applied.providers, [("depot".to_owned(), Effect::Unchanged)]);
     until(&host, "web", "well", |status| status.converged && status.running == 8).await;
     assert_eq!((slow.killed(), quick.killed()), (0, 0));
 }
