@@ -411,8 +411,15 @@ impl Reconciler {
         let Some(side) = self.side_of_provider(&at_hand.provider) else { return };
         let is_other = self.caller.turn_to(side, at_hand);
         self.attached.retain(|attached| *attached != side);
+        if self.is_over() {
+            return;
+        }
         // What it can do is taken in before anything else is done.
-        if !is_other || self.is_over() {
+        if !is_other {
+            // At once, for what comes next may wait already, and would be all that is told. Where that fails, it is tried again.
+            if let Err(error) = self.attach().await {
+                tracing::debug!(cluster = &*self.name, "not told at once: {error}");
+            }
             return;
         }
         match self.obey(&Command::Refresh, None).await {
