@@ -89,6 +89,8 @@ pub(crate) struct Registry {
     pub(crate) generations: BTreeMap<String, Generations>,
     /// The folders that are watched, by the provider's name.
     pub(crate) watched: BTreeMap<String, Watched>,
+    /// How often it was looked at for what a cluster has of a provider.
+    pub(crate) looks: u64,
     pub(crate) closed: bool,
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct AtHand {
     pub(crate) provider: Arc<str>,
     pub(crate) made: Made,
     told: Told,
+    /// Of two looks at the providers the later one has the higher number.
+    look: u64,
 }
 
 /// What is told of it.
@@ -63,6 +65,11 @@ enum Told {
 }
 
 impl AtHand {
+    /// Whether it tells of an earlier time than another one. Those who tell of a provider do not wait for each other.
+    pub(crate) fn is_before(&self, other: &Self) -> bool {
+        self.look < other.look
+    }
+
     /// How it serves, where it does.
     pub(crate) fn serving(&self) -> Option<&ServingStatus> {
         match &self.told {
@@ -88,7 +95,9 @@ impl AtHand {
 impl Shared {
     /// The provider of that name as a cluster has it, or why it has none.
     pub(crate) fn at_hand(&self, provider: &str, cluster: &str) -> AtHand {
-        let registry = self.registry();
+        let mut registry = self.registry();
+        registry.looks += 1;
+        let look = registry.looks;
         let (made, told) = match registry.made(provider) {
             Ok(serving) => match registry.generations.get(provider) {
                 Some(generations) => {
@@ -105,7 +114,7 @@ impl Shared {
                 (Err(trouble), held.unwrap_or(Told::Nothing))
             }
         };
-        AtHand { provider: provider.into(), made, told }
+        AtHand { provider: provider.into(), made, told, look }
     }
 }
 

@@ -70,6 +70,9 @@ impl Caller {
     /// under way end with the provider that they began with. True where there is one now that was not.
     pub(crate) fn turn_to(&mut self, side: Side, at_hand: AtHand) -> bool {
         let Some(one) = self.sides_mut().find(|one| one.side == side) else { return false };
+        if at_hand.is_before(&one.at_hand) {
+            return false;
+        }
         let is_other = match (&one.at_hand.made, &at_hand.made) {
             (Ok(before), Ok(provider)) => !Arc::ptr_eq(before, provider),
             (Err(_), Ok(_)) => true,
@@ -127,5 +130,43 @@ impl Caller {
         for one in self.sides_mut() {
             one.veil(wanted.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_config::ProviderConfig;
+    use longshore_scaling::{Time, Trouble};
+    use longshore_store::{Journal, SqliteJournal};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        quarantine::Quarantines,
+        registry::{Installed, Shared},
+    };
+
+    #[tokio::test]
+    async fn what_was_seen_of_a_provider_earlier_does_not_take_the_place_of_what_was_seen_later() {
+        let clock = Clock::start(Time::default());
+        let journal: Arc<dyn Journal> = Arc::new(SqliteJournal::in_memory());
+        let shared = Shared::new(Quarantines::of(Vec::new(), journal, clock).expect("it is empty"), clock);
+        let look = |why: &str| {
+            let config = serde_json::json!({ "name": "one", "plugin": "memory" });
+            let config = serde_json::from_value::<ProviderConfig>(config).expect("it is one");
+            let installed = Installed { config, made: Err(Trouble::new(why)) };
+            shared.registry().providers.insert("one".to_owned(), installed);
+            shared.at_hand("one", "web")
+        };
+        let side = Side::default();
+        let (first, second, third) = (look("first"), look("second"), look("third"));
+        let mut caller = Caller::new("web".into(), OneSide::new(side, first), None, mpsc::channel(1).0);
+        let mut why = |at_hand| {
+            caller.turn_to(side, at_hand);
+            caller.made(side).as_ref().err().map(ToString::to_string)
+        };
+        assert_eq!(why(third).as_deref(), Some("third"));
+        assert_eq!(why(second).as_deref(), Some("third"));
     }
 }
