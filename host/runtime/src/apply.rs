@@ -90,8 +90,6 @@ impl Host {
         finish(async move {
             let _turn = turn;
             let applied = house.bring_all_about(secured.config, providers).await;
-            // One that was not there, and was on trial when the host before ended, goes on with that.
-            house.go_on_with_trials().await;
             house.watch_folders();
             applied
         })
@@ -142,7 +140,7 @@ impl House {
     }
 
     async fn bring_all_about(
-        &self,
+        self: &Arc<Self>,
         config: Config,
         providers: BTreeMap<String, Prepared>,
     ) -> Result<Applied, ApplyError> {
@@ -250,15 +248,17 @@ impl House {
         Ok(Some(Prepared::New { definition, provider, effect: Effect::Updated, rolled_back }))
     }
 
-    /// Lets everybody use a provider that was made. It is in the journal before anything relies on it.
+    /// Lets everybody use a provider that was made. It is in the journal before anything relies on it. One that was not there, and
+    /// was on trial when the host before ended, goes on with that.
     pub(crate) async fn install(
-        &self,
+        self: &Arc<Self>,
         definition: &Definition,
         provider: &Arc<Provider>,
         rolled_back: Option<RolledBack>,
     ) -> Result<(), ApplyError> {
         self.define(definition).await?;
         self.shared.install(definition.clone(), provider, rolled_back).await;
+        self.go_on_with_trial(&definition.config.name).await;
         Ok(())
     }
 

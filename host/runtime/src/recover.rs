@@ -2,7 +2,7 @@
 //! that cannot be made is tried again and again; its clusters are there meanwhile, and nothing of them is forgotten.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -85,16 +85,18 @@ impl Host {
         let house = Arc::new(House { workshop, shared, journal, clock, turns });
         {
             // No provider that is mended meanwhile is put in its place before its clusters are there to know.
-            let named = || providers.iter().map(|it: &Definition| it.config.name.clone()).collect();
-            let _turn = house.turns.configuring(named).await;
+            let named: BTreeSet<_> = providers.iter().map(|it: &Definition| it.config.name.clone()).collect();
+            let _turn = house.turns.configuring(|| named.clone()).await;
             house.make_all(providers).await;
             for Found { config, state, lease } in found {
                 let cycle = Cycle::recover(state, house.clock.now(), lease.term);
                 // Nobody has the host yet who could end it.
                 let _ = house.start(config, cycle, lease);
             }
+            for name in &named {
+                house.go_on_with_trial(name).await;
+            }
         }
-        house.go_on_with_trials().await;
         house.watch_folders();
         Ok(Self { house })
     }
@@ -222,11 +224,12 @@ impl Mender {
 
     async fn install(&self, house: &Arc<House>, risen: Risen) {
         let Risen { provider, swapped, left } = risen;
+        let name = &self.definition.config.name;
         let definition = Definition { swapped, ..self.definition.clone() };
         let rolled_back = left.map(|left| RolledBack::of(left, house.clock.now()));
-        tracing::info!(provider = definition.config.name, "the provider is there again");
+        tracing::info!(provider = name, "the provider is there again");
         house.shared.install(definition, &provider, rolled_back).await;
-        house.go_on_with_trials().await;
+        house.go_on_with_trial(name).await;
     }
 
     fn note(&self, house: &House, trouble: Trouble) {

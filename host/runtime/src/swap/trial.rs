@@ -171,31 +171,27 @@ impl House {
         }
     }
 
-    /// Watches what an earlier host was watching when it ended in order.
-    pub(crate) async fn go_on_with_trials(self: &Arc<Self>) {
-        let put_off: Vec<_> = {
+    /// Watches what an earlier host was watching of a provider when it ended in order, where the provider is there by now; whoever
+    /// calls has its turn.
+    pub(crate) async fn go_on_with_trial(self: &Arc<Self>, name: &str) {
+        let found = {
             let registry = self.shared.registry();
-            let trial = |it: &Generations| it.swapped.as_ref()?.trial.filter(|trial| trial.is_put_off);
-            let found = registry.generations.iter().filter_map(|(name, it)| {
-                let (trial, current) = (trial(it)?, registry.providers.get(name)?);
+            let found = registry.generations.get(name).zip(registry.providers.get(name));
+            found.and_then(|(generations, current)| {
+                let trial = generations.swapped.as_ref()?.trial.filter(|trial| trial.is_put_off)?;
                 let provider = current.made.clone().ok()?;
-                Some((name.clone(), provider, trial.watch_ms, put_off(current, it, false)?))
-            });
-            found.collect()
+                Some((provider, trial.watch_ms, put_off(current, generations, false)?))
+            })
         };
-        for (name, provider, watch_ms, definition) in put_off {
-            if let Err(error) = self.define(&definition).await {
-                tracing::warn!(
-                    provider = name,
-                    "its trial goes on, and the journal does not say so: {error}"
-                );
-            }
-            if let Some(generations) = self.shared.registry().generations.get_mut(&name) {
-                generations.swapped = definition.swapped;
-            }
-            let watch = Duration::from_millis(watch_ms);
-            self.look_after(&name, watch, (Conduct::of(&provider), Conduct::default()));
+        let Some((provider, watch_ms, definition)) = found else { return };
+        if let Err(error) = self.define(&definition).await {
+            tracing::warn!(provider = name, "its trial goes on, and the journal does not say so: {error}");
         }
+        if let Some(generations) = self.shared.registry().generations.get_mut(name) {
+            generations.swapped = definition.swapped;
+        }
+        let watch = Duration::from_millis(watch_ms);
+        self.look_after(name, watch, (Conduct::of(&provider), Conduct::default()));
     }
 }
 

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::time::{advance, pause, resume};
 
 use crate::{
-    depot::{Depot, bad, generations, known, provider, serving, to, told, version},
+    depot::{Depot, bad, built, generations, known, provider, serving, to, told, version},
     eventually, host_with, host_with_runners, until,
 };
 
@@ -216,6 +216,37 @@ async fn a_trial_that_was_put_off_and_cannot_be_made_is_given_up_and_that_is_sai
     eventually("what is new serves", async || serving(&host) == "4.0.0").await;
     assert_eq!(generations(&host), [entry("4.0.0", Serving), entry("1.0.0", Kept)]);
     assert_eq!((depot.launched().1, depot.killed()), (5, 0));
+}
+
+#[tokio::test]
+async fn a_trial_that_was_put_off_goes_on_whoever_brings_its_provider_back() {
+    let (depot, journal) = (Depot::new(), memory());
+    let first = built("1.0.0", &["--cfg=bad"]);
+    let host = open(&journal).await;
+    host.apply(depot.config(&first, &[("web", 5)])).await.expect("legal");
+    until(&host, "web", "up", |status| status.converged).await;
+    host.swap(watched(&bad(), Duration::from_secs(1))).await.expect("the two agree");
+    assert!(host.shut_down(Leaving::Workers).await);
+    // A cluster of a host that is lost, with all that it knew.
+    let lost = open(&memory()).await;
+    lost.apply(depot.config(&first, &[("new", 3)])).await.expect("legal");
+    until(&lost, "new", "up", |status| status.converged).await;
+    drop(lost);
+
+    depot.fault("unmade");
+    let host = open(&journal).await;
+    assert!(provider(&host).trouble.is_some(), "neither of the two can be made");
+    depot.fault("");
+    let found = host.reconnect("new", Some(depot.config(&first, &[("new", 1)]))).await;
+    assert_eq!(found.expect("it runs"), Some(3));
+    assert_eq!(serving(&host), "3.0.0");
+    // Its trial is over in the end, and it is not in the way of another one.
+    eventually("taken for good", async || provider(&host).generations[0].watched_ms.is_none()).await;
+    host.swap(to(&version("2.0.0"))).await.expect("the two agree");
+    for (cluster, running) in [("web", 5), ("new", 3)] {
+        until(&host, cluster, "well", |status| status.converged && status.running == running).await;
+    }
+    assert_eq!((depot.launched().1, depot.killed()), (8, 0));
 }
 
 /// Whether a library of that hash is in this process.
