@@ -190,6 +190,15 @@ impl Generations {
         self.watched_until = put_off.map(|trial| Instant::now() + Duration::from_millis(trial.watch_ms));
     }
 
+    /// What the journal would have of the one that serves all but the cluster that tries another one.
+    pub(crate) fn swapped_for_all(&self) -> Option<Swapped> {
+        let swapped = self.swapped.clone()?;
+        match (&self.canary, swapped.before) {
+            (Some(_), Some(serving)) => Some(Swapped { serving, before: None, trial: None, ..swapped }),
+            (_, before) => Some(Swapped { before, ..swapped }),
+        }
+    }
+
     /// The number of the one that serves.
     pub(crate) fn number(&self) -> u64 {
         self.number

@@ -19,6 +19,7 @@ use crate::{
     clock::Clock,
     definition::Definition,
     error::{ApplyError, CommandError, OpenError},
+    generations::Generations,
     host::Host,
     registry::{Made, Shared},
 };
@@ -107,6 +108,21 @@ pub struct Quarantined {
     pub library: QuarantinedLibrary,
 }
 
+impl Known {
+    fn refuse(
+        &self,
+        provider: &str,
+        hash: &str,
+        counts: impl Fn(&Quarantine) -> bool,
+    ) -> Result<(), ApplyError> {
+        let library = self.libraries.get(hash).and_then(|record| QuarantinedLibrary::of(hash, record));
+        match library.filter(|library| counts(&library.quarantine)) {
+            None => Ok(()),
+            Some(library) => Err(refusal(provider, library)),
+        }
+    }
+}
+
 /// The quarantines of a host.
 pub(crate) struct Quarantines {
     journal: Arc<dyn Journal>,
@@ -165,30 +181,26 @@ impl Quarantines {
 
     /// Whether anybody may begin to run a library.
     pub(crate) fn admit(&self, provider: &str, hash: &str) -> Result<(), ApplyError> {
-        self.refuse(provider, hash, |_| true)
+        self.known().refuse(provider, hash, |_| true)
     }
 
     /// Whether a provider may run a library as it did under the host before: unless this ended in a quarantine.
     pub(crate) fn admit_again(&self, provider: &str, hash: &str) -> Result<(), ApplyError> {
-        let refused = self.refuse(provider, hash, |quarantine| quarantine.providers.contains(provider));
+        let mut known = self.known();
+        // Both at once: whoever lifts the quarantine in between would not find who waits for that.
+        let refused = known.refuse(provider, hash, |quarantine| quarantine.providers.contains(provider));
         if refused.is_err() {
-            self.known().held.insert(provider.to_owned(), hash.to_owned());
+            known.held.insert(provider.to_owned(), hash.to_owned());
         }
         refused
     }
 
-    fn refuse(
-        &self,
-        provider: &str,
-        hash: &str,
-        counts: impl Fn(&Quarantine) -> bool,
-    ) -> Result<(), ApplyError> {
-        let library =
-            self.known().libraries.get(hash).and_then(|record| QuarantinedLibrary::of(hash, record));
-        match library.filter(|library| counts(&library.quarantine)) {
-            None => Ok(()),
-            Some(library) => Err(refusal(provider, library)),
-        }
+    /// Has a provider wait for a library that is not there any more because of its quarantine. None where that is lifted already.
+    fn hold(&self, provider: &str, hash: &str) -> Option<QuarantinedLibrary> {
+        let mut known = self.known();
+        let held = QuarantinedLibrary::of(hash, known.libraries.get(hash)?)?;
+        known.held.insert(provider.to_owned(), hash.to_owned());
+        Some(held)
     }
 
     /// A provider is there, whatever it waited for.
@@ -229,7 +241,6 @@ impl Quarantines {
         let written = self.journal.define_library(hash, Some(document(hash, &record)?)).await;
         let mut known = self.known();
         known.libraries.insert(hash.to_owned(), record);
-        known.held.insert(provider.to_owned(), hash.to_owned());
         if written.is_err() {
             known.unwritten.insert(hash.to_owned());
         }
@@ -318,7 +329,7 @@ impl Host {
         for provider in waiting {
             let definition = {
                 let mut registry = shared.registry();
-                let swapped = registry.generations.get(&provider).and_then(|it| it.swapped.clone());
+                let swapped = registry.generations.get(&provider).and_then(Generations::swapped_for_all);
                 let current = registry.providers.get_mut(&provider).filter(|current| current.made.is_err());
                 current.map(|current| {
                     let text = format!("provider `{provider}` is being made again: its library was released");
@@ -374,14 +385,19 @@ impl Shared {
         is_it: impl Fn(&Made) -> bool,
     ) -> Result<(), JournalError> {
         let written = self.quarantines.add(provider, library, why, deaths).await;
-        let Some(held) = self.quarantines.holding(provider) else { return written };
-        let trouble = Trouble::new(refusal(provider, held).to_string());
-        tracing::error!(provider, "{trouble}");
-        match self.registry().providers.get_mut(provider).filter(|current| is_it(&current.made)) {
-            Some(current) => current.made = Err(trouble),
-            None => return written,
+        {
+            let mut registry = self.registry();
+            let current = registry.providers.get_mut(provider).filter(|current| is_it(&current.made));
+            let Some(current) = current else {
+                // One that a single cluster tries is given up by whoever watches it.
+                tracing::error!(provider, hash = library.hash(), "a library is quarantined: {why}");
+                return written;
+            };
+            let Some(held) = self.quarantines.hold(provider, library.hash()) else { return written };
+            let trouble = Trouble::new(refusal(provider, held).to_string());
+            tracing::error!(provider, "{trouble}");
+            current.made = Err(trouble);
         }
-        // A cluster that tries another one has that.
         self.tell(provider).await;
         written
     }

@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     definition::Definition,
     error::{ApplyError, OpenError},
-    generations::RolledBack,
+    generations::{Generations, RolledBack},
     host::Host,
     house::House,
     quarantine::Quarantines,
@@ -196,7 +196,7 @@ impl Mender {
             };
             if matches!(error, ApplyError::Quarantined { .. }) {
                 // Whoever releases the library has the provider tried again.
-                return self.note(&house, Trouble::new(error.to_string()));
+                return self.note(&house, Trouble::new(error.to_string()), true);
             }
             if let Some(library) = library.filter(|_| is_death(&error)) {
                 deaths += 1;
@@ -210,7 +210,7 @@ impl Mender {
             }
             let provider = &self.definition.config.name;
             tracing::debug!(provider, "the provider is still not there: {error}");
-            self.note(&house, not_there(&error));
+            self.note(&house, not_there(&error), false);
         }
     }
 
@@ -225,6 +225,11 @@ impl Mender {
     async fn install(&self, house: &Arc<House>, risen: Risen) {
         let Risen { provider, swapped, left } = risen;
         let name = &self.definition.config.name;
+        let is_tried = |it: &Generations| it.canary.is_some();
+        if house.shared.registry().generations.get(name).is_some_and(is_tried) {
+            tracing::info!(provider = name, "the provider is there again, beside the version that is tried");
+            return house.shared.change_over(name, &provider, |_, _| {}).await;
+        }
         let definition = Definition { swapped, ..self.definition.clone() };
         let rolled_back = left.map(|left| RolledBack::of(left, house.clock.now()));
         tracing::info!(provider = name, "the provider is there again");
@@ -232,8 +237,14 @@ impl Mender {
         house.go_on_with_trial(name).await;
     }
 
-    fn note(&self, house: &House, trouble: Trouble) {
-        if let Some(current) = house.shared.registry().providers.get_mut(&self.definition.config.name) {
+    /// Says why the provider is not there; where that is a quarantine, unless it was lifted while this waited.
+    fn note(&self, house: &House, trouble: Trouble, is_held: bool) {
+        let name = &self.definition.config.name;
+        let mut registry = house.shared.registry();
+        if is_held && house.shared.quarantines.holding(name).is_none() {
+            return;
+        }
+        if let Some(current) = registry.providers.get_mut(name) {
             current.made = Err(trouble);
         }
     }

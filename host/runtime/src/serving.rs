@@ -7,7 +7,7 @@ use longshore_scaling::{Build, Command, Serving, Side, Standing, Time, Trouble, 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    generations::Generations,
+    generations::{Canary, Generations},
     registry::{Made, Shared},
 };
 
@@ -98,15 +98,16 @@ impl Shared {
         let mut registry = self.registry();
         registry.looks += 1;
         let look = registry.looks;
-        let (made, told) = match registry.made(provider) {
-            Ok(serving) => match registry.generations.get(provider) {
-                Some(generations) => {
-                    let (made, told) = told(generations, serving, cluster, self.clock.now());
-                    (Ok(made), told)
-                }
-                None => (Ok(serving), Told::Nothing),
-            },
-            Err(trouble) => {
+        let (generations, now) = (registry.generations.get(provider), self.clock.now());
+        // Who tries another one has that, whatever becomes of the one that all others have.
+        let tried = generations.and_then(|generations| tried(generations, cluster, now));
+        let (made, told) = match (tried, registry.made(provider)) {
+            (Some((tried, told)), _) => (Ok(tried), told),
+            (None, Ok(serving)) => {
+                let told = generations.map(|generations| told(generations, &serving, now));
+                (Ok(serving), told.unwrap_or(Told::Nothing))
+            }
+            (None, Err(trouble)) => {
                 let held = self.quarantines.holding(provider).map(|held| {
                     let build = Build { version: held.version.into(), hash: held.hash.into() };
                     Told::Quarantined(build, Trouble::new(held.quarantine.why))
@@ -118,33 +119,36 @@ impl Shared {
     }
 }
 
-/// What serves a cluster of a provider's generations, and what is told of it. `serving` is the one that serves all others.
-fn told(
-    generations: &Generations,
-    serving: Arc<Provider>,
-    cluster: &str,
-    now: Time,
-) -> (Arc<Provider>, Told) {
-    let version_and_hash =
-        |library: &Library| (library.metadata().version.clone(), library.hash().to_owned());
+fn version_and_hash(library: &Library) -> (String, String) {
+    (library.metadata().version.clone(), library.hash().to_owned())
+}
+
+/// What a cluster tries of a provider's generations, before the others have it, and what is told of that; none where it does not.
+fn tried(generations: &Generations, cluster: &str, now: Time) -> Option<(Arc<Provider>, Told)> {
+    let canary = generations.canary.as_ref().filter(|canary| canary.cluster == cluster)?;
+    let (version, hash) = version_and_hash(canary.provider.library());
     let watched_until = generations.watched_for().map(|left| now + left);
-    if let Some(canary) = &generations.canary {
-        let (version, hash) = version_and_hash(canary.provider.library());
-        let generation = generations.latest();
-        if canary.cluster == cluster {
-            let standing = Standing::Tried;
-            let status = ServingStatus { generation, version, hash, standing, watched_until, tried: None };
-            return (Arc::clone(&canary.provider), Told::Serving(status, Turn::Swapped));
-        }
-        let tried = Some(TriedStatus { cluster: canary.cluster.clone(), generation, version, hash });
-        let (version, hash) = version_and_hash(serving.library());
-        let (generation, standing) = (generations.number(), Standing::Settled);
-        let status = ServingStatus { generation, version, hash, standing, watched_until: None, tried };
-        return (serving, Told::Serving(status, Turn::Begun));
-    }
-    let (version, hash) = version_and_hash(serving.library());
-    let standing = if watched_until.is_some() { Standing::Watched } else { Standing::Settled };
-    let generation = generations.number();
+    let (generation, standing) = (generations.latest(), Standing::Tried);
     let status = ServingStatus { generation, version, hash, standing, watched_until, tried: None };
-    (serving, Told::Serving(status, generations.turn.clone()))
+    Some((Arc::clone(&canary.provider), Told::Serving(status, Turn::Swapped)))
+}
+
+fn tried_elsewhere(canary: &Canary, generation: u64) -> TriedStatus {
+    let (version, hash) = version_and_hash(canary.provider.library());
+    TriedStatus { cluster: canary.cluster.clone(), generation, version, hash }
+}
+
+/// What is told to those who have of a provider's generations the one that serves.
+fn told(generations: &Generations, serving: &Provider, now: Time) -> Told {
+    let generation = generations.number();
+    let (version, hash) = version_and_hash(serving.library());
+    if let Some(canary) = &generations.canary {
+        let (standing, tried) = (Standing::Settled, Some(tried_elsewhere(canary, generations.latest())));
+        let status = ServingStatus { generation, version, hash, standing, watched_until: None, tried };
+        return Told::Serving(status, Turn::Begun);
+    }
+    let watched_until = generations.watched_for().map(|left| now + left);
+    let standing = if watched_until.is_some() { Standing::Watched } else { Standing::Settled };
+    let status = ServingStatus { generation, version, hash, standing, watched_until, tried: None };
+    Told::Serving(status, generations.turn.clone())
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{ProviderVersion, SwapError, SwapOutcome, installed};
 use crate::{
-    definition::{Definition, Origin, Swapped},
+    definition::{Definition, GivenUp, Origin, Swapped},
     error::ApplyError,
     generations::{Generations, KEPT_FOR, Keeper, RolledBack},
     host::RECONCILER_SHUTDOWN,
@@ -61,6 +61,7 @@ impl House {
     pub(super) async fn go_back(&self, name: &str, fault: Option<String>) -> Result<SwapOutcome, ApplyError> {
         let back = self.way_back(name).await?;
         let Back { current, provider, swapped, served, canary, is_on_trial } = back;
+        let to = ProviderVersion::from(&swapped.serving);
         let definition = Definition { config: current.config, swapped: Some(swapped) };
         // During a trial the journal says already that the one before is the safe one.
         if !is_on_trial {
@@ -84,13 +85,13 @@ impl House {
                 generations.rolled_back = rolled_back;
             }
         };
-        if canary.is_some() {
+        if let Some(provider) = provider {
+            self.shared.change_over(name, &provider, change).await;
+        } else {
             if let Some(generations) = self.shared.registry().generations.get_mut(name) {
                 change(generations, None);
             }
             self.shared.tell(name).await;
-        } else {
-            self.shared.change_over(name, &provider, change).await;
         }
         if is_on_trial && let Err(error) = self.define(&definition).await {
             tracing::warn!(
@@ -98,7 +99,6 @@ impl House {
                 "the journal does not have yet that the swap was given up: {error}"
             );
         }
-        let to = ProviderVersion::of(&provider);
         tracing::info!(provider = name, version = to.version, "the provider is rolled back");
         let generation = self.shared.registry().generations.get(name).map_or(0, Generations::number);
         Ok(SwapOutcome {
@@ -126,14 +126,18 @@ impl House {
             let before = before.map(|it| (it.origin.clone(), it.library.clone(), it.provider.clone()));
             (current, canary, before, generations.swapped.clone(), generations.is_on_trial())
         };
-        let (served, given_up) = swapped.map(|it| (it.serving, it.given_up)).unzip();
-        let given_up = given_up.unwrap_or_default();
+        let (served, served_before, given_up) = match swapped {
+            Some(Swapped { serving, before, given_up, .. }) => (Some(serving), before, given_up),
+            None => (None, None, GivenUp::default()),
+        };
         if canary.is_some() {
-            let provider = current.made.clone().map_err(|_| nothing())?;
+            // What all others have serves on; where that is not there, it is what they wait for.
+            let serving = current.made.as_ref().ok().map(|provider| Origin::of(provider.library()));
+            let serving = serving.or(served_before).ok_or_else(nothing)?;
             let before = before.map(|(origin, ..)| origin);
             let given_up = canary.iter().fold(given_up, |all, (_, it)| all.and(it.library().hash()));
-            let swapped = Swapped { serving: Origin::of(provider.library()), before, trial: None, given_up };
-            return Ok(Back { current, provider, swapped, served, canary, is_on_trial });
+            let swapped = Swapped { serving, before, trial: None, given_up };
+            return Ok(Back { current, provider: None, swapped, served, canary, is_on_trial });
         }
         let config = &current.config;
         let provider = match before.ok_or_else(nothing)? {
@@ -150,7 +154,7 @@ impl House {
         let given_up = served.iter().fold(given_up, |all, it| all.and(&it.hash));
         let swapped =
             Swapped { serving: Origin::of(provider.library()), before: None, trial: None, given_up };
-        Ok(Back { current, provider, swapped, served, canary, is_on_trial })
+        Ok(Back { current, provider: Some(provider), swapped, served, canary, is_on_trial })
     }
 
     /// Keeps, when the host ends in order, that a trial is to go on under the next one.
@@ -205,7 +209,8 @@ fn put_off(current: &Installed, generations: &Generations, is_put_off: bool) -> 
 /// The way back of a provider.
 struct Back {
     current: Installed,
-    provider: Arc<Provider>,
+    /// What serves all from now on; none where that is only taken from a single cluster which it tried.
+    provider: Option<Arc<Provider>>,
     swapped: Swapped,
     /// What the journal has as serving.
     served: Option<Origin>,
@@ -223,7 +228,14 @@ impl Trial {
                     self.give_up(fault).await;
                     break;
                 }
-                Ok(()) if is_canary => self.let_all().await,
+                Ok(()) if is_canary => {
+                    self.let_all().await;
+                    // Where what the others had was lost meanwhile, there is nothing to go back to, or to be watched for.
+                    if self.newest().is_some() && !self.has_before() {
+                        self.settle().await;
+                        break;
+                    }
+                }
                 Ok(()) => {
                     self.settle().await;
                     break;
@@ -248,6 +260,12 @@ impl Trial {
             return Some((Arc::clone(&canary.provider), true));
         }
         Some((registry.providers.get(&self.provider)?.made.clone().ok()?, false))
+    }
+
+    fn has_before(&self) -> bool {
+        let Some(house) = self.house.upgrade() else { return false };
+        let registry = house.shared.registry();
+        registry.generations.get(&self.provider).is_some_and(|generations| generations.before.is_some())
     }
 
     /// The canary is well: now all change over, and are watched as long.

@@ -13,7 +13,7 @@ use longshore_providers::{SearchPath, locate};
 use longshore_runtime::{
     ApplyError, Canary, GenerationState, Host, Leaving, LibraryRecord, Quarantine, SwapRequest,
 };
-use longshore_scaling::Time;
+use longshore_scaling::{Command, Standing, Time};
 use longshore_store::{Journal, SqliteJournal};
 use tempfile::TempDir;
 use tokio::time::{advance, pause, resume};
@@ -247,6 +247,72 @@ async fn a_trial_that_was_put_off_goes_on_whoever_brings_its_provider_back() {
         until(&host, cluster, "well", |status| status.converged && status.running == running).await;
     }
     assert_eq!((depot.launched().1, depot.killed()), (8, 0));
+}
+
+#[tokio::test]
+async fn who_tries_another_version_keeps_it_where_the_one_of_all_others_is_quarantined() {
+    let (depot, journal) = (Depot::new(), memory());
+    let host = open(&journal).await;
+    host.apply(depot.config(&built("1.0.0", &["--cfg=bad"]), &[("web", 5), ("db", 3)])).await.expect("legal");
+    for cluster in ["web", "db"] {
+        until(&host, cluster, "up", |status| status.converged).await;
+    }
+    let canary = Some(Canary::Cluster("db".to_owned()));
+    let request = SwapRequest { canary: canary.clone(), ..watched(&version("2.0.0"), LONG) };
+    host.swap(request).await.expect("the two agree");
+    let is_lost = async || provider(&host).quarantined.is_some();
+    let is_there = async || provider(&host).trouble.is_none();
+    let tried = async || host.status("db").await.expect("it is there").serving;
+    depot.fault("dies");
+    eventually("quarantined", is_lost).await;
+    let waits = |status: &longshore_runtime::ClusterStatus| {
+        status.reasons.iter().any(|reason| reason.text.contains("longshore plugin release"))
+    };
+    until(&host, "web", "explained", waits).await;
+    // It is well, and its provider is asked still.
+    host.command("db", Command::Scale { expected: 4 }).await.expect("legal");
+    until(&host, "db", "scaled", |status| status.converged && status.running == 4).await;
+    let serves = tried().await.expect("it serves");
+    assert_eq!((serves.version.as_str(), serves.standing), ("2.0.0", Standing::Tried));
+    let begun = "serves with 1.0.0";
+    let tries = "was swapped from 1.0.0 to 2.0.0; this cluster alone tries it, and it is watched";
+    assert_eq!(told(&host, "db").await, [begun, tries]);
+
+    // What all others have comes back beside it.
+    depot.fault("");
+    host.release("depot").await.expect("it is quarantined");
+    eventually("there again", is_there).await;
+    until(&host, "web", "well", |status| status.converged && status.running == 5).await;
+    assert_eq!(generations(&host), [entry("2.0.0", GenerationState::Canary), entry("1.0.0", Serving)]);
+    assert_eq!(tried().await.expect("it serves").standing, Standing::Tried);
+
+    // And whoever goes back where there is nothing waits like all others.
+    depot.fault("dies");
+    eventually("quarantined again", is_lost).await;
+    let back = host.rollback("depot").await.expect("one can go back from what is tried");
+    assert_eq!(back.to.version, "1.0.0");
+    until(&host, "db", "explained", waits).await;
+    depot.fault("");
+    host.release("depot").await.expect("it is quarantined");
+    eventually("there again", is_there).await;
+    for (cluster, running) in [("web", 5), ("db", 4)] {
+        until(&host, cluster, "well", |status| status.converged && status.running == running).await;
+    }
+    assert_eq!(generations(&host), [entry("1.0.0", Serving)]);
+
+    // Where it was well, it is what all have, and nothing stands in the way of the next one.
+    let request = SwapRequest { canary, ..watched(&version("2.0.0"), Duration::from_secs(12)) };
+    host.swap(request).await.expect("the two agree");
+    depot.fault("dies");
+    // On a machine that is slow, its time is over before.
+    eventually("quarantined once more", async || is_lost().await || serving(&host) == "2.0.0").await;
+    eventually("taken for good", async || {
+        serving(&host) == "2.0.0" && provider(&host).generations[0].watched_ms.is_none()
+    })
+    .await;
+    until(&host, "web", "well", |status| status.converged && status.running == 5).await;
+    host.swap(to(&version("4.0.0"))).await.expect("the two agree");
+    assert_eq!((depot.launched().1, depot.killed()), (9, 0));
 }
 
 /// Whether a library of that hash is in this process.
