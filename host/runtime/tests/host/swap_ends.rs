@@ -253,7 +253,13 @@ async fn a_trial_that_was_put_off_goes_on_whoever_brings_its_provider_back() {
 async fn who_tries_another_version_keeps_it_where_the_one_of_all_others_is_quarantined() {
     let (depot, journal) = (Depot::new(), memory());
     let host = open(&journal).await;
-    host.apply(depot.config(&built("1.0.0", &["--cfg=bad"]), &[("web", 5), ("db", 3)])).await.expect("legal");
+    let mut config = depot.config(&built("1.0.0", &["--cfg=bad"]), &[("web", 5), ("db", 3)]);
+    for cluster in &mut config.clusters {
+        // A process that dies of each call is asked again soon, so that it has soon died too often.
+        let policy = &mut cluster.policy;
+        (policy.backoff, policy.backoff_max) = (Duration::from_millis(10), Duration::from_millis(50));
+    }
+    host.apply(config).await.expect("legal");
     for cluster in ["web", "db"] {
         until(&host, cluster, "up", |status| status.converged).await;
     }
