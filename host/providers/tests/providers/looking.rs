@@ -97,8 +97,11 @@ fn a_library_can_change_nothing_while_it_is_looked_at() {
     let folder = folder();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/meddling.rs");
     let library = fixture(&source, &[]);
-    // Not in the folder for temporary files, which is open to it.
-    let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder of the test");
+    // Not in the folder for temporary files, which is open to it; somebody's checkout may be in there.
+    let elsewhere = [env!("CARGO_TARGET_TMPDIR"), "/var/tmp"].map(Path::new);
+    let elsewhere = elsewhere.into_iter().find(|folder| !folder.starts_with(std::env::temp_dir()));
+    let elsewhere =
+        tempfile::tempdir_in(elsewhere.expect("one of them is elsewhere")).expect("a folder of the test");
     let made = elsewhere.path().join("made");
     let longshore = longshore_support::program("longshore-cli", "longshore");
     let words = format!("LONGSHORE_TEST_MEDDLE='{}' exec '{}' \"$@\"", made.display(), longshore.display());
