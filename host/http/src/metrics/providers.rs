@@ -241,15 +241,10 @@ fn ends(figures: &FunctionFigures) -> Vec<(&'static str, Option<&str>, u64)> {
 
 /// The bounds that are told are fewer than the buckets that there are, and are exact all the same.
 fn times(latency: &Latency) -> Times {
-    let mut before = 0;
-    let mut buckets: Vec<_> = LATENCY_BOUNDS
-        .iter()
-        .map(|bound| {
-            let up_to = latency.up_to(*bound);
-            (*bound as f64 / 1e9, up_to - std::mem::replace(&mut before, up_to))
-        })
-        .collect();
-    buckets.push((f64::INFINITY, latency.count - before));
+    let (counts, longer) = latency.by_bounds();
+    let bounds = LATENCY_BOUNDS.iter().map(|bound| *bound as f64 / 1e9);
+    let mut buckets: Vec<_> = bounds.zip(counts).collect();
+    buckets.push((f64::INFINITY, longer));
     Times { seconds: latency.total_us as f64 / 1e6, count: latency.count, buckets }
 }
 

@@ -70,6 +70,17 @@ impl Latency {
         let within = |bucket: &&LatencyBucket| bucket.upto_ns.is_some_and(|upto| upto <= nanos);
         self.buckets.iter().filter(within).map(|bucket| bucket.count).sum()
     }
+
+    /// How many calls took no longer than each of [`LATENCY_BOUNDS`], and longer than the one before it; and how many took longer
+    /// than all of them.
+    pub fn by_bounds(&self) -> ([u64; LATENCY_BOUNDS.len()], u64) {
+        let mut before = 0;
+        let counts = LATENCY_BOUNDS.map(|bound| {
+            let up_to = self.up_to(bound);
+            up_to - std::mem::replace(&mut before, up_to)
+        });
+        (counts, self.count.saturating_sub(before))
+    }
 }
 
 /// Counts how long calls took.

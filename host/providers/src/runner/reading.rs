@@ -1,7 +1,7 @@
 //! How much memory answers may take while they are read. A small one is read where it is heard, and takes no room: it may take as
 //! much as [`weight`] says of [`LARGE`], some 70 MiB where it is nothing but empty handles, and a thread of the runtime reads one
-//! after the other. A large one waits until there is
-//! room for it, and while it waits its runner is not listened to, so that what comes then stays where it is: with the runner.
+//! after the other. A large one waits until there is room for it, and while it waits its runner is not listened to, so that what
+//! comes then stays where it is: with the runner.
 
 use std::{
     pin::Pin,

@@ -24,17 +24,12 @@ fn rows(figures: &FunctionFigures) -> impl Iterator<Item = Vec<String>> {
 
 /// Up to which time how many calls took, of those that took longer than the time before: `16 µs: 3, 33 µs: 14`.
 fn buckets(latency: &Latency) -> String {
-    let mut before = 0;
-    let mut told: Vec<_> = LATENCY_BOUNDS
-        .iter()
-        .filter_map(|bound| {
-            let up_to = latency.up_to(*bound);
-            let count = up_to - std::mem::replace(&mut before, up_to);
-            (count > 0).then(|| format!("{}: {count}", length(bound / 1_000)))
-        })
-        .collect();
-    if latency.count > before {
-        told.push(format!("longer: {}", latency.count - before));
+    let (counts, longer) = latency.by_bounds();
+    let filled = LATENCY_BOUNDS.iter().zip(counts).filter(|(_, count)| *count > 0);
+    let mut told: Vec<_> =
+        filled.map(|(bound, count)| format!("{}: {count}", length(bound / 1_000))).collect();
+    if longer > 0 {
+        told.push(format!("longer: {longer}"));
     }
     told.join(", ")
 }
